@@ -1,0 +1,50 @@
+# The two commands: `make demo` shows what this is, `make test` checks that it works.
+# Both need Python 3.10 or newer, and the network for the first set-up alone.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/.installed
+HEADS := softmax crf
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format clean
+
+help:
+	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
+	@echo "make test     set up, then ruff, mypy and pytest; what .ci/run does"
+	@echo "make lint     ruff and mypy alone"
+	@echo "make format   let ruff put the code into form"
+	@echo "make setup    virtual environment $(VENV) with pinned versions, and the encoder's weights"
+	@echo "make clean    remove what the workflows made; the environment and the encoder stay"
+	@echo "PYTHON=python3.12 make ... picks the interpreter"
+
+# A second run finds the stamp and is quick; new dependencies or versions install again.
+$(STAMP): setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 10) or sys.exit("Python 3.10 or newer is needed, $(PYTHON) is %d.%d: PYTHON=python3.11 make ..." % v[:2])'
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet torch==2.13.0
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+setup: $(STAMP)
+	$(PY) scripts/fetch_encoder.py --out assets/encoder
+
+demo: setup
+	for head in $(HEADS); do $(PY) -m spacy project run all . --vars.head $$head || exit 1; done
+	$(PY) scripts/summary.py $(HEADS)
+
+lint: $(STAMP)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+test: setup lint
+	$(PY) -m pytest
+
+format: $(STAMP)
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
+
+clean: $(STAMP)
+	$(PY) -m spacy project run clean .

@@ -1,0 +1,92 @@
+"""Metadata, dependencies and every entry point: the one place where names meet functions."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+
+
+def read_version() -> str:
+    """Read the package's version as text, because importing the package needs its dependencies."""
+    path = ROOT / "spacy_bio_crf" / "__init__.py"
+    found = re.search(r'^__version__ = "([^"]+)"$', path.read_text(encoding="utf-8"), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f'{path} has no line of the form __version__ = "1.2.3"')
+    return found.group(1)
+
+
+def read_readme() -> str:
+    path = ROOT / "README.md"
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+setup(
+    name="spacy_bio_crf",
+    version=read_version(),
+    description="Named-entity recognition for spaCy: transformer, BIO tags, CRF or softmax head",
+    long_description=read_readme(),
+    long_description_content_type="text/markdown",
+    author="spacy_bio_crf contributors",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["spacy_bio_crf", "spacy_bio_crf.*"]),
+    package_data={"spacy_bio_crf": ["py.typed"]},
+    python_requires=">=3.10",
+    install_requires=[
+        "spacy>=3.7.5,<4.0.0",
+        "spacy-transformers>=1.4.0,<1.5.0",
+        "thinc>=8.2.2,<9.0.0",
+        "torch>=2.4.0",
+        "pytorch-crf>=0.7.2,<0.8.0",
+        "transformers>=4.52.1,<4.54.0",
+        "tokenizers>=0.21.0",
+        "safetensors>=0.4.3",
+        "numpy>=1.24.0",
+        "typer>=0.15.0,<1.0.0",
+    ],
+    extras_require={
+        "parquet": ["pyarrow"],
+        "dev": [
+            "build",
+            "hypothesis",
+            "matplotlib",
+            "mypy",
+            "pytest",
+            "ruff",
+            "seqeval",
+            "setuptools>=70.1",
+        ],
+    },
+    entry_points={
+        "spacy_factories": [
+            "bio_ner = spacy_bio_crf.component:make_bio_ner",
+        ],
+        "spacy_architectures": [
+            "spacy-bio-crf.BioTagger.v1 = spacy_bio_crf.model:build_bio_tagger",
+            "spacy-bio-crf.TransformerEncoder.v1"
+            " = spacy_bio_crf.encoder.transformer:build_transformer_encoder",
+            "spacy-bio-crf.TransformerListener.v1"
+            " = spacy_bio_crf.encoder.listener:build_transformer_listener",
+            "spacy-bio-crf.Tok2VecEncoder.v1 = spacy_bio_crf.encoder.tok2vec:build_tok2vec_encoder",
+            "spacy-bio-crf.SoftmaxHead.v1 = spacy_bio_crf.heads:build_softmax_head",
+            "spacy-bio-crf.CRFHead.v1 = spacy_bio_crf.heads:build_crf_head",
+        ],
+        "spacy_scorers": [
+            "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.scoring:make_bio_ner_scorer",
+        ],
+        "spacy_cli": [
+            "bio-ner = spacy_bio_crf.cli:app",
+        ],
+        "console_scripts": [
+            "spacy-bio-crf = spacy_bio_crf.cli:main",
+        ],
+    },
+    classifiers=[
+        "License :: OSI Approved :: MIT License",
+        "Programming Language :: Python :: 3",
+        "Topic :: Text Processing :: Linguistic",
+    ],
+    keywords=["spacy", "named-entity recognition", "transformer", "crf"],
+)
