@@ -1,0 +1,105 @@
+"""Forward-backward in log space, step by step: exact for any scores, but not the fastest.
+
+    alpha_t(j) = log Σ_i exp(alpha_{t-1}(i) + A(i, j)) + e_t(j)        alpha_0 = start + e_0
+    beta_t(i)  = log Σ_j exp(A(i, j) + e_{t+1}(j) + beta_{t+1}(j))     beta_last = end
+
+(Rabiner 1989, "A tutorial on hidden Markov models", section III.A; for random fields Lafferty et
+al. 2001, "Conditional random fields", section 3.)
+"""
+
+import math
+from collections.abc import Iterator
+
+import torch
+
+from .lattice import Lattice
+
+# Entries of the largest temporary tensor.
+BLOCK_ENTRIES = 2**22
+
+
+def forward_messages(lattice: Lattice) -> torch.Tensor:
+    """Run forwards.
+
+    lattice (Lattice): The scores.
+    RETURNS (Tensor): Packed log messages alpha [N, K]; a row's own emission is part of it.
+    """
+    alpha = torch.empty_like(lattice.emissions)
+    here = alpha[:0]
+    packing = lattice.packing
+    for step, width in enumerate(packing.widths.tolist()):
+        rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
+        if step:
+            reached = torch.logsumexp(here[:width, :, None] + lattice.transitions, dim=1)
+        else:
+            reached = lattice.start
+        here = alpha[rows]
+        torch.add(reached, lattice.emissions[rows], out=here)
+    return alpha
+
+
+def backward_messages(lattice: Lattice) -> torch.Tensor:
+    """Run backwards.
+
+    lattice (Lattice): The scores.
+    RETURNS (Tensor): Packed log messages beta [N, K]; a row's own emission is not part of it.
+    """
+    beta = torch.empty_like(lattice.emissions)
+    after = beta[:0]
+    packing = lattice.packing
+    for step in range(len(packing.widths) - 1, -1, -1):
+        rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
+        here = beta[rows]
+        going_on = len(after)
+        here[going_on:] = lattice.end
+        here[:going_on] = torch.logsumexp(lattice.transitions + after[:, None, :], dim=2)
+        # shape: (width, K to)
+        after = here + lattice.emissions[rows]
+    return beta
+
+
+def log_partitions(lattice: Lattice, alpha: torch.Tensor) -> torch.Tensor:
+    """Close the forward messages with the end scores; by rank [A]."""
+    last = torch.from_numpy(lattice.packing.last).to(alpha.device)
+    return torch.logsumexp(alpha[last] + lattice.end, dim=1)
+
+
+def expected_counts(
+    lattice: Lattice,
+    alpha: torch.Tensor,
+    beta: torch.Tensor,
+    log_z: torch.Tensor,
+    sequence_weights: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Count how often tags and pairs of tags are expected, weighted by sequence.
+
+    lattice (Lattice): The scores.
+    alpha (Tensor): Packed log messages [N, K].
+    beta (Tensor): Packed log messages [N, K].
+    log_z (Tensor): Log-partitions by rank [A].
+    sequence_weights (Tensor): By rank [A].
+    RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs [K, K].
+    """
+    packing = lattice.packing
+    rank = torch.from_numpy(packing.rank).to(alpha.device)
+    # exp(-inf - -inf) is NaN, exp(-inf - 0) the zero that is meant
+    log_z = log_z.masked_fill(log_z == -math.inf, 0.0)[rank, None]
+    # shape: (N, 1)
+    weights = sequence_weights[rank, None]
+    tags = torch.exp(alpha + beta - log_z) * weights
+    earlier = alpha[packing.before] - log_z[packing.after]
+    later = (lattice.emissions + beta)[packing.after]
+    later_weights = weights[packing.after, :, None]
+    pairs = torch.zeros_like(lattice.transitions)
+    for block in blocks(len(earlier), pairs.numel()):
+        # shape: (block, K from, K to)
+        joint = earlier[block, :, None] + lattice.transitions + later[block, None, :]
+        pairs += (joint.exp_() * later_weights[block]).sum(dim=0)
+    return tags, pairs
+
+
+def blocks(n_rows: int, entries_per_row: int) -> Iterator[slice]:
+    """Cut rows into slices, so that a temporary tensor of so many entries a row stays small."""
+    size = max(1, BLOCK_ENTRIES // entries_per_row)
+    for begin in range(0, n_rows, size):
+        yield slice(begin, begin + size)

@@ -1,0 +1,88 @@
+"""The sum over all paths, by whichever algorithm suits the device and the scores."""
+
+from dataclasses import dataclass
+
+import torch
+
+from . import log_space, scaled, scan
+from .lattice import Lattice
+
+
+@dataclass(frozen=True)
+class Sums:
+    """The sums over all paths of a batch, and what was computed on the way to them.
+
+    lattice (Lattice): The scores.
+    log_z (Tensor): Log-partitions in float64, by rank [A].
+    forward (scaled.Forward): The scaled messages, or None where logs were needed.
+    log_alpha (Tensor): Packed log messages [N, K], where there are no scaled ones.
+    log_beta (Tensor): Likewise; None where they have not been needed yet.
+    """
+
+    lattice: Lattice
+    log_z: torch.Tensor
+    forward: scaled.Forward | None = None
+    log_alpha: torch.Tensor | None = None
+    log_beta: torch.Tensor | None = None
+
+
+def sum_paths(lattice: Lattice) -> Sums:
+    """Sum over all paths of each sequence."""
+    if lattice.uses_tree:
+        scanned = scan.messages(lattice)
+        if scanned is not None:
+            log_alpha, log_beta, log_z = scanned
+            return Sums(lattice, log_z, log_alpha=log_alpha, log_beta=log_beta)
+    else:
+        forward = scaled.forward(lattice)
+        if forward is not None:
+            return Sums(lattice, forward.log_z, forward=forward)
+    return _sum_in_logs(lattice)
+
+
+def _sum_in_logs(lattice: Lattice) -> Sums:
+    log_alpha = log_space.forward_messages(lattice)
+    return Sums(lattice, log_space.log_partitions(lattice, log_alpha), log_alpha=log_alpha)
+
+
+def expected_counts(
+    sums: Sums, sequence_weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Count how often tags and pairs of tags are expected, weighted by sequence.
+
+    sums (Sums): The sums over all paths.
+    sequence_weights (Tensor): float64, by rank [A].
+    RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs, from and to [K, K].
+        A sequence that has no path counts nothing.
+    """
+    if sums.forward is not None:
+        backward = scaled.backward(sums.forward)
+        if backward is not None:
+            return scaled.expected_counts(sums.forward, backward, sequence_weights)
+        sums = _sum_in_logs(sums.lattice)
+    log_alpha, log_beta = log_messages(sums)
+    return log_space.expected_counts(
+        sums.lattice, log_alpha, log_beta, sums.log_z, sequence_weights
+    )
+
+
+def log_messages(sums: Sums) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give both messages in logs.
+
+    sums (Sums): The sums over all paths.
+    RETURNS (Tuple[Tensor, Tensor]): Packed log alpha and log beta [N, K], each row up to a
+        constant. A row's own emission is part of alpha.
+    """
+    if sums.forward is not None:
+        backward = scaled.backward(sums.forward)
+        if backward is not None:
+            logs = scaled.log_messages(sums.forward, backward)
+            if logs is not None:
+                return logs
+        sums = _sum_in_logs(sums.lattice)
+    log_alpha, log_beta = sums.log_alpha, sums.log_beta
+    if log_alpha is None:
+        log_alpha = log_space.forward_messages(sums.lattice)
+    if log_beta is None:
+        log_beta = log_space.backward_messages(sums.lattice)
+    return log_alpha, log_beta
