@@ -1,0 +1,1 @@
+"""Encoders: layers that turn Docs into vectors of their sub-words."""

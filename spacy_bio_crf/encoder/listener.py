@@ -1,0 +1,147 @@
+"""TransformerListener: the pipeline's shared spacy-transformers `transformer` as an encoder."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy_transformers.data_classes import TransformerData
+from spacy_transformers.layers import TransformerListener
+from thinc.api import Model
+from thinc.types import Ragged
+from transformers.file_utils import ModelOutput
+
+HIDDEN = "last_hidden_state"
+
+
+def build_transformer_listener(
+    *, upstream: str = "*", grad_factor: float = 1.0
+) -> Model[list[Doc], list[Ragged]]:
+    """Build an encoder that shares the pipeline's transformer.
+
+    Registered as spacy-bio-crf.TransformerListener.v1.
+
+    upstream (str): Name of the `transformer` component earlier in the pipeline; "*" takes any.
+    grad_factor (float): Factor on the gradient that goes to the transformer; 0 leaves it alone.
+    RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
+        [n_subwords, d], and how many belong to each token, [n_tokens].
+    """
+    return Model(
+        "transformer_listener_encoder",
+        forward,
+        init=init,
+        layers=[TransformerListener(upstream_name=upstream)],
+        dims={"nO": None},
+        attrs={"grad_factor": grad_factor},
+    )
+
+
+def init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
+    """Take over the width of the transformer upstream."""
+    listener: Any = model.layers[0]
+    if not listener.has_dim("nO"):
+        raise ValueError(_no_upstream(listener.upstream_name))
+    model.set_dim("nO", listener.get_dim("nO"))
+
+
+def forward(
+    model: Model[list[Doc], list[Ragged]], docs: list[Doc], is_train: bool
+) -> tuple[list[Ragged], Callable]:
+    """Pick every token's rows out of what the transformer has left for these documents."""
+    listener: Any = model.layers[0]
+    ops: Any = model.ops
+    for doc in docs:
+        # In training the transformer hands its output over, unless it is frozen and annotating.
+        if is_train and listener._batch_id is not None:
+            break
+        if len(doc) and (not Doc.has_extension("trf_data") or doc._.trf_data is None):
+            raise ValueError(_no_upstream(listener.upstream_name))
+    datas, backprop_datas = listener(docs, is_train)
+    picked = [pick_rows(doc, data) for doc, data in zip(docs, datas, strict=True)]
+    outputs = []
+    for data, (rows, lengths) in zip(datas, picked, strict=True):
+        if len(rows):
+            hidden: Any = data.model_output[HIDDEN]
+            vectors = hidden.reshape(-1, hidden.shape[-1])[ops.asarray(rows)]
+        else:
+            vectors = ops.alloc2f(0, model.get_dim("nO"))
+        outputs.append(Ragged(vectors, ops.asarray1i(lengths)))
+
+    def backprop(d_outputs: list[Ragged]) -> list[Doc]:
+        factor = model.attrs["grad_factor"]
+        backprop_datas(
+            [
+                _gradient(model, data, rows, d.dataXd * factor)
+                for data, (rows, _), d in zip(datas, picked, d_outputs, strict=True)
+                # For documents without a token there is no output, and no gradient is taken.
+                if HIDDEN in data.model_output
+            ]
+        )
+        return docs
+
+    return outputs, backprop
+
+
+def pick_rows(doc: Doc, data: TransformerData) -> tuple[np.ndarray, np.ndarray]:
+    """Each token's rows in the window where its first sub-word has most context.
+
+    spacy-transformers lists the rows of a token in every window that saw it, one window after the
+    other. A reduction over all of them mixes windows; here one window speaks for the token:
+
+        window 0   rows 0..7    [CLS] the cat sat on  the mat [SEP]
+        window 1   rows 8..15   [CLS] on  the mat and saw it  [SEP]
+
+    "on" has rows 4 and 9, which are 3 and 1 from the nearer edge: row 4 speaks for it. "mat" has
+    rows 6 and 11, 1 and 3 from an edge: row 11.
+
+    doc (Doc): The document; its white-space tokens get no rows.
+    data (TransformerData): What the transformer left for it.
+    RETURNS (tuple[np.ndarray, np.ndarray]): Rows of the flattened output, int64 [m], and how many
+        of them belong to each token, int32 [n_tokens].
+    """
+    if HIDDEN not in data.model_output:
+        return np.zeros(0, dtype=np.int64), np.zeros(len(doc), dtype=np.int32)
+    lengths = _numpy(data.align.lengths).reshape(-1).astype(np.int64)
+    rows = _numpy(data.align.dataXd).reshape(-1).astype(np.int64)
+    width = data.model_output[HIDDEN].shape[1]
+    windows, places = rows // width, rows % width
+    window_lengths = np.asarray(data.wordpieces.lengths, dtype=np.int64)
+    # How far a row is from the nearer edge of its window; shape: [sum of lengths]
+    context = np.minimum(places, window_lengths[windows] - 1 - places)
+    tokens = np.repeat(np.arange(len(lengths)), lengths)
+    opens = np.ones(len(rows), dtype=bool)
+    opens[1:] = (tokens[1:] != tokens[:-1]) | (windows[1:] != windows[:-1])
+    # Of the first rows a token has in each window, the one with most context; the earlier if equal.
+    firsts = np.flatnonzero(opens)
+    order = np.lexsort((firsts, -context[firsts], tokens[firsts]))
+    _, best = np.unique(tokens[firsts][order], return_index=True)
+    chosen_window = np.full(len(lengths), -1, dtype=np.int64)
+    chosen = firsts[order][best]
+    chosen_window[tokens[chosen]] = windows[chosen]
+    chosen_window[[token.is_space for token in doc]] = -1
+    kept = windows == chosen_window[tokens]
+    return rows[kept], np.bincount(tokens[kept], minlength=len(lengths)).astype(np.int32)
+
+
+def _gradient(
+    model: Model, data: TransformerData, rows: np.ndarray, d_vectors: Any
+) -> TransformerData:
+    ops: Any = model.ops
+    hidden: Any = data.model_output[HIDDEN]
+    d_hidden = ops.alloc2f(hidden.shape[0] * hidden.shape[1], hidden.shape[2])
+    if len(rows):
+        # A row may serve two tokens, so the gradients add up.
+        ops.scatter_add(d_hidden, ops.asarray1i(rows.astype("int32")), d_vectors)
+    output = ModelOutput(last_hidden_state=d_hidden.reshape(hidden.shape))
+    return TransformerData(wordpieces=data.wordpieces, model_output=output, align=data.align)
+
+
+def _no_upstream(name: str) -> str:
+    return (
+        f"TransformerListener found no output of a transformer upstream (upstream = {name!r}):"
+        " expected a component made by the factory 'transformer' earlier in the pipeline."
+    )
+
+
+def _numpy(array: Any) -> np.ndarray:
+    return array.get() if hasattr(array, "get") else np.asarray(array)

@@ -1,0 +1,324 @@
+"""What holds a transformer inside a thinc layer, and runs it over packs of windows."""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+from torch import Tensor, nn
+
+from ..optim import LossScale, TorchShim
+from ..subwords import Subwords, SubwordTokenizer
+from . import casing, storage
+from .network import find_frame, find_limit, freeze
+from .packs import Pack, make_packs
+from .words import WordTable
+
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Padded sub-words in flight: what keeps a CPU's caches and a GPU's units busy.
+CPU_BUDGET, GPU_BUDGET = 2048, 32768
+DEFAULT_OVERLAP = 64
+CASING_LR_SCALE = 10.0
+# Longest default window of a network that has no limit of its own.
+UNLIMITED_WINDOW = 512
+
+Project = Callable[[Tensor], Tensor]  # [r, d] -> [r, c]
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of `build_transformer_encoder`, which says what they mean.
+
+    RAISES: ValueError for an option that is out of range.
+    """
+
+    name: str
+    revision: str | None = None
+    window: int | None = None
+    overlap: int | None = None
+    batch_subwords: int | None = None
+    precision: str = "fp32"
+    frozen_layers: int = 0
+    gradient_checkpointing: bool = False
+    dropout: float | None = None
+    casing: bool = False
+    lr_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise _wrong("precision", repr(self.precision), f"one of {list(PRECISIONS)}")
+        if self.frozen_layers < -1:
+            raise _wrong("frozen_layers", self.frozen_layers, "-1, 0 or a number of layers")
+        if self.batch_subwords is not None and self.batch_subwords < 1:
+            raise _wrong("batch_subwords", self.batch_subwords, "1 or more")
+        if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
+            raise _wrong("dropout", self.dropout, "0 <= p < 1")
+        if self.casing and self.frozen_layers == -1:
+            raise _wrong("casing", "true", "false where the whole network is frozen")
+        if self.lr_scale < 0.0:
+            raise _wrong("lr_scale", self.lr_scale, "0 or more")
+        if self.window is not None:
+            _check_window(self.window, self.overlap)
+
+
+class TransformerShim(TorchShim):
+    """Holds the network with its tokenizer, and runs it over packs of windows.
+
+    options (Options): How.
+    """
+
+    def __init__(self, options: Options):
+        super().__init__(None, lr_scale=self._scale_of)
+        self.options = options
+        self.dtype = PRECISIONS[options.precision]
+        self.frozen = options.frozen_layers == -1
+        self.with_weights = True
+        self.tokenizer: Any = None
+        if self.dtype is torch.float16:
+            self.loss_scale = LossScale()
+
+    def _scale_of(self, name: str) -> float:
+        # What starts at zero has further to go than what is pre-trained.
+        factor = CASING_LR_SCALE if name.startswith(casing.NAME) else 1.0
+        return self.options.lr_scale * factor
+
+    @property
+    def ready(self) -> bool:
+        """Whether the weights are there."""
+        return self._model is not None
+
+    def fetch(self) -> None:
+        """Get the weights the options name."""
+        options = self.options
+        self.set_pretrained(
+            storage.fetch(options.name, revision=options.revision, dropout=options.dropout)
+        )
+
+    def set_pretrained(self, pretrained: storage.Pretrained) -> None:
+        """Put network and tokenizer in place, and check the options against them.
+
+        pretrained (Pretrained): Network and tokenizer.
+        RAISES: ValueError if the window is longer than the model's limit, the overlap is not
+            smaller than the window, or there are fewer layers than are to be frozen.
+        """
+        options = self.options
+        self.tokenizer = pretrained.tokenizer
+        self._subwords = SubwordTokenizer(pretrained.tokenizer)
+        self.frame = find_frame(pretrained)
+        limit = find_limit(pretrained.network, len(self.frame))
+        if options.window is not None and limit is not None and options.window > limit:
+            special = f"the model's limit without its {len(self.frame)} special sub-words"
+            raise _wrong("window", options.window, f"at most {limit}, {special}")
+        self.window = options.window or limit or UNLIMITED_WINDOW
+        self.overlap = (
+            min(DEFAULT_OVERLAP, self.window // 4) if options.overlap is None else options.overlap
+        )
+        _check_window(self.window, self.overlap)
+        network = pretrained.network
+        freeze(network, options.frozen_layers)
+        if options.casing:
+            casing.add_casing(network)
+        if options.gradient_checkpointing:
+            network.gradient_checkpointing_enable(
+                gradient_checkpointing_kwargs={"use_reentrant": False}
+            )
+        self.set_network(network)
+
+    @property
+    def budget(self) -> int:
+        """Most padded sub-words in one pack."""
+        if self.options.batch_subwords is not None:
+            return self.options.batch_subwords
+        return CPU_BUDGET if self.device.type == "cpu" else GPU_BUDGET
+
+    def tokenize(self, docs: Sequence[Doc]) -> list[Subwords]:
+        """Cut documents into sub-words.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (list[Subwords]): Their sub-words and which tokens they belong to.
+        RAISES: ValueError if there are no weights yet.
+        """
+        self.network  # noqa: B018 (raises when there is no model yet)
+        docs = list(docs)
+        pieces = self._subwords(docs)
+        if self.options.casing:
+            pieces = [
+                replace(p, shapes=casing.shapes_of_subwords(doc, p))
+                for doc, p in zip(docs, pieces, strict=True)
+            ]
+        return pieces
+
+    def costs(self, docs: Sequence[Doc]) -> np.ndarray:
+        """How many padded sub-words each document takes when all its windows have full length.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (np.ndarray): int64 [n_docs].
+        """
+        counts = np.array([len(p.ids) for p in self.tokenize(docs)], dtype=np.int64)
+        step = self.window - self.overlap
+        windows = np.maximum(1, -(-(counts - self.overlap) // step))
+        return windows * (np.minimum(counts, self.window) + len(self.frame))
+
+    def run(
+        self,
+        pieces: Sequence[Subwords],
+        wanted: Sequence[np.ndarray],
+        *,
+        train: bool,
+        project: Project | None = None,
+    ) -> tuple[Tensor, Callable[[Tensor], None]]:
+        """Vectors of wanted sub-words, pack by pack, each pack through `project` at once.
+
+        Only what `project` returns is kept for all packs together, so a document of a million
+        tokens needs memory for its emissions and for one pack's activations. In training the
+        activations are kept while all packs fit the budget together; beyond that each pack is
+        computed again in the backward pass, with the same dropout (Gao et al. 2021, "Scaling Deep
+        Contrastive Learning Batch Size under Memory Limited Setup", section 3.2, does so for
+        batches).
+
+        pieces (Sequence[Subwords]): The documents' sub-words.
+        wanted (Sequence[np.ndarray]): For each document indices of sub-words, int64 [m].
+        train (bool): Use dropout, and prepare for the backward pass.
+        project (Project | None): From vectors [r, d] to what is wanted [r, c]; None keeps the
+            vectors.
+        RETURNS (tuple[Tensor, Callable]): float32 [sum of m, c], and a function that takes its
+            gradient and adds to those of the network and of what `project` holds.
+        """
+        packs = make_packs(
+            pieces,
+            wanted,
+            frame=self.frame,
+            window=self.window,
+            overlap=self.overlap,
+            budget=self.budget,
+        )
+        project = project or nn.Identity()
+        words = WordTable(self.network, packs) if train else None
+        self.network.train(train and not self.frozen)
+        largest = max((p.size for p in packs), default=0)
+        keep = train and sum(p.size for p in packs) <= max(self.budget, largest)
+        states = []
+        graphs: list[Tensor] = []
+
+        def outputs() -> Iterator[tuple[Pack, Tensor]]:
+            for p in packs:
+                if train and not keep:
+                    states.append(_random_state(self.device))
+                with torch.set_grad_enabled(keep):
+                    vectors = self._vectors(p, words, project)
+                if keep:
+                    graphs.append(vectors)
+                yield p, vectors.detach()
+
+        result = self._gather(outputs(), project, wanted)
+
+        def backprop(d_result: Tensor) -> None:
+            for i, p in enumerate(packs):
+                if keep:
+                    vectors = graphs[i]
+                else:
+                    with _replayed(states[i], self.device), torch.enable_grad():
+                        vectors = self._vectors(p, words, project)
+                if vectors.requires_grad:
+                    targets = torch.from_numpy(p.targets).to(self.device)
+                    torch.autograd.backward(vectors, d_result.index_select(0, targets))
+            if words is not None:
+                words.finish()
+
+        return result, backprop if train else _no_backprop
+
+    def _gather(
+        self,
+        outputs: Iterable[tuple[Pack, Tensor]],
+        project: Project,
+        wanted: Sequence[np.ndarray],
+    ) -> Tensor:
+        with torch.no_grad():
+            width = self.network.config.hidden_size
+            # shape: [0, c]
+            nothing = project(torch.zeros((0, width), device=self.device))
+        # shape: [sum of m, c]
+        result = nothing.new_empty((sum(len(w) for w in wanted), nothing.shape[1]))
+        for p, vectors in outputs:
+            result[torch.from_numpy(p.targets).to(result.device)] = vectors
+        return result
+
+    def _vectors(self, p: Pack, words: WordTable | None, project: Project) -> Tensor:
+        # shape: [B, T]
+        mask = None if p.mask.all() else torch.from_numpy(p.mask).to(self.device)
+        autocast = torch.autocast(
+            self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
+        )
+        with autocast, torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+            # shape: [B, T, d]
+            hidden = self.network(**self._inputs(p, words), attention_mask=mask).last_hidden_state
+        rows = torch.from_numpy(p.rows).to(self.device)
+        # shape: [r, d]
+        vectors = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows).float()
+        if self.loss_scale is not None and vectors.requires_grad:
+            # Where float16 begins, and no earlier: what lies above needs no scale.
+            vectors.register_hook(self.loss_scale.scale)
+        return project(vectors)
+
+    def _inputs(self, p: Pack, words: WordTable | None) -> dict[str, Tensor]:
+        # shape: [B, T]
+        ids = torch.from_numpy(p.ids).to(self.device)
+        if words is None and not self.options.casing:
+            return {"input_ids": ids}
+        # shape: [B, T, e]
+        embedded = self.network.get_input_embeddings()(ids) if words is None else words(p)
+        if self.options.casing:
+            embedded = embedded + self.network.casing(torch.from_numpy(p.shapes).to(self.device))
+        return {"inputs_embeds": embedded}
+
+    def to_bytes(self) -> bytes:
+        """The encoder's folder as one bytestring; nothing without weights or `with_weights`."""
+        if self._model is None or not self.with_weights:
+            return b""
+        return storage.to_bytes(self.pretrained)
+
+    def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
+        """Read what `to_bytes` gave."""
+        if bytes_data:
+            self.set_pretrained(storage.from_bytes(bytes_data))
+        return self
+
+    @property
+    def pretrained(self) -> storage.Pretrained:
+        """Network and tokenizer as they are now."""
+        return storage.Pretrained(self.network, self.tokenizer)
+
+
+def _check_window(window: int, overlap: int | None) -> None:
+    if window < 1:
+        raise _wrong("window", window, "1 or more")
+    if overlap is not None and not 0 <= overlap < window:
+        raise _wrong("overlap", overlap, f"0 or more and less than the window of {window}")
+
+
+def _wrong(option: str, value: Any, expected: str) -> ValueError:
+    return ValueError(f"Option '{option}' of the encoder is {value}; expected {expected}.")
+
+
+def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
+    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
+    return torch.get_rng_state(), on_gpu
+
+
+@contextlib.contextmanager
+def _replayed(state: tuple[Tensor, Tensor | None], device: torch.device) -> Iterator[None]:
+    """Random numbers come again as they came after `state`; afterwards all goes on as before."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.set_rng_state(state[0])
+        if state[1] is not None:
+            torch.cuda.set_rng_state(state[1], device)
+        yield
+
+
+def _no_backprop(d_result: Tensor) -> None:
+    raise RuntimeError(
+        "There is no gradient for a prediction: call begin_update instead of predict."
+    )

@@ -1,0 +1,59 @@
+"""Tok2VecEncoder: any spaCy tok2vec as an encoder, one vector a token."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d, Ragged
+
+
+def build_tok2vec_encoder(
+    tok2vec: Model[list[Doc], list[Floats2d]],
+) -> Model[list[Doc], list[Ragged]]:
+    """Build an encoder from a tok2vec. Registered as spacy-bio-crf.Tok2VecEncoder.v1.
+
+    tok2vec (Model[list[Doc], list[Floats2d]]): Such as `spacy.HashEmbedCNN.v2`, or a listener to
+        one.
+    RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its tokens other than
+        white space, float32 [n, d], and for each token 1, or 0 where it is white space, [n_tokens].
+    """
+    return Model(
+        "tok2vec_encoder", forward, init=init, layers=[tok2vec], dims={"nO": None}, attrs={}
+    )
+
+
+def init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
+    """Initialise the tok2vec and take over its width."""
+    tok2vec = model.layers[0]
+    tok2vec.initialize(X=X)
+    if not tok2vec.has_dim("nO"):
+        raise ValueError(
+            f"The width (nO) of the tok2vec {tok2vec.name!r} is not known after it was initialised."
+        )
+    model.set_dim("nO", tok2vec.get_dim("nO"))
+
+
+def forward(
+    model: Model[list[Doc], list[Ragged]], docs: list[Doc], is_train: bool
+) -> tuple[list[Ragged], Callable]:
+    """A token is its own only sub-word."""
+    ops: Any = model.ops
+    vectors, backprop_vectors = model.layers[0](docs, is_train)
+    kept = [np.array([not token.is_space for token in doc], dtype=bool) for doc in docs]
+    outputs = [
+        Ragged(v[ops.asarray(k)], ops.asarray1i(k.astype("int32")))
+        for v, k in zip(vectors, kept, strict=True)
+    ]
+
+    def backprop(d_outputs: list[Ragged]) -> list[Doc]:
+        d_vectors = []
+        for v, k, d in zip(vectors, kept, d_outputs, strict=True):
+            d_v = ops.xp.zeros_like(v)
+            d_v[ops.asarray(k)] = d.dataXd
+            d_vectors.append(d_v)
+        backprop_vectors(d_vectors)
+        return docs
+
+    return outputs, backprop

@@ -1,0 +1,114 @@
+"""TransformerEncoder: a pre-trained transformer of its own, as a thinc layer."""
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Ragged
+
+from .shim import Options, TransformerShim
+
+
+def build_transformer_encoder(
+    name: str,
+    *,
+    revision: str | None = None,
+    window: int | None = None,
+    overlap: int | None = None,
+    batch_subwords: int | None = None,
+    precision: str = "fp32",
+    frozen_layers: int = 0,
+    gradient_checkpointing: bool = False,
+    dropout: float | None = None,
+    casing: bool = False,
+    lr_scale: float = 1.0,
+) -> Model[list[Doc], list[Ragged]]:
+    """Build an encoder that owns its transformer.
+
+    Registered as spacy-bio-crf.TransformerEncoder.v1. The weights are fetched when the layer is
+    initialised or read when a pipeline is loaded.
+
+    name (str): A Hugging Face folder, or the name of an encoder on the hub.
+    revision (str | None): A branch, tag or commit on the hub.
+    window (int | None): Most sub-words in one window, special ones not counted; None takes the
+        model's limit.
+    overlap (int | None): Sub-words that neighbouring windows share; None takes 64, or a quarter of
+        the window where that is less.
+    batch_subwords (int | None): Most padded sub-words that pass the network, and keep their
+        activations for the gradient, at once; None takes 2,048 on a CPU and 32,768 on a GPU.
+    precision (str): "fp32", "bf16" or "fp16". Weights stay in float32.
+    frozen_layers (int): 0 trains everything, N all but the embeddings and the first N layers,
+        -1 nothing.
+    gradient_checkpointing (bool): Recompute activations in the backward pass to save memory.
+    dropout (float | None): Every dropout probability of the network; None keeps those of its
+        config.
+    casing (bool): Tell the network how words are written (lower case, Title, UPPER, miXed, with
+        digits), by an embedding that is learnt. For encoders whose tokenizer lower-cases.
+    lr_scale (float): Factor on the optimiser's learning rate.
+    RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
+        [n_subwords, d], and how many belong to each token, [n_tokens].
+    RAISES: ValueError for an option that is out of range.
+    """
+    options = Options(
+        name=name,
+        revision=revision,
+        window=window,
+        overlap=overlap,
+        batch_subwords=batch_subwords,
+        precision=precision,
+        frozen_layers=frozen_layers,
+        gradient_checkpointing=gradient_checkpointing,
+        dropout=dropout,
+        casing=casing,
+        lr_scale=lr_scale,
+    )
+    return Model(
+        "transformer_encoder",
+        forward,
+        init=init,
+        dims={"nO": None},
+        shims=[TransformerShim(options)],
+        attrs={},
+    )
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    """Fetch the weights, unless they are there already."""
+    shim = transformer_shim(model)
+    if not shim.ready:
+        shim.fetch()
+    model.set_dim("nO", shim.network.config.hidden_size)
+
+
+def forward(
+    model: Model[list[Doc], list[Ragged]], docs: list[Doc], is_train: bool
+) -> tuple[list[Ragged], Callable]:
+    """The vectors of every document's sub-words, in float32, on the device of the network."""
+    ops: Any = model.ops
+    shim = transformer_shim(model)
+    pieces = shim.tokenize(docs)
+    vectors, backprop_vectors = shim.run(pieces, [p.rows for p in pieces], train=is_train)
+    # shape: [m of all documents, d]
+    flat: Any = torch2xp(vectors)
+    ends = np.cumsum([len(p.rows) for p in pieces])
+    outputs = [
+        Ragged(flat[end - len(p.rows) : end], ops.asarray1i(p.lengths))
+        for p, end in zip(pieces, ends, strict=True)
+    ]
+
+    def backprop(d_outputs: list[Ragged]) -> list[Doc]:
+        backprop_vectors(xp2torch(ops.xp.concatenate([d.dataXd for d in d_outputs])))
+        return docs
+
+    return outputs, backprop
+
+
+def transformer_shim(encoder: Model) -> TransformerShim:
+    """What holds the network of an encoder that owns its transformer.
+
+    encoder (Model): Built by `build_transformer_encoder`.
+    RETURNS (TransformerShim): The shim.
+    """
+    return cast(TransformerShim, encoder.shims[0])

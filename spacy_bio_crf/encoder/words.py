@@ -1,0 +1,50 @@
+"""Word embeddings of several packs, looked up once, so that their gradient is gathered once."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .packs import Pack
+
+
+class WordTable:
+    """The rows of a vocabulary that some packs use.
+
+    The gradient of an embedding is a dense array as large as the vocabulary, and autograd would
+    fill one for every pack. Here each pack adds to the gradient of the few rows in use, and these
+    go to the vocabulary together, by `finish`.
+
+    network (PreTrainedModel): Its input embeddings.
+    packs (Sequence[Pack]): Packs whose ids are looked up.
+    """
+
+    def __init__(self, network: Any, packs: Sequence[Pack]):
+        self._words: nn.Embedding = network.get_input_embeddings()
+        weight = self._words.weight
+        used = np.unique(np.concatenate([p.ids.reshape(-1) for p in packs] or [np.zeros(0, int)]))
+        self._place = {id(p): np.searchsorted(used, p.ids) for p in packs}
+        self._used = torch.from_numpy(used).to(weight.device)
+        # shape: [n_used, e]
+        self._rows = weight.detach().index_select(0, self._used)
+        self._rows.requires_grad_(weight.requires_grad)
+
+    def __call__(self, pack: Pack) -> Tensor:
+        """RETURNS (Tensor): The word embeddings of one of the packs; float32 [B, T, e]."""
+        place = torch.from_numpy(self._place[id(pack)]).to(self._rows.device)
+        return nn.functional.embedding(place, self._rows)
+
+    def finish(self) -> None:
+        """Add the gradient that has gathered to that of the vocabulary."""
+        gradient = self._rows.grad
+        if gradient is None:
+            return
+        if self._words.padding_idx is not None:
+            gradient[self._used == self._words.padding_idx] = 0.0
+        weight = self._words.weight
+        if weight.grad is None:
+            weight.grad = torch.zeros_like(weight)
+        weight.grad.index_add_(0, self._used, gradient)
+        self._rows.grad = None
