@@ -1,0 +1,33 @@
+"""Commands: `python -m spacy bio-ner …`, and the same as `spacy-bio-crf …`.
+
+spaCy imports this module on every start of its command line, through the entry point group
+"spacy_cli", so what a command needs is imported when the command runs. A new command is a function
+in a module of its own, added below.
+"""
+
+import typer
+from spacy.cli._util import app as spacy_app
+
+from .calibrate import calibrate_cli
+from .convert import convert_cli
+from .transitions import transitions_cli
+
+app = typer.Typer(name="bio-ner", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def bio_ner_cli() -> None:
+    """Named-entity recognition with BIO tags: data in, evaluation out."""
+
+
+app.command("convert")(convert_cli)
+app.command("calibrate")(calibrate_cli)
+app.command("transitions")(transitions_cli)
+
+# An entry point is only imported: it has to add itself to spaCy's commands.
+spacy_app.add_typer(app)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="spacy-bio-crf")

@@ -1,0 +1,36 @@
+"""Convert annotated text to spaCy's training data: a reader per format, a writer per output.
+
+Every reader turns files into `Sentence`s, `Passage`s or Docs; `docs.Builder` turns these into Docs.
+To add a format, write a reader (`records.Reader`) and add it to `formats.FORMATS`.
+"""
+
+from .formats import FORMATS, Format
+from .pipeline import convert
+from .records import (
+    ConvertError,
+    Leaks,
+    Misaligned,
+    Passage,
+    Reader,
+    ReadOptions,
+    Repair,
+    Sentence,
+    Summary,
+    TextSpan,
+)
+
+__all__ = [
+    "FORMATS",
+    "ConvertError",
+    "Format",
+    "Leaks",
+    "Misaligned",
+    "Passage",
+    "ReadOptions",
+    "Reader",
+    "Repair",
+    "Sentence",
+    "Summary",
+    "TextSpan",
+    "convert",
+]
