@@ -1,0 +1,1 @@
+"""Measurements against peers, side by side. Not tests, and not part of what is installed."""
