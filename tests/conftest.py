@@ -1,0 +1,217 @@
+"""Fixtures for all tests: a tiny encoder made on the spot, pipelines on top of it, the corpora."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
+from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+from spacy_bio_crf import linear_chain
+
+HEADS = {"crf": "spacy-bio-crf.CRFHead.v1", "softmax": "spacy-bio-crf.SoftmaxHead.v1"}
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+
+Words = list[str]
+Ents = list[tuple[int, int, str]]  # start token, exclusive end token, label
+
+# A word may be of two kinds ("Washington"), so that the context has to be learnt.
+SENTENCES: list[tuple[Words, Ents]] = [
+    (
+        ["Ana", "Ruiz", "met", "Bo", "in", "New", "York", "City", "."],
+        [(0, 2, "PER"), (3, 4, "PER"), (5, 8, "LOC")],
+    ),
+    (
+        ["Bo", "moved", "from", "Lisbon", "to", "Berlin", "."],
+        [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "LOC")],
+    ),
+    (["Ana", "Maria", "da", "Silva", "lives", "in", "Washington"], [(0, 4, "PER"), (6, 7, "LOC")]),
+    (["Washington", "met", "Ana", "Ruiz", "yesterday"], [(0, 1, "PER"), (2, 4, "PER")]),
+    (["Nobody", "works", "today", "."], []),
+    (["They", "flew", "New", "York", "Lisbon", "twice"], [(2, 4, "LOC"), (4, 5, "LOC")]),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    # The networks are too small to gain from threads, and tests share the machine.
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder: a random BERT (2 layers, width 32, 64 positions) with a WordPiece
+    tokenizer trained here. Words of the training sentences fall into several pieces."""
+    folder = tmp_path_factory.mktemp("encoder")
+    engine = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    engine.normalizer = normalizers.BertNormalizer(lowercase=False)
+    engine.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    texts = [" ".join(words) for words, _ in SENTENCES]
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=70, special_tokens=SPECIAL, initial_alphabet=list("abcdefghijklmnopqrstuvwxyz")
+    )
+    engine.train_from_iterator(texts, trainer)
+    engine.post_processor = processors.BertProcessing(
+        ("[SEP]", engine.token_to_id("[SEP]")), ("[CLS]", engine.token_to_id("[CLS]"))
+    )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=engine,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+    )
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=engine.get_vocab_size(),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+MakeNlp = Callable[..., Language]
+
+
+@pytest.fixture(scope="session")
+def make_nlp(tiny_encoder: Path) -> MakeNlp:
+    """Make a blank English pipeline with one `bio_ner` on the tiny encoder.
+
+    head: "crf" or "softmax"; head_options and encoder_options go to the head and the encoder, all
+    others to the component (`scheme`, `overwrite`, …) or, if None, into neither.
+    """
+
+    def make(
+        head: str = "crf",
+        *,
+        subword_labels: str = "first",
+        head_options: dict[str, Any] | None = None,
+        encoder_options: dict[str, Any] | None = None,
+        name: str = "bio_ner",
+        nlp: Language | None = None,
+        **options: Any,
+    ) -> Language:
+        nlp = spacy.blank("en") if nlp is None else nlp
+        nlp.add_pipe(
+            "bio_ner",
+            name=name,
+            config={
+                "model": {
+                    "@architectures": "spacy-bio-crf.BioTagger.v1",
+                    "subword_labels": subword_labels,
+                    "encoder": {
+                        "@architectures": "spacy-bio-crf.TransformerEncoder.v1",
+                        "name": str(tiny_encoder),
+                        **(encoder_options or {}),
+                    },
+                    "head": {"@architectures": HEADS[head], **(head_options or {})},
+                },
+                **options,
+            },
+        )
+        return nlp
+
+    return make
+
+
+def make_examples(nlp: Language) -> list[Example]:
+    """The training sentences, annotated completely, as fresh examples."""
+    return [make_example(nlp, words, ents) for words, ents in SENTENCES]
+
+
+def make_example(nlp: Language, words: Words, ents: Ents) -> Example:
+    """An example with the same tokens on both sides, annotated completely."""
+    reference = Doc(nlp.vocab, words=words)
+    reference.set_ents([Span(reference, start, end, label=label) for start, end, label in ents])
+    return Example(Doc(nlp.vocab, words=words), reference)
+
+
+def train(nlp: Language, examples: list[Example], *, steps: int = 40, lr: float = 2e-3) -> Language:
+    """Initialise a pipeline and fit it to some examples, the same way every time."""
+    torch.manual_seed(0)
+    spacy.util.fix_random_seed(0)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = lr
+    for _ in range(steps):
+        nlp.update(examples, sgd=optimizer)
+    return nlp
+
+
+def spans_of(doc: Doc) -> Ents:
+    """A document's entities as start token, exclusive end token and label."""
+    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+
+
+@pytest.fixture(scope="session")
+def trained(make_nlp: MakeNlp) -> Language:
+    """A pipeline with a CRF head that has learnt the training sentences. Do not change it."""
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    return train(nlp, make_examples(nlp))
+
+
+@pytest.fixture(scope="session")
+def corpora() -> Path:
+    """The folder with the real corpora, which lie beside the project and not in it."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"there are no corpora in {folder}")
+    return folder
+
+
+@pytest.fixture
+def run_python(tmp_path: Path) -> Callable[..., str]:
+    """Run a script in a process of its own, with no hub and no cache of one in reach."""
+
+    def run(script: str, *arguments: Any, timeout: float = 120, **environment: str) -> str:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "HF_HOME": str(tmp_path / "nowhere"),
+                "HTTPS_PROXY": "http://127.0.0.1:9",
+                "HTTP_PROXY": "http://127.0.0.1:9",
+                **environment,
+            },
+            start_new_session=True,
+        )
+        try:
+            out, err = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            # Processes that the script has started would wait for ever.
+            os.killpg(process.pid, signal.SIGKILL)
+            pytest.fail(f"no end after {timeout} seconds")
+        if process.returncode:
+            pytest.fail(f"exit code {process.returncode}\n{out}\n{err}")
+        return out
+
+    return run
+
+
+@pytest.fixture(params=["steps", "tree"])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Run a test with the CRF engine's algorithms for a CPU, and with those for a GPU."""
+    monkeypatch.setattr(
+        linear_chain.lattice, "prefers_tree", lambda device: request.param == "tree"
+    )
+    return request.param

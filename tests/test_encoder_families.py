@@ -1,0 +1,202 @@
+"""Every family of networks the encoder is for, small and random but of the real architecture."""
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from conftest import MakeNlp, make_examples, spans_of, train
+from spacy.language import Language
+from thinc.api import Adam
+from tiny_models import FAMILIES, POSITIONS, make_encoder, make_tagger, write_checkpoint
+from tokenizers_zoo import SENTENCES
+from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
+
+from spacy_bio_crf.encoder import storage
+from spacy_bio_crf.encoder.shim import TransformerShim
+from spacy_bio_crf.heads import Lattice
+from spacy_bio_crf.subwords import Subwords
+
+NLP = spacy.blank("en")
+TEXTS = [
+    SENTENCES[0],
+    "",
+    " \n ",
+    f"{SENTENCES[1]} {SENTENCES[2]} {SENTENCES[13]}",
+    "Hi",
+    SENTENCES[15],
+]
+
+
+@pytest.fixture(scope="module", params=list(FAMILIES))
+def family(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def folder(family: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp(family), family)
+
+
+def test_a_document_has_the_same_vectors_in_any_batch(folder: Path):
+    encoder, _ = make_encoder(folder, window=16, overlap=6)
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    together = encoder.predict(docs)
+    assert [len(v.lengths) for v in together] == [len(doc) for doc in docs]
+    assert len(together[3].dataXd) > 3 * 16
+    for doc, vectors in zip(docs, together, strict=True):
+        alone = encoder.predict([doc])[0]
+        assert np.isfinite(vectors.dataXd).all()
+        np.testing.assert_allclose(vectors.dataXd, alone.dataXd, atol=1e-5)
+        # Vectors that are all alike would pass, too.
+        if len(vectors.dataXd) > 5:
+            assert vectors.dataXd.std(axis=0).max() > 0.1
+
+
+def test_the_limit_is_the_last_length_that_works(family: str, folder: Path):
+    _, shim = make_encoder(folder)
+    assert len(shim.frame.prefix) == len(shim.frame.suffix) == 1
+    assert shim.window == POSITIONS - 2
+    full = as_long_as(shim, shim.window)
+    vectors, _ = shim.run([full], [full.rows], train=False)
+    assert len(vectors) == shim.window and vectors.isfinite().all()
+    with pytest.raises(
+        ValueError, match=f"'window' .* is {POSITIONS - 1}; .* most {POSITIONS - 2}"
+    ):
+        make_encoder(folder, window=POSITIONS - 1)
+    # Networks that learn a vector for every position have none for the next one.
+    if family not in ("deberta-v2", "modernbert"):
+        with pytest.raises((IndexError, RuntimeError)):
+            shim.network(input_ids=torch.from_numpy(as_long_as(shim, POSITIONS + 1).ids)[None])
+
+
+def as_long_as(shim: TransformerShim, n: int) -> Subwords:
+    """The sub-words of some text, over and over, n of them."""
+    (piece,) = shim.tokenize([NLP.make_doc(TEXTS[0])])
+    ones = np.ones(n, dtype=np.int32)
+    return Subwords(np.resize(piece.ids, n), np.arange(n), ones, word_starts=ones == 1)
+
+
+def test_a_step_reaches_every_parameter_and_is_saved(folder: Path, tmp_path: Path):
+    model = make_tagger(folder, dropout=0.0, window=16, overlap=6)
+    shim = model.layers[0].shims[0]
+    before = copy.deepcopy(shim.network.state_dict())
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    lattice, backprop = model.begin_update(docs)
+    d_emissions = torch.randn(lattice.emissions.shape)
+    zeros = [torch.zeros_like(s) for s in lattice.scores[1:]]
+    backprop(Lattice(d_emissions, *zeros, tokens=lattice.tokens))
+    model.finish_update(Adam(1e-3))
+    same = [n for n, p in shim.network.named_parameters() if torch.equal(p.detach(), before[n])]
+    assert same == []
+
+    storage.save(shim.pretrained, tmp_path)
+    assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".json") == [".safetensors"]
+    expected = model.layers[0].predict(docs)
+    shim.set_pretrained(storage.load(tmp_path))
+    for a, b in zip(expected, model.layers[0].predict(docs), strict=True):
+        assert np.array_equal(a.dataXd, b.dataXd) and np.array_equal(a.lengths, b.lengths)
+
+
+def test_frozen_layers(family: str, folder: Path):
+    if family == "albert":
+        with pytest.raises(
+            ValueError, match="Can't tell the layers of this albert apart .* set 'frozen"
+        ):
+            make_encoder(folder, frozen_layers=1)
+    else:
+        _, shim = make_encoder(folder, frozen_layers=1)
+        trained = [n for n, p in shim.network.named_parameters() if p.requires_grad]
+        assert trained and all(".1." in name for name in trained)
+    _, shim = make_encoder(folder, frozen_layers=-1)
+    assert not any(p.requires_grad for p in shim.network.parameters())
+
+
+def test_dropout_reaches_the_network(folder: Path):
+    def first_and_second(dropout: float) -> list[np.ndarray]:
+        encoder, _ = make_encoder(folder, dropout=dropout)
+        docs = [NLP.make_doc(TEXTS[0])]
+        return [encoder.begin_update(docs)[0][0].dataXd for _ in range(2)]
+
+    a, b = first_and_second(0.0)
+    assert np.array_equal(a, b)
+    a, b = first_and_second(0.5)
+    # Every vector changes, not only a few.
+    assert (np.abs(a - b).max(axis=1) > 1e-3).all()
+
+
+def test_gradient_checkpointing(family: str, folder: Path):
+    gradients = []
+    for frugal in (False, True):
+        try:
+            encoder, shim = make_encoder(folder, dropout=0.0, gradient_checkpointing=frugal)
+        except ValueError as error:
+            assert "does not support gradient checkpointing" in str(error)
+            pytest.skip(f"{family} does not support gradient checkpointing")
+        vectors, backprop = encoder.begin_update([NLP.make_doc(TEXTS[0])])
+        backprop([type(vectors[0])(np.sin(100 * vectors[0].dataXd), vectors[0].lengths)])
+        gradients.append([p.grad for p in shim.network.parameters()])
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_positions_of_roberta_stay_below_its_limit(tmp_path: Path):
+    """The first position is that of the padding id plus one, so two of 42 are never used."""
+    _, shim = make_encoder(write_checkpoint(tmp_path, "roberta"))
+    table = shim.network.embeddings.position_embeddings
+    assert table.num_embeddings == POSITIONS + 2
+    seen = []
+    table.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    pieces = [as_long_as(shim, n) for n in (shim.window, 3, 4 * shim.window)]
+    shim.run(pieces, [piece.rows for piece in pieces], train=False)
+    positions = {p for s in seen for p in s.flatten().tolist()}
+    assert positions == {1, *range(2, POSITIONS + 2)}  # 1 is that of padding
+
+
+def test_the_tokenizer_s_limit_is_not_believed(tmp_path: Path):
+    write_checkpoint(tmp_path, "roberta")
+    _, shim = make_encoder(tmp_path)
+    assert shim.tokenizer.model_max_length > 1e29
+    shim.tokenizer.model_max_length = 4
+    shim.tokenizer.save_pretrained(tmp_path)
+    encoder, shim = make_encoder(tmp_path)
+    assert (shim.tokenizer.model_max_length, shim.window) == (4, POSITIONS - 2)
+    doc = NLP.make_doc(TEXTS[0])
+    assert len(encoder.predict([doc])[0].dataXd) > 4
+
+
+def phobert(folder: Path) -> Path:
+    """PhoBERT is a RoBERTa whose tokenizer exists in Python only."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ."
+    pieces = [*letters, *(f"{letter}@@" for letter in letters)]
+    folder.mkdir()
+    (folder / "vocab.txt").write_text("".join(f"{piece} 1\n" for piece in pieces))
+    (folder / "bpe.codes").write_text("Q Q 1\n")
+    words = PhobertTokenizer(str(folder / "vocab.txt"), str(folder / "bpe.codes"))
+    words.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(words), hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=64, max_position_embeddings=66,
+    )  # fmt: skip
+    RobertaModel(config).save_pretrained(folder)
+    return folder
+
+
+def test_a_slow_tokenizer_from_training_to_loading(make_nlp: MakeNlp, tmp_path: Path):
+    folder = phobert(tmp_path / "phobert")
+    nlp = make_nlp(encoder_options={"name": str(folder), "dropout": 0.0})
+    examples = make_examples(nlp)
+    train(nlp, examples, steps=60)
+    shim = nlp.get_pipe("bio_ner").model.layers[0].shims[0]
+    assert not shim.tokenizer.is_fast
+    expected = [spans_of(example.reference) for example in examples]
+    texts = [example.reference.text for example in examples]
+    assert [spans_of(doc) for doc in nlp.pipe(texts)] == expected
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded: Language = spacy.load(tmp_path / "pipeline")
+    assert [spans_of(doc) for doc in loaded.pipe(texts)] == expected
+    a, b = (n.get_pipe("bio_ner").lattice([n.make_doc(t) for t in texts]) for n in (nlp, loaded))
+    assert torch.equal(a.emissions, b.emissions)

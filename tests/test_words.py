@@ -1,0 +1,61 @@
+"""Word embeddings looked up once for all packs have the gradient they would have had anyway."""
+
+import pytest
+import torch
+from conftest import MakeNlp, make_examples
+
+TEXTS = ["Ana Ruiz met Bo", "Bo moved from Lisbon to Berlin .", "Ana", ""]
+
+
+@pytest.mark.parametrize("budget", [1, 40, 10_000])
+def test_gradients_are_those_of_a_plain_forward(make_nlp: MakeNlp, budget: int):
+    nlp = make_nlp(encoder_options={"dropout": 0.0, "batch_subwords": budget})
+    nlp.initialize(lambda: make_examples(nlp))
+    shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
+    network = shim.network
+    pieces = shim.tokenize([nlp.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in pieces]
+    for _ in range(2):  # gradients gather over calls
+        vectors, backprop = shim.run(pieces, wanted, train=True)
+        d_vectors = torch.linspace(-1, 1, vectors.numel()).reshape(vectors.shape)
+        backprop(d_vectors)
+    found = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
+    network.zero_grad()
+
+    rows = []
+    for p in pieces:
+        if len(p.ids):
+            ids = [*shim.frame.prefix, *p.ids.tolist(), *shim.frame.suffix]
+            hidden = network(input_ids=torch.tensor([ids])).last_hidden_state[0]
+            rows.append(hidden[torch.from_numpy(p.rows) + len(shim.frame.prefix)])
+    plain = torch.cat(rows)
+    torch.testing.assert_close(vectors, plain.detach(), atol=1e-5, rtol=1e-4)
+    plain.backward(2 * d_vectors)
+    expected = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
+    assert set(found) == set(expected)
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], atol=1e-4, rtol=1e-3)
+
+
+def test_padding_learns_nothing(make_nlp: MakeNlp):
+    """A literal padding id in a text has no gradient, as in torch's own embedding."""
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    nlp.initialize(lambda: make_examples(nlp))
+    shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
+    words = shim.network.get_input_embeddings()
+    assert words.padding_idx is not None
+    (piece,) = shim.tokenize([nlp.make_doc("Ana Ruiz met Bo")])
+    piece.ids[1] = words.padding_idx
+    vectors, backprop = shim.run([piece], [piece.rows], train=True)
+    backprop(torch.ones_like(vectors).cumsum(0))
+    assert bool((words.weight.grad[words.padding_idx] == 0).all())
+    assert bool(words.weight.grad[int(piece.ids[0])].abs().sum() > 0)
+
+
+def test_frozen_embeddings_have_no_gradient(make_nlp: MakeNlp):
+    nlp = make_nlp(encoder_options={"dropout": 0.0, "frozen_layers": 1})
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.get_pipe("bio_ner").update(make_examples(nlp))
+    shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
+    assert shim.network.get_input_embeddings().weight.grad is None
+    assert shim.network.encoder.layer[1].output.dense.weight.grad is not None
