@@ -3,6 +3,7 @@
 import pytest
 import torch
 from conftest import MakeNlp, make_examples
+from thinc.api import Adam, Optimizer, RAdam
 
 TEXTS = ["Ana Ruiz met Bo", "Bo moved from Lisbon to Berlin .", "Ana", ""]
 
@@ -59,3 +60,37 @@ def test_frozen_embeddings_have_no_gradient(make_nlp: MakeNlp):
     shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
     assert shim.network.get_input_embeddings().weight.grad is None
     assert shim.network.encoder.layer[1].output.dense.weight.grad is not None
+
+
+@pytest.mark.parametrize("optimizer", [Adam(0.01), RAdam(0.01, L2=0.1), Adam(0.01, L2=0.1)])
+def test_rows_of_former_steps_have_no_gradient(make_nlp: MakeNlp, optimizer: Optimizer):
+    """The array of the gradient is the same at every step; what was in it is not."""
+    optimizer.L2_is_weight_decay = False
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    nlp.initialize(lambda: make_examples(nlp))
+    shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
+    words = shim.network.get_input_embeddings().weight
+    used = []
+    for text in ("Ana Ruiz", "met Bo", "Ana"):
+        (piece,) = shim.tokenize([nlp.make_doc(text)])
+        vectors, backprop = shim.run([piece], [piece.rows], train=True)
+        assert words.grad is None
+        backprop(torch.ones_like(vectors).cumsum(0))
+        ids = {*piece.ids.tolist(), *shim.frame.prefix, *shim.frame.suffix}
+        used.append(ids)
+        assert set(words.grad.abs().sum(1).nonzero()[:, 0].tolist()) == ids
+        shim.finish_update(optimizer)
+    assert not used[0] <= used[1] and not used[1] <= used[2]
+
+
+def test_a_copy_has_a_gradient_of_its_own(make_nlp: MakeNlp):
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    nlp.initialize(lambda: make_examples(nlp))
+    model = nlp.get_pipe("bio_ner").model
+    shims = [model.get_ref("encoder").shims[0], model.copy().layers[0].shims[0]]
+    for shim in shims:
+        (piece,) = shim.tokenize([nlp.make_doc("Ana Ruiz")])
+        vectors, backprop = shim.run([piece], [piece.rows], train=True)
+        backprop(torch.ones_like(vectors).cumsum(0))
+    a, b = (shim.network.get_input_embeddings().weight.grad for shim in shims)
+    assert torch.equal(a, b) and a.data_ptr() != b.data_ptr()

@@ -2,22 +2,25 @@
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
+from thinc.api import Optimizer
 from torch import Tensor, nn
 
 from ..optim import LossScale, TorchShim
 from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
+from .dropout import FrugalDropout, around_layers
 from .network import find_frame, find_limit, freeze
+from .options import PRECISIONS, Options, check_window, wrong
 from .packs import Pack, make_packs
-from .words import WordTable
+from .replay import State, random_state, replayed
+from .words import RowGradient, WordTable
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Padded sub-words in flight: what keeps a CPU's caches and a GPU's units busy.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
 DEFAULT_OVERLAP = 64
@@ -26,42 +29,6 @@ CASING_LR_SCALE = 10.0
 UNLIMITED_WINDOW = 512
 
 Project = Callable[[Tensor], Tensor]  # [r, d] -> [r, c]
-
-
-@dataclass(frozen=True)
-class Options:
-    """The options of `build_transformer_encoder`, which says what they mean.
-
-    RAISES: ValueError for an option that is out of range.
-    """
-
-    name: str
-    revision: str | None = None
-    window: int | None = None
-    overlap: int | None = None
-    batch_subwords: int | None = None
-    precision: str = "fp32"
-    frozen_layers: int = 0
-    gradient_checkpointing: bool = False
-    dropout: float | None = None
-    casing: bool = False
-    lr_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise _wrong("precision", repr(self.precision), f"one of {list(PRECISIONS)}")
-        if self.frozen_layers < -1:
-            raise _wrong("frozen_layers", self.frozen_layers, "-1, 0 or a number of layers")
-        if self.batch_subwords is not None and self.batch_subwords < 1:
-            raise _wrong("batch_subwords", self.batch_subwords, "1 or more")
-        if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
-            raise _wrong("dropout", self.dropout, "0 <= p < 1")
-        if self.casing and self.frozen_layers == -1:
-            raise _wrong("casing", "true", "false where the whole network is frozen")
-        if self.lr_scale < 0.0:
-            raise _wrong("lr_scale", self.lr_scale, "0 or more")
-        if self.window is not None:
-            _check_window(self.window, self.overlap)
 
 
 class TransformerShim(TorchShim):
@@ -77,6 +44,7 @@ class TransformerShim(TorchShim):
         self.frozen = options.frozen_layers == -1
         self.with_weights = True
         self.tokenizer: Any = None
+        self._row_gradient = RowGradient()
         if self.dtype is torch.float16:
             self.loss_scale = LossScale()
 
@@ -111,19 +79,19 @@ class TransformerShim(TorchShim):
         limit = find_limit(pretrained.network, len(self.frame))
         if options.window is not None and limit is not None and options.window > limit:
             special = f"the model's limit without its {len(self.frame)} special sub-words"
-            raise _wrong("window", options.window, f"at most {limit}, {special}")
+            raise wrong("window", options.window, f"at most {limit}, {special}")
         self.window = options.window or limit or UNLIMITED_WINDOW
         self.overlap = (
             min(DEFAULT_OVERLAP, self.window // 4) if options.overlap is None else options.overlap
         )
-        _check_window(self.window, self.overlap)
+        check_window(self.window, self.overlap)
         network = pretrained.network
         freeze(network, options.frozen_layers)
         if options.casing:
             casing.add_casing(network)
         if options.gradient_checkpointing:
             network.gradient_checkpointing_enable(
-                gradient_checkpointing_kwargs={"use_reentrant": False}
+                gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": around_layers}
             )
         self.set_network(network)
 
@@ -196,17 +164,17 @@ class TransformerShim(TorchShim):
             budget=self.budget,
         )
         project = project or nn.Identity()
-        words = WordTable(self.network, packs) if train else None
+        words = WordTable(self.network, packs, self._row_gradient) if train else None
         self.network.train(train and not self.frozen)
         largest = max((p.size for p in packs), default=0)
         keep = train and sum(p.size for p in packs) <= max(self.budget, largest)
-        states = []
+        states: list[State] = []
         graphs: list[Tensor] = []
 
         def outputs() -> Iterator[tuple[Pack, Tensor]]:
             for p in packs:
                 if train and not keep:
-                    states.append(_random_state(self.device))
+                    states.append(random_state(self.device))
                 with torch.set_grad_enabled(keep):
                     vectors = self._vectors(p, words, project)
                 if keep:
@@ -220,7 +188,7 @@ class TransformerShim(TorchShim):
                 if keep:
                     vectors = graphs[i]
                 else:
-                    with _replayed(states[i], self.device), torch.enable_grad():
+                    with replayed(states[i], self.device), torch.enable_grad():
                         vectors = self._vectors(p, words, project)
                 if vectors.requires_grad:
                     targets = torch.from_numpy(p.targets).to(self.device)
@@ -252,7 +220,8 @@ class TransformerShim(TorchShim):
         autocast = torch.autocast(
             self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
         )
-        with autocast, torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
+        learns = torch.is_grad_enabled() and not self.frozen
+        with autocast, self._dropout(), torch.set_grad_enabled(learns):
             # shape: [B, T, d]
             hidden = self.network(**self._inputs(p, words), attention_mask=mask).last_hidden_state
         rows = torch.from_numpy(p.rows).to(self.device)
@@ -262,6 +231,10 @@ class TransformerShim(TorchShim):
             # Where float16 begins, and no earlier: what lies above needs no scale.
             vectors.register_hook(self.loss_scale.scale)
         return project(vectors)
+
+    def _dropout(self) -> contextlib.AbstractContextManager:
+        frugal = self.network.training and self.device.type == "cpu"
+        return FrugalDropout() if frugal else contextlib.nullcontext()
 
     def _inputs(self, p: Pack, words: WordTable | None) -> dict[str, Tensor]:
         # shape: [B, T]
@@ -273,6 +246,14 @@ class TransformerShim(TorchShim):
         if self.options.casing:
             embedded = embedded + self.network.casing(torch.from_numpy(p.shapes).to(self.device))
         return {"inputs_embeds": embedded}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_row_gradient": RowGradient()}
+
+    def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
+        super()._thinc_step(optimizer, trained)
+        # thinc adds the L2 penalty to the gradients in place, so that no row is zero any more.
+        self._row_gradient = RowGradient()
 
     def to_bytes(self) -> bytes:
         """The encoder's folder as one bytestring; nothing without weights or `with_weights`."""
@@ -290,32 +271,6 @@ class TransformerShim(TorchShim):
     def pretrained(self) -> storage.Pretrained:
         """Network and tokenizer as they are now."""
         return storage.Pretrained(self.network, self.tokenizer)
-
-
-def _check_window(window: int, overlap: int | None) -> None:
-    if window < 1:
-        raise _wrong("window", window, "1 or more")
-    if overlap is not None and not 0 <= overlap < window:
-        raise _wrong("overlap", overlap, f"0 or more and less than the window of {window}")
-
-
-def _wrong(option: str, value: Any, expected: str) -> ValueError:
-    return ValueError(f"Option '{option}' of the encoder is {value}; expected {expected}.")
-
-
-def _random_state(device: torch.device) -> tuple[Tensor, Tensor | None]:
-    on_gpu = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-    return torch.get_rng_state(), on_gpu
-
-
-@contextlib.contextmanager
-def _replayed(state: tuple[Tensor, Tensor | None], device: torch.device) -> Iterator[None]:
-    """Random numbers come again as they came after `state`; afterwards all goes on as before."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.set_rng_state(state[0])
-        if state[1] is not None:
-            torch.cuda.set_rng_state(state[1], device)
-        yield
 
 
 def _no_backprop(d_result: Tensor) -> None:

@@ -1,13 +1,51 @@
 """Word embeddings of several packs, looked up once, so that their gradient is gathered once."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .packs import Pack
+
+
+class RowGradient:
+    """The gradient of a vocabulary, kept from step to step.
+
+    It is as large as the vocabulary and zero but for the rows of a batch. A fresh array of zeros
+    for every step costs a CPU more than the rows themselves, so only those rows are cleared again.
+    """
+
+    def __init__(self) -> None:
+        self._zeros: Tensor | None = None
+        self._written: list[Tensor] = []
+
+    def start(self, weight: Tensor) -> None:
+        """Give a vocabulary without a gradient one of zeros.
+
+        weight (Tensor): float32 [V, e].
+        """
+        kept = self._zeros
+        if kept is None or kept.shape != weight.shape or kept.device != weight.device:
+            self._zeros = kept = torch.zeros_like(weight)
+        else:
+            for rows in self._written:
+                kept.index_fill_(0, rows, 0.0)
+        self._written = []
+        weight.grad = kept
+
+    def add(self, weight: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        """Add to some rows of the gradient of a vocabulary.
+
+        weight (Tensor): float32 [V, e]; it has a gradient.
+        rows (Tensor): Each once; int64 [n].
+        gradient (Tensor): float32 [n, e].
+        """
+        if weight.grad is None:
+            self.start(weight)
+        self._written.append(rows)
+        cast(Tensor, weight.grad).index_add_(0, rows, gradient)
 
 
 class WordTable:
@@ -19,9 +57,11 @@ class WordTable:
 
     network (PreTrainedModel): Its input embeddings.
     packs (Sequence[Pack]): Packs whose ids are looked up.
+    total (RowGradient): What the gradient of the vocabulary gathers in.
     """
 
-    def __init__(self, network: Any, packs: Sequence[Pack]):
+    def __init__(self, network: Any, packs: Sequence[Pack], total: RowGradient):
+        self._total = total
         self._words: nn.Embedding = network.get_input_embeddings()
         weight = self._words.weight
         used = np.unique(np.concatenate([p.ids.reshape(-1) for p in packs] or [np.zeros(0, int)]))
@@ -43,8 +83,5 @@ class WordTable:
             return
         if self._words.padding_idx is not None:
             gradient[self._used == self._words.padding_idx] = 0.0
-        weight = self._words.weight
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-        weight.grad.index_add_(0, self._used, gradient)
+        self._total.add(self._words.weight, self._used, gradient)
         self._rows.grad = None
