@@ -126,7 +126,7 @@ def count_table(splits: dict[str, list[Sentence]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def build(source: Path, out: Path, *, seed: int = 0, fillings: int = 6) -> str:
+def build(source: Path, out: Path, *, seed: int = 0, fillings: int = 2) -> str:
     """Write `train.conll`, `dev.conll` and `test.conll`.
 
     Training gives way to the test set, never the other way round: a training sentence with an
@@ -168,7 +168,7 @@ def main() -> int:
     parser.add_argument("--source", type=Path, default=Path("assets/source"))
     parser.add_argument("--out", type=Path, default=Path("assets"))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fillings", type=int, default=6, help="sentences from each template")
+    parser.add_argument("--fillings", type=int, default=2, help="sentences from each template")
     args = parser.parse_args()
     try:
         print(build(args.source, args.out, seed=args.seed, fillings=args.fillings), end="")
