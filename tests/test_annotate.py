@@ -324,11 +324,10 @@ import spacy
 from spacy_bio_crf.annotate import annotate
 
 nlp = spacy.blank("en")
-nlp.add_pipe("entity_ruler").add_patterns([{"label": "LOC", "pattern": "Rio"}])
 path, output = map(Path, sys.argv[1:])
 # No word is there twice.
 with path.open("w") as file:
-    for i in range(6000):
+    for i in range(3000):
         file.write(" ".join(f"w{i}x{j}" for j in range(40)) + "\\n")
 page, seen = 4096, {}
 
@@ -337,19 +336,18 @@ def report(progress):
     seen[progress.counts.documents] = resident
 
 annotate(nlp, path, output, batch_size=200, report=report)
-print(seen[6000] - seen[1000])
+print(seen[3000] - seen[600])
 """
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_memory_does_not_grow_with_the_input(folder, run_python):
-    """Without forgetting words, 200,000 new ones take 70 MB."""
+    """Without forgetting words, 100,000 new ones take 35 MB."""
     grown = int(run_python(MEMORY, folder.path / "a.txt", folder.path / "out.jsonl"))
-    assert grown < 20_000_000
+    assert grown < 10_000_000
 
 
-def test_annotate_needs_no_torch_of_its_own():
-    """A pipeline without a transformer does not wait for this package's."""
+def test_what_a_pipeline_does_not_need_is_not_imported():
     program = (
         "import sys; import spacy_bio_crf.annotate; "
         "sys.exit(any(name in sys.modules for name in ('transformers', 'pyarrow')))"

@@ -23,8 +23,13 @@ class Row(NamedTuple):
     number: int
 
     def values(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): Its columns as Python values."""
-        return self.batch.slice(self.number, 1).to_pylist()[0]
+        """RETURNS (dict[str, Any]): Its columns as Python values; dates and times are strings, as
+        Python has no nanoseconds."""
+        row = self.batch.slice(self.number, 1)
+        return {
+            field.name: column.cast(_without_times(field.type)).to_pylist()[0]
+            for field, column in zip(row.schema, row.columns, strict=True)
+        }
 
 
 class ParquetSource:
@@ -158,6 +163,22 @@ def _check_columns(path: Path, schema: Any, text_key: str, entities_key: str) ->
         raise AnnotateError(
             f"{path}: expected no column {entities_key!r}: name another one with --entities-key"
         )
+
+
+def _without_times(kind: Any) -> Any:
+    """A type with strings in place of dates and times, inside of lists and structs too."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    if types.is_temporal(kind) and not types.is_duration(kind) and not types.is_interval(kind):
+        return pa.string()
+    if types.is_list(kind):
+        return pa.list_(_without_times(kind.value_type))
+    if types.is_large_list(kind):
+        return pa.large_list(_without_times(kind.value_type))
+    if types.is_struct(kind):
+        return pa.struct([(field.name, _without_times(field.type)) for field in kind.fields])
+    return kind
 
 
 def _columns(schema: Any) -> str:

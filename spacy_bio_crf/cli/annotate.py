@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHOWN = 10  # skipped records that are named
 DELAY = 1.0  # seconds before a bar is shown
+REFRESH = 0.1  # seconds between two looks of it
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}{postfix}]"
 
 
@@ -152,6 +153,7 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
                 unit_scale=True,
                 bar_format=BAR,
                 delay=DELAY,
+                mininterval=REFRESH,
                 leave=False,
                 disable=None,
             )
