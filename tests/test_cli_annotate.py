@@ -100,7 +100,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
     assert parameters == set(seen)
 
 
-def test_processes_load_the_pipeline_themselves_for_a_gpu(bio_ner, monkeypatch):
+def test_processes_load_the_pipeline_themselves_on_a_gpu_or_without_fork(bio_ner, monkeypatch):
     seen = {}
 
     def noted(nlp, path, output, **options):
@@ -118,6 +118,9 @@ def test_processes_load_the_pipeline_themselves_for_a_gpu(bio_ner, monkeypatch):
     assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]
     code, _ = bio_ner("annotate", "model", "a.txt", "b.jsonl", "--gpu-id", "3")
     assert code == 0 and seen["load"] is None and gpus[-1] == 3
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    code, _ = bio_ner("annotate", "model", "a.txt", "c.jsonl", "-n", "2")
+    assert code == 0 and seen["load"] is not None
 
 
 def test_skipped_records_are_named_and_counted(bio_ner):

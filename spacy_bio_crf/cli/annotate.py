@@ -1,5 +1,6 @@
 """`bio-ner annotate`: find the entities in a corpus of any size."""
 
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,8 +77,10 @@ def annotate_cli(
     """
     from ..annotate import AnnotateError, annotate
 
-    # A GPU can't be shared with forked processes: each loads the pipeline itself.
-    apart = n_process > 1 and gpu_id >= 0
+    # A GPU can't be shared with forked processes, and some systems have none: each process loads
+    # the pipeline itself.
+    can_fork = gpu_id < 0 and "fork" in multiprocessing.get_all_start_methods()
+    apart = n_process > 1 and not can_fork
     nlp = load(model, code, -1 if apart else gpu_id, max_length)
     try:
         with _reporter() as report:
