@@ -53,6 +53,7 @@ setup(
             "hypothesis",
             "matplotlib",
             "mypy",
+            "pyarrow",
             "pytest",
             "ruff",
             "seqeval",

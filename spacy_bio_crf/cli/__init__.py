@@ -8,6 +8,7 @@ in a module of its own, added below.
 import typer
 from spacy.cli._util import app as spacy_app
 
+from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .transitions import transitions_cli
@@ -21,6 +22,7 @@ def bio_ner_cli() -> None:
 
 
 app.command("convert")(convert_cli)
+app.command("annotate")(annotate_cli)
 app.command("calibrate")(calibrate_cli)
 app.command("transitions")(transitions_cli)
 

@@ -1,0 +1,176 @@
+"""`bio-ner annotate`: find the entities in a corpus of any size."""
+
+import multiprocessing
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from wasabi import msg
+
+from .loading import load_pipeline
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+    from ..annotate import Progress
+
+SHOWN = 10  # skipped records that are named
+DELAY = 1.0  # seconds before a bar is shown
+REFRESH = 0.1  # seconds between two looks of it
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}{postfix}]"
+
+
+def annotate_cli(
+    model: Path = typer.Argument(..., help="A pipeline: folder or installed package"),  # noqa: B008
+    path: Path = typer.Argument(  # noqa: B008
+        ...,
+        metavar="IN",
+        help="A text file (a document on each line), JSONL or Parquet; or a folder of text files "
+        "(a document in each), of JSONL or of Parquet",
+    ),
+    output: Path = typer.Argument(  # noqa: B008
+        ..., metavar="OUT", help="Output, whose name says its format: .jsonl, .parquet or .spacy"
+    ),
+    format: str = typer.Option(
+        "auto", "--format", help="Format of the input: auto (by suffix), text, jsonl or parquet"
+    ),
+    text_key: str = typer.Option("text", "--text-key", help="Key or column of the text"),
+    entities_key: str = typer.Option(
+        "entities", "--entities-key", help="Key or column that the entities get"
+    ),
+    batch_size: int | None = typer.Option(
+        None, "--batch-size", "-b", min=1, help="Most documents in a batch; else the pipeline's"
+    ),
+    n_process: int = typer.Option(1, "--n-process", "-n", min=1, help="Number of processes"),
+    max_length: int | None = typer.Option(
+        None, "--max-length", min=1, help="Most characters in a document; else the pipeline's"
+    ),
+    skip_bad: bool = typer.Option(
+        False,
+        "--skip-bad",
+        help="Leave out and report records that are bad or that the pipeline fails on, instead of "
+        "stopping at the first",
+    ),
+    docs_per_file: int | None = typer.Option(
+        None,
+        "--docs-per-file",
+        min=1,
+        help="With .spacy: make OUT a folder, with a new file once one has so many documents. One "
+        "file alone is put together in memory",
+    ),
+    force: bool = typer.Option(False, "--force", "-F", help="Write over an existing output"),
+    restart: bool = typer.Option(
+        False, "--restart", help="Begin anew where an interrupted run could go on"
+    ),
+    code: Path | None = typer.Option(  # noqa: B008
+        None, "--code", "-c", help="Python file with functions that the pipeline needs"
+    ),
+    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+) -> None:
+    """Write the entities of all documents in IN to OUT.
+
+    An interrupted run goes on when the command is given again.
+    """
+    from ..annotate import AnnotateError, annotate
+
+    # A GPU can't be shared with forked processes, and some systems have none: each process loads
+    # the pipeline itself.
+    can_fork = gpu_id < 0 and "fork" in multiprocessing.get_all_start_methods()
+    apart = n_process > 1 and not can_fork
+    nlp = load(model, code, -1 if apart else gpu_id, max_length)
+    try:
+        with _reporter() as report:
+            counts = annotate(
+                nlp,
+                path,
+                output,
+                format=format,
+                text_key=text_key,
+                entities_key=entities_key,
+                batch_size=batch_size,
+                n_process=n_process,
+                skip_bad=skip_bad,
+                docs_per_file=docs_per_file,
+                force=force,
+                restart=restart,
+                load=partial(load, model, code, gpu_id, max_length) if apart else None,
+                code=code,
+                report=report,
+            )
+    except (AnnotateError, OSError) as err:
+        msg.fail(str(err), exits=1)
+    except KeyboardInterrupt:
+        msg.fail("Interrupted: the same command goes on from here")
+        raise typer.Exit(130) from None
+    if counts.skipped:
+        msg.warn(f"Skipped: {counts.skipped} records")
+    msg.good(
+        f"{output}: {counts.documents} documents, {counts.words} words, {counts.entities} entities"
+    )
+
+
+def load(model: Path, code: Path | None, gpu_id: int, max_length: int | None) -> "Language":
+    """Load the pipeline, in this process or in another.
+
+    model (Path): A folder, or the name of an installed package.
+    code (Path | None): Code to import before.
+    gpu_id (int): The GPU, or -1 for the CPU.
+    max_length (int | None): Most characters in a document; None leaves the pipeline's limit.
+    RETURNS (Language): The pipeline.
+    """
+    from spacy.cli._util import import_code
+
+    import_code(code)
+    nlp = load_pipeline(model, gpu_id)
+    if max_length is not None:
+        nlp.max_length = max_length
+    return nlp
+
+
+@contextmanager
+def _reporter() -> "Iterator[Callable[[Progress], None]]":
+    """A bar with words per second, where stderr is a terminal, and a word on what is skipped."""
+    from tqdm import tqdm
+
+    bar: tqdm | None = None
+    begun, named, words_before = 0.0, 0, 0
+
+    def report(progress: "Progress") -> None:
+        nonlocal bar, begun, named, words_before
+        counts = progress.counts
+        if bar is None:
+            begun, words_before = time.monotonic(), counts.words
+            if counts.documents or counts.skipped:
+                msg.info(
+                    f"Going on after {counts.documents} documents of an interrupted run"
+                    + (f" ({counts.skipped} records were skipped)" if counts.skipped else "")
+                )
+            # None: only where stderr is a terminal.
+            bar = tqdm(
+                total=progress.total,
+                unit=progress.unit,
+                unit_scale=True,
+                bar_format=BAR,
+                delay=DELAY,
+                mininterval=REFRESH,
+                leave=False,
+                disable=None,
+            )
+        for bad in progress.skipped:
+            named += 1
+            if named <= SHOWN:
+                tqdm.write(f"Skipped: {bad}" if named < SHOWN else f"Skipped: {bad}, and so on")
+        words = counts.words - words_before
+        rate = words / max(time.monotonic() - begun, 1e-9)
+        bar.set_postfix_str(f"{counts.documents:,} documents, {rate:,.0f} words/s", refresh=False)
+        bar.update(progress.done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()
