@@ -64,7 +64,7 @@ def carry_over(
         if policy == "contract":
             inside = range(ent.start, ent.end)
             touched = [i for i in touched if all(int(j) in inside for j in to_reference[i])]
-        touched = _trimmed(predicted, touched)
+        touched = list(_trimmed(predicted, touched))
         if policy == "missing" or not touched:
             continue
         start, end = touched[0], touched[-1] + 1

@@ -108,6 +108,11 @@ class SubwordTokenizer:
             return [self._by_words(doc) for doc in docs]
         return [subwords for group in _groups(docs) for subwords in self._by_offsets(group)]
 
+    @property
+    def unknown(self) -> int | None:
+        """The id of the sub-word that stands for unknown text; None if the vocabulary knows all."""
+        return self._unknown
+
     def _by_offsets(self, docs: list[Doc]) -> list[Subwords]:
         texts = [doc.text for doc in docs]
         uncut: set[int] = set()
