@@ -52,7 +52,7 @@ class Tally:
             self.first_misfit = _shown(reference, start, end, label)
         if rows is None:
             return
-        solid = np.array([not token.is_space for token in doc], dtype=bool)
+        solid = np.array([not token.text.isspace() for token in doc], dtype=bool)
         covered = np.zeros(len(doc), dtype=bool)
         covered[rows] = True
         # shape: [number of tokens without a sub-word]

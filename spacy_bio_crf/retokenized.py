@@ -76,5 +76,5 @@ def carry_over(
 
 def _trimmed(doc: Doc, tokens: Sequence[int]) -> Sequence[int]:
     """Tokens without the white space at their edges."""
-    solid = [k for k, i in enumerate(tokens) if not doc[i].is_space]
+    solid = [k for k, i in enumerate(tokens) if not doc[i].text.isspace()]
     return tokens[solid[0] : solid[-1] + 1] if solid else []

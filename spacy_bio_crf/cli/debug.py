@@ -68,10 +68,12 @@ def debug_cli(
         elif overrides or component:
             given = ", ".join([*(f"--{key}" for key in overrides), *[component or ""]]).strip(", ")
             raise SettingsError(f"{given}: means nothing without --model")
-        lang = lang or (settings.nlp.lang if settings is not None else "en")
+        if lang is None:
+            lang = settings.nlp.lang if settings is not None else "en"
+        language: str = lang
         files = {"train": paths, "dev": dev}
         parts = [
-            read_part(name, chosen, lang=lang, group_docs=group_docs)
+            read_part(name, chosen, lang=language, group_docs=group_docs)
             for name, chosen in files.items()
             if chosen
         ]

@@ -99,7 +99,7 @@ def check_document(
     # The rows of token i are piece.rows[edges[i] : edges[i + 1]]. shape: [n_tokens + 1]
     edges = np.concatenate([[0], np.cumsum(piece.lengths)])
     for i in np.flatnonzero(piece.lengths == 0):
-        if not doc[int(i)].is_space:
+        if not doc[int(i)].text.isspace():
             recorder.tokens("tokens_without_subwords", doc, int(i), int(i) + 1)
     unknown = piece.ids[piece.rows] == (-1 if cutter.unknown is None else cutter.unknown)
     for i in np.unique(np.searchsorted(edges, np.flatnonzero(unknown), side="right") - 1):
@@ -136,7 +136,7 @@ def _check_entity(
     if not len(own):
         add("entities_without_subwords")
         return
-    edges = [i for i in (start, end - 1) if not piece.lengths[i] and not doc[i].is_space]
+    edges = [i for i in (start, end - 1) if not piece.lengths[i] and not doc[i].text.isspace()]
     if edges:
         add("entity_edges_without_subwords")
     if unknown.all():

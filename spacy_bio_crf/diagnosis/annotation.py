@@ -57,7 +57,7 @@ def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
 
 def _check_entities(doc: Doc, recorder: Recorder) -> None:
     for ent in doc.ents:
-        if ent[0].is_space or ent[-1].is_space:
+        if ent[0].text.isspace() or ent[-1].text.isspace():
             recorder.tokens("white_space_edges", doc, ent.start, ent.end, label=ent.label_)
     for first, second in pairwise(doc.ents):
         if first.end == second.start and first.label == second.label:

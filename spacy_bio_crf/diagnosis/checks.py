@@ -73,7 +73,7 @@ CHECKS: dict[str, Check] = {
         "training on it stops with an error",
     ),
     "unused_tags": Check(
-        "info", "tags of the scheme that never occur in training", "they are never predicted"
+        "info", "tags of the scheme that no training document has", "nothing teaches them"
     ),
     "white_space_edges": Check(
         "warning",
