@@ -68,9 +68,7 @@ def debug_cli(
         elif overrides or component:
             given = ", ".join([*(f"--{key}" for key in overrides), *[component or ""]]).strip(", ")
             raise SettingsError(f"{given}: means nothing without --model")
-        if lang is None:
-            lang = settings.nlp.lang if settings is not None else "en"
-        language: str = lang
+        language = lang or str(settings.nlp.lang if settings is not None else "en")
         files = {"train": paths, "dev": dev}
         parts = [
             read_part(name, chosen, lang=language, group_docs=group_docs)
