@@ -196,7 +196,9 @@ def test_a_token_that_can_be_represented_has_a_sub_word(doc, names):
     for name in names:
         [subwords] = subword_tokenizer(name)([doc])
         for token, length in zip(doc, subwords.lengths, strict=True):
-            if not token.text.isspace() and names_alone(name, token.text):
+            # A mark on white space has no letter to be found by.
+            solid = not any(c.isspace() for c in token.text)
+            if solid and names_alone(name, token.text):
                 assert length > 0, (name, token.text)
 
 
