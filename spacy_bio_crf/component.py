@@ -38,7 +38,9 @@ from .encoder.transformer import TransformerShim
 from .gold import Annotation
 from .heads import Head, Lattice
 from .learning import annotated_tokens, batch_loss
+from .misaligned import POLICIES
 from .model import EmitterShim, owns_transformer, torch_shims
+from .notices import Notices, Tally, tally_batch
 from .optim import clip_global_norm
 from .scheme import REPAIRS, SCHEMES, TagSet
 from .windows import pack
@@ -48,6 +50,7 @@ DEFAULT_CONFIG = """
 scheme = "BIO"
 repair = "begin"
 overwrite = false
+misaligned = "missing"
 incorrect_spans_key = null
 spans_key = "bio_ner"
 threshold = 0.0
@@ -91,6 +94,7 @@ def make_bio_ner(
     scheme: str,
     repair: str,
     overwrite: bool,
+    misaligned: str,
     incorrect_spans_key: str | None,
     spans_key: str | None,
     threshold: float,
@@ -104,6 +108,8 @@ def make_bio_ner(
     scheme (str): "BIO" or "BILUO".
     repair (str): How a stray I- is read when decoding is not constrained: "begin" or "discard".
     overwrite (bool): Replace entities that earlier components have set, instead of keeping them.
+    misaligned (str): What becomes in training of gold entities that do not fit the tokens: one of
+        `misaligned.POLICIES`.
     incorrect_spans_key (str | None): Group in the gold `doc.spans` of spans that are known to be
         no entities of their label, as for spaCy's `ner`.
     spans_key (str | None): Where in `doc.spans` the entities go with their confidence; null does
@@ -119,6 +125,7 @@ def make_bio_ner(
         scheme=scheme,
         repair=repair,
         overwrite=overwrite,
+        misaligned=misaligned,
         incorrect_spans_key=incorrect_spans_key,
         spans_key=spans_key,
         threshold=threshold,
@@ -135,6 +142,7 @@ class BioNer(TrainablePipe):
     scheme (str): "BIO" or "BILUO".
     repair (str): How a stray I- is read when decoding is not constrained.
     overwrite (bool): Replace entities that earlier components have set.
+    misaligned (str): What becomes in training of gold entities that do not fit the tokens.
     incorrect_spans_key (str | None): Group in the gold `doc.spans` of spans that are known to be
         no entities of their label, as for spaCy's `ner`.
     spans_key (str | None): Where in `doc.spans` the entities go with their confidence.
@@ -152,12 +160,17 @@ class BioNer(TrainablePipe):
         scheme: str = "BIO",
         repair: str = "begin",
         overwrite: bool = False,
+        misaligned: str = "missing",
         incorrect_spans_key: str | None = None,
         spans_key: str | None = "bio_ner",
         threshold: float = 0.0,
         scorer: Callable | None = None,
     ):
-        for option, value, known in (("scheme", scheme, SCHEMES), ("repair", repair, REPAIRS)):
+        for option, value, known in (
+            ("scheme", scheme, SCHEMES),
+            ("repair", repair, REPAIRS),
+            ("misaligned", misaligned, POLICIES),
+        ):
             if value not in known:
                 raise ValueError(
                     f"Option '{option}' of {name!r} is {value!r}; expected one of {list(known)}."
@@ -171,12 +184,14 @@ class BioNer(TrainablePipe):
         self.name = name
         self.repair = repair
         self.overwrite = overwrite
+        self.misaligned = misaligned
         self.incorrect_spans_key = incorrect_spans_key
         self.spans_key = spans_key
         self.threshold = threshold
         self.scorer = scorer
         self.cfg: dict[str, Any] = {"labels": [], "scheme": scheme, "temperature": 1.0}
         self._warned_of: set[tuple[str, ...]] = set()
+        self._notices = Notices(name)
         install_extension()
         _keep_forks_from_waiting()
 
@@ -244,17 +259,22 @@ class BioNer(TrainablePipe):
     ) -> None:
         """Find the labels, fetch the encoder and make the head.
 
+        Where the labels are read from the data, this also counts what of the data can not be learnt
+        from, and warns of it.
+
         get_examples (Callable[[], Iterable[Example]]): Gives the training data.
         nlp (Language | None): The pipeline.
         labels (Sequence[str] | None): The labels, for example from `spacy init labels`; None reads
             them from the data.
-        RAISES: ValueError if there are no examples or no label.
+        RAISES: ValueError if there are no examples or no label, or if `misaligned` is "strict" and
+            an entity does not fit the tokens.
         """
         validate_get_examples(get_examples, "BioNer.initialize")
         if isinstance(labels, str):
             raise ValueError(
                 f"Option 'labels' is the string {labels!r}; expected a list of labels."
             )
+        whole = labels is None
         if labels is None:
             labels = sorted({e.label_ for eg in get_examples() for e in eg.reference.ents})
         for label in labels:
@@ -274,6 +294,23 @@ class BioNer(TrainablePipe):
         sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
         self.model.set_dim("nO", len(self.tagset.tags))
         self.model.initialize(X=sample)
+        self._notices = Notices(self.name)
+        if whole:
+            tally = self._survey(get_examples())
+            self._notices.tell(tally, where="training documents", policy=self.misaligned)
+
+    def _survey(self, examples: Iterable[Example]) -> Tally:
+        # Only an encoder with a tokenizer of its own says which tokens have a sub-word before it is
+        # run; for the others the first batch that lacks some tells.
+        shim = self._transformer
+        tally = Tally()
+        for batch in util.minibatch(examples, size=256):
+            docs = [eg.predicted for eg in batch]
+            pieces = shim.tokenize(docs) if shim is not None else [None] * len(docs)
+            for eg, piece in zip(batch, pieces, strict=True):
+                rows = None if piece is None else np.flatnonzero(piece.lengths)
+                tally.add(eg, self._read(eg), rows)
+        return tally
 
     def predict(self, docs: Iterable[Doc]) -> list[Entities]:
         """Find entities, without writing to the documents.
@@ -440,8 +477,12 @@ class BioNer(TrainablePipe):
         annotations = [self._read(eg) for eg in examples]
         size = annotated_tokens(annotations)
         for part in self._parts([eg.predicted for eg in examples]):
-            lattice, backprop = self.model.begin_update([examples[i].predicted for i in part])
-            loss, d_lattice = self._loss([annotations[i] for i in part], lattice, size)
+            batch = [examples[i] for i in part]
+            lattice, backprop = self.model.begin_update([eg.predicted for eg in batch])
+            gold_of_batch = [annotations[i] for i in part]
+            loss, d_lattice = self._loss(gold_of_batch, lattice, size)
+            tally = tally_batch(batch, gold_of_batch, lattice.tokens)
+            self._notices.tell(tally, where="documents of a batch", policy=self.misaligned)
             backprop(d_lattice)
             losses[self.name] += loss
         if sgd not in (None, False):
@@ -482,7 +523,9 @@ class BioNer(TrainablePipe):
         )
 
     def _read(self, example: Example) -> Annotation:
-        annotation = gold.read_example(example, wrong_key=self.incorrect_spans_key)
+        annotation = gold.read_example(
+            example, wrong_key=self.incorrect_spans_key, misaligned=self.misaligned
+        )
         if not self.model.has_dim("nO"):
             raise ValueError(Errors.E109.format(name=self.name))
         for start, end, label in [*annotation.spans, *annotation.wrong]:

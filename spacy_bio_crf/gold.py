@@ -7,6 +7,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from .retokenized import carry_over
 from .scheme import Span, TagSet, spans_of_tags
 
 MISSING, INSIDE, OUTSIDE, BEGIN = 0, 1, 2, 3  # spaCy's values of token.ent_iob
@@ -20,28 +21,36 @@ class Annotation:
     known (np.ndarray): False for tokens nobody has annotated; they may be anything. bool
         [n_tokens].
     wrong (list[Span]): Spans that are known to be no entity of their label.
+    misfits (list[Span]): Entities that did not fit the tokens, in the tokens they were annotated
+        on, whatever became of them.
     """
 
     spans: list[Span]
     known: np.ndarray
     wrong: list[Span] = field(default_factory=list)
+    misfits: list[Span] = field(default_factory=list)
 
 
-def read_example(example: Example, *, wrong_key: str | None = None) -> Annotation:
+def read_example(
+    example: Example, *, wrong_key: str | None = None, misaligned: str = "missing"
+) -> Annotation:
     """The gold annotation of an example, on the tokens of its predicted Doc.
 
-    Tokens without annotation (`-`), and those of entities that do not fit the predicted tokens, are
-    unknown: they are never trained as O.
+    Tokens without annotation (`-`), and those of entities that do not fit the predicted tokens and
+    are not made to, are unknown: they are never trained as O.
 
     example (Example): Predicted and reference Doc.
     wrong_key (str | None): Group in `reference.spans` of spans that are known to be wrong.
+    misaligned (str): What becomes of entities that do not fit: one of `misaligned.POLICIES`.
     RETURNS (Annotation): Entities on the predicted tokens.
-    RAISES: ValueError if a span is an entity and known to be wrong.
+    RAISES: ValueError if a span is an entity and known to be wrong or, under "strict", if an entity
+        does not fit the predicted tokens.
     """
     predicted, reference = example.predicted, example.reference
     same = len(predicted) == len(reference) and np.array_equal(
         predicted.to_array("ORTH"), reference.to_array("ORTH")
     )
+    misfits: list[Span] = []
     if same:
         spans = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
         known = _array(reference, "ENT_IOB") != MISSING
@@ -49,6 +58,7 @@ def read_example(example: Example, *, wrong_key: str | None = None) -> Annotatio
         tags = example.get_aligned_ner()
         known = np.array([tag is not None for tag in tags], dtype=bool)
         spans, _ = spans_of_tags([tag or "O" for tag in tags], scheme="BILUO", repair="discard")
+        spans, known, misfits = carry_over(example, spans, known, policy=misaligned)
     wrong: list[Span] = []
     if wrong_key is not None and wrong_key in reference.spans:
         aligned = example.get_aligned_spans_y2x(reference.spans[wrong_key], allow_overlap=True)
@@ -59,7 +69,7 @@ def read_example(example: Example, *, wrong_key: str | None = None) -> Annotatio
                 f" {predicted.text[:40]!r}, is both an entity {label!r} and in"
                 f" doc.spans[{wrong_key!r}], where spans are known to be wrong."
             )
-    return Annotation(spans, known, wrong)
+    return Annotation(spans, known, wrong, misfits)
 
 
 def read_presets(doc: Doc) -> Annotation | None:

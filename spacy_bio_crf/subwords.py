@@ -25,10 +25,10 @@ from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
-from spacy.attrs import IDX, LENGTH
 from spacy.tokens import Doc
 
 from .chunks import Part, Pieces, join_parts, make_parts
+from .marks import stretch, token_offsets
 
 # How many texts go to the tokenizer in one call, and how many characters of Docs are treated at
 # once: they bound the memory that intermediate results take.
@@ -108,6 +108,11 @@ class SubwordTokenizer:
             return [self._by_words(doc) for doc in docs]
         return [subwords for group in _groups(docs) for subwords in self._by_offsets(group)]
 
+    @property
+    def unknown(self) -> int | None:
+        """The id of the sub-word that stands for unknown text; None if the vocabulary knows all."""
+        return self._unknown
+
     def _by_offsets(self, docs: list[Doc]) -> list[Subwords]:
         texts = [doc.text for doc in docs]
         uncut: set[int] = set()
@@ -117,7 +122,16 @@ class SubwordTokenizer:
             if not torn:
                 break
             uncut |= torn
-        return _align(docs, "".join(texts), self._without_special(pieces), self._markers)
+        text = "".join(texts)
+        pieces = self._without_special(pieces)
+        if not text.isascii():
+            pieces = stretch(docs, text, pieces, represented=self._represented)
+        return _align(docs, text, pieces, self._markers)
+
+    def _represented(self, text: str) -> bool:
+        """Has a text sub-words by itself, others than the mark of a space?"""
+        found = self._fast.encode(text, add_special_tokens=False).ids
+        return not set(found) <= {*self._markers.values()}
 
     def _encode(self, parts: list[Part]) -> Pieces:
         """Pieces of all parts, the context included; their owners are the parts."""
@@ -249,7 +263,7 @@ def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) 
     # shape: [n_characters + 1]
     solid = np.zeros(len(codes) + 1, dtype=np.int64)
     np.cumsum(~_SPACES[np.minimum(codes, 0x3001)], out=solid[1:])
-    token_starts, token_ends = (solid[offsets] for offsets in _token_offsets(docs))
+    token_starts, token_ends = (solid[offsets] for offsets in token_offsets(docs))
     visible = np.flatnonzero(token_starts < token_ends)
     starts, ends = solid[pieces.starts], solid[pieces.ends]
     # Each sub-word overlaps the tokens first, first + 1, …, last - 1. shape: [n_subwords]
@@ -270,21 +284,6 @@ def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) 
     word_starts = np.zeros(len(counts), dtype=bool)
     word_starts[rows[opens & (nth == 0)]] = True
     return _split(docs, pieces, rows, lengths, word_starts)
-
-
-def _token_offsets(docs: list[Doc]) -> tuple[np.ndarray, np.ndarray]:
-    """Where each token of the Docs begins and ends, their texts laid end to end."""
-    starts, lengths = [], []
-    base = 0
-    for doc in docs:
-        # shape: [n_tokens, 2]
-        spans = doc.to_array([IDX, LENGTH]).reshape(-1, 2).astype(np.int64)
-        starts.append(spans[:, 0] + base)
-        lengths.append(spans[:, 1])
-        if len(doc):
-            base = int(starts[-1][-1] + lengths[-1][-1]) + len(doc[-1].whitespace_)
-    begins = np.concatenate(starts)
-    return begins, begins + np.concatenate(lengths)
 
 
 def _split(

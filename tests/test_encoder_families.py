@@ -12,6 +12,7 @@ from spacy.language import Language
 from thinc.api import Adam
 from tiny_models import FAMILIES, POSITIONS, make_encoder, make_tagger, write_checkpoint
 from tokenizers_zoo import SENTENCES
+from torch import nn
 from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
 
 from spacy_bio_crf.encoder import storage
@@ -140,6 +141,34 @@ def test_gradient_checkpointing(family: str, folder: Path):
         gradients.append([p.grad for p in shim.network.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_no_position_is_beyond_the_limit(folder: Path):
+    """In windows of every length, and in a document of many: a table of positions is never asked
+    for a row that it lacks, and no window is longer than the limit."""
+    _, shim = make_encoder(folder)
+    tables = [
+        module
+        for name, module in shim.network.named_modules()
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding)
+    ]
+    asked: list[int] = []
+    for table in tables:
+        table.register_forward_pre_hook(
+            lambda module, args: asked.extend(args[0].flatten().tolist())
+        )
+    widths: list[int] = []
+    shim.network.register_forward_pre_hook(
+        lambda module, args, options: widths.append(options["input_ids"].shape[1]),
+        with_kwargs=True,
+    )
+    pieces = [as_long_as(shim, n) for n in (1, 2, shim.window, shim.window + 1, 5 * shim.window)]
+    vectors, _ = shim.run(pieces, [piece.rows for piece in pieces], train=False)
+    assert vectors.isfinite().all()
+    assert max(widths) == POSITIONS
+    for table in tables:
+        # The longest window needs the last row, and nothing needs one more.
+        assert max(asked) == table.num_embeddings - 1 and min(asked) >= 0
 
 
 def test_positions_of_roberta_stay_below_its_limit(tmp_path: Path):

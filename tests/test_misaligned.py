@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from many import PROFILE
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
@@ -75,6 +76,7 @@ def test_unknown_policy():
         fit_to_tokens(TEXT, [], policy="lax")
 
 
+@PROFILE
 @given(st.data())
 def test_against_spacys_char_span(data):
     words = data.draw(st.lists(st.text("ab", min_size=1, max_size=4), min_size=1, max_size=6))

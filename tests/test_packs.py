@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from many import PROFILE
 
 from spacy_bio_crf.encoder.packs import Frame, Pack, make_packs
 from spacy_bio_crf.subwords import Subwords
@@ -43,7 +44,7 @@ def context(position: int, window: list[int], n: int) -> float:
     return min(left, right)
 
 
-@settings(max_examples=300, deadline=None)
+@PROFILE
 @given(documents(), st.integers(1, 12), st.data(), st.integers(1, 60))
 def test_every_sub_word_asked_for_comes_once_from_its_best_window(documents, window, data, budget):
     pieces, wanted = documents

@@ -1,16 +1,13 @@
 import itertools
-import os
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from many import PROFILE
 
 from spacy_bio_crf.windows import Windows, cut, pack
-
-# More examples than usual: BIO_NER_EXAMPLES=2000 pytest tests/test_windows.py
-PROFILE = settings(max_examples=int(os.environ.get("BIO_NER_EXAMPLES", "200")), deadline=None)
 
 
 @st.composite

@@ -11,6 +11,7 @@ from tokenizers_zoo import tokenizer
 from transformers import (
     AlbertConfig,
     AutoModel,
+    BertConfig,
     CamembertConfig,
     DebertaConfig,
     DebertaV2Config,
@@ -34,6 +35,7 @@ RELATIVE = {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
 
 # name: configuration, tokenizer of tokenizers_zoo, what differs from `_common`
 FAMILIES: dict[str, tuple[type[PretrainedConfig], str, dict[str, Any]]] = {
+    "bert": (BertConfig, "bert_cased", {}),
     "roberta": (RobertaConfig, "roberta", {"max_position_embeddings": POSITIONS + 2}),
     "xlm-roberta": (XLMRobertaConfig, "xlm_roberta", {"max_position_embeddings": POSITIONS + 2}),
     "camembert": (CamembertConfig, "camembert", {"max_position_embeddings": POSITIONS + 2}),

@@ -5,10 +5,11 @@ To add a format, write a reader (`records.Reader`) and add it to `formats.FORMAT
 """
 
 from .formats import FORMATS, Format
-from .pipeline import convert
+from .pipeline import convert, read
 from .records import (
     ConvertError,
     Leaks,
+    Lost,
     Misaligned,
     Passage,
     Reader,
@@ -24,6 +25,7 @@ __all__ = [
     "ConvertError",
     "Format",
     "Leaks",
+    "Lost",
     "Misaligned",
     "Passage",
     "ReadOptions",
@@ -33,4 +35,5 @@ __all__ = [
     "Summary",
     "TextSpan",
     "convert",
+    "read",
 ]

@@ -17,6 +17,8 @@ from .records import ReadOptions, Sentence, Summary
 from .tagged import Block, read_tagged
 
 EMPTY_FILE = "file without rows"
+BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
+HASH_TOKEN = "tokens begin with # and are no comments"
 
 
 def read_columns(
@@ -65,6 +67,8 @@ def _blocks(path: Path, layout: Layout, tick: Callable[[int], None]) -> Iterator
             name = ""
         if name is not None or not text.strip():
             if block.lines:
+                if name is None and text:
+                    block.remarks[BLANK_BREAK] += 1
                 yield block
                 block = Block()
             if name is not None:
@@ -75,6 +79,8 @@ def _blocks(path: Path, layout: Layout, tick: Callable[[int], None]) -> Iterator
             block.glued |= is_glue_mark(text)
         else:
             word, tag = layout.row(path, line, text)
+            if word.startswith("#"):
+                block.remarks[HASH_TOKEN] += 1
             block.words.append(word)
             block.tags.append(tag)
             block.lines.append(line)

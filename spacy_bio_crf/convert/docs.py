@@ -10,7 +10,7 @@ from spacy.vocab import Vocab
 from ..misaligned import fit_to_tokens
 from ..scheme import Span as TokenSpan
 from .overlaps import without_overlaps
-from .records import ConvertError, Misaligned, Passage, Sentence, Summary
+from .records import ConvertError, Lost, Misaligned, Passage, Sentence, Summary
 
 NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
@@ -87,7 +87,8 @@ class Builder:
         place = f"{sentence.path}, line {sentence.line}"
         named = [(s, e, self._name(label)) for s, e, label in sentence.spans]
         spans = [(s, e, name) for s, e, name in named if name is not None]
-        kept = self._without_overlaps(spans, [place] * len(spans))
+        texts = [" ".join(sentence.words[s:e]) for s, e, _ in spans]
+        kept = self._without_overlaps(spans, texts, [place] * len(spans))
         return replace(sentence, spans=[spans[i] for i in kept])
 
     def _name(self, label: str) -> str | None:
@@ -98,7 +99,9 @@ class Builder:
             self.summary.dropped[f"label {label}"] += 1
         return name
 
-    def _without_overlaps(self, spans: list[TokenSpan], places: list[str]) -> list[int]:
+    def _without_overlaps(
+        self, spans: list[TokenSpan], texts: list[str], places: list[str]
+    ) -> list[int]:
         """Indices of the spans that stay."""
         try:
             chosen = without_overlaps(spans, rule=self.overlaps)
@@ -112,6 +115,9 @@ class Builder:
         if chosen.overlapping:
             what = OVERLAPPING.format(rule=self.overlaps)
             self.summary.dropped[what] += len(chosen.overlapping)
+            self.summary.lost += [
+                Lost(places[i], texts[i], spans[i][2], what) for i in chosen.overlapping
+            ]
         return chosen.kept
 
     def _of_sentences(self, group: list[Sentence], document_id: str) -> Doc:
@@ -146,9 +152,14 @@ class Builder:
             self.summary.misaligned.append(Misaligned(given[i].place, text, given[i].label))
         if fit.blank:
             self.summary.dropped[BLANK_ENTITY] += len(fit.blank)
+            self.summary.lost += [
+                Lost(s.place, passage.text[s.start : s.end], s.label, BLANK_ENTITY)
+                for s in (given[i] for i in fit.blank)
+            ]
         if fit.trimmed:
             self.summary.remarks[TRIMMED] += len(fit.trimmed)
-        kept = self._without_overlaps(fit.spans, [given[i].place for i in fit.origins])
+        texts = [doc[start:end].text for start, end, _ in fit.spans]
+        kept = self._without_overlaps(fit.spans, texts, [given[i].place for i in fit.origins])
         spans = [fit.spans[i] for i in kept]
         missing = set(fit.missing)
         for start, end in passage.missing:

@@ -136,6 +136,45 @@ def convert(
     return summary
 
 
+def read(
+    inputs: Iterable[Path | str],
+    *,
+    format: str = "auto",
+    misaligned: str = "missing",
+    overlaps: str = "longest",
+    lang: str = "en",
+    n_sents: int = 1,
+    group_docs: bool = False,
+) -> tuple[list["Doc"], Summary]:
+    """Read files as `convert` does, and write nothing.
+
+    inputs (Iterable[Path | str]): Files, and folders, which stand for all files in them, sorted.
+    format (str), misaligned (str), overlaps (str), lang (str), n_sents (int), group_docs (bool): As
+        for `convert`.
+    RETURNS (tuple[list[Doc], Summary]): The Docs in order, and what was read, repaired and left
+        out.
+    RAISES: ConvertError if the input or an option is no good.
+    """
+    from .docs import Builder
+
+    if group_docs and n_sents != 1:
+        raise ConvertError(f"--group-docs and --n-sents {n_sents}: expected one of the two")
+    format, paths = choose_format(_files(inputs), format)
+    vocab, tokenize = _language(lang)
+    summary = Summary()
+    builder = Builder(
+        vocab=vocab,
+        tokenize=tokenize,
+        n_sents=None if group_docs else n_sents,
+        rename={},
+        misaligned=misaligned,
+        overlaps=overlaps,
+        summary=summary,
+    )
+    records = FORMATS[format].read(paths, ReadOptions(), summary)
+    return [doc for _, doc in builder.build(records)], summary
+
+
 @dataclass(frozen=True)
 class _Option:
     """An option that only some formats know: its value if nobody gives one, and what it may be."""

@@ -120,6 +120,21 @@ class Misaligned(NamedTuple):
     label: str
 
 
+class Lost(NamedTuple):
+    """An entity that was read and is not in the output.
+
+    place (str): Where it was read: "file, line 3".
+    text (str): Its text.
+    label (str): Its label.
+    reason (str): Why it was left out, as in `Summary.dropped`.
+    """
+
+    place: str
+    text: str
+    label: str
+    reason: str
+
+
 class Leaks(NamedTuple):
     """What two parts of a split have in common.
 
@@ -149,6 +164,7 @@ class Summary:
     repairs (list[Repair]): Every repair, in order.
     misaligned (list[Misaligned]): Every entity that does not fit its tokens, in order.
     dropped (Counter[str]): What was left out, by reason.
+    lost (list[Lost]): Of this, the entities that gave way to others or had no text to stand on.
     notes (Counter[str]): How files were read (scheme, columns), and how many of them.
     remarks (Counter[str]): Decisions on single entities or texts, and how many of them.
     outputs (dict[Path, int]): The files written, and how many Docs each has.
@@ -166,6 +182,7 @@ class Summary:
     repairs: list[Repair] = field(default_factory=list)
     misaligned: list[Misaligned] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    lost: list[Lost] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     outputs: dict[Path, int] = field(default_factory=dict)

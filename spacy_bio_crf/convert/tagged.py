@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..scheme import MISSING, Span, spans_of_tags
-from .records import ConvertError, ReadOptions, Repair, Sentence, Summary, no_tick
+from .records import ConvertError, Lost, ReadOptions, Repair, Sentence, Summary, no_tick
 from .schemes import Evidence, detect_schemes
 
 EMPTY_TOKEN = "empty token"
@@ -27,6 +27,7 @@ class Block:
     glued (bool): With `text`: does the next sentence follow without a space?
     spaces (list[bool]): Is each token followed by a space? Empty: as `text` says.
     dropped (Counter[str]): What the reader has left out of it, by reason.
+    remarks (Counter[str]): What the reader has noticed.
     starts_document (bool): Does a document begin here?
     document_id (str): The document's name, if it has one.
     """
@@ -40,6 +41,7 @@ class Block:
     glued: bool = False
     spaces: list[bool] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
+    remarks: Counter[str] = field(default_factory=Counter)
     starts_document: bool = False
     document_id: str = ""
 
@@ -93,6 +95,7 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
     spans, repairs = spans_of_tags(block.tags, scheme=scheme, repair=repair)
     summary.repairs += [Repair(path, block.lines[i], block.tags[i], what) for i, what in repairs]
     summary.dropped.update(block.dropped)
+    summary.remarks.update(block.remarks)
     owners = block.owners or list(range(len(block.tags)))
     spans = [(owners[start], owners[end - 1] + 1, label) for start, end, label in spans]
     annotated = {owner for owner, tag in zip(owners, block.tags, strict=True) if tag != MISSING}
@@ -102,6 +105,11 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
         moved = _without_empty(spans, block.words)
         if len(moved) < len(spans):
             summary.dropped[EMPTY_ENTITY] += len(spans) - len(moved)
+            summary.lost += [
+                Lost(f"{path}, line {block.lines[0]}", "", label, EMPTY_ENTITY)
+                for start, end, label in spans
+                if not any(block.words[start:end])
+            ]
         spans = moved
     return Sentence(
         words=[block.words[i] for i in kept],

@@ -65,16 +65,17 @@ class TransformerShim(TorchShim):
             storage.fetch(options.name, revision=options.revision, dropout=options.dropout)
         )
 
-    def set_pretrained(self, pretrained: storage.Pretrained) -> None:
-        """Put network and tokenizer in place, and check the options against them.
+    def measure(self, pretrained: storage.Pretrained) -> None:
+        """Put a tokenizer in place, and settle the window by the network's limit. The network is
+        only looked at: its outline is enough.
 
         pretrained (Pretrained): Network and tokenizer.
-        RAISES: ValueError if the window is longer than the model's limit, the overlap is not
-            smaller than the window, or there are fewer layers than are to be frozen.
+        RAISES: ValueError if the window is longer than the model's limit, or the overlap is not
+            smaller than the window.
         """
         options = self.options
         self.tokenizer = pretrained.tokenizer
-        self._subwords = SubwordTokenizer(pretrained.tokenizer)
+        self.subwords = SubwordTokenizer(pretrained.tokenizer)
         self.frame = find_frame(pretrained)
         limit = find_limit(pretrained.network, len(self.frame))
         if options.window is not None and limit is not None and options.window > limit:
@@ -85,6 +86,16 @@ class TransformerShim(TorchShim):
             min(DEFAULT_OVERLAP, self.window // 4) if options.overlap is None else options.overlap
         )
         check_window(self.window, self.overlap)
+
+    def set_pretrained(self, pretrained: storage.Pretrained) -> None:
+        """Put network and tokenizer in place, and check the options against them.
+
+        pretrained (Pretrained): Network and tokenizer.
+        RAISES: ValueError if the window is longer than the model's limit, the overlap is not
+            smaller than the window, or there are fewer layers than are to be frozen.
+        """
+        options = self.options
+        self.measure(pretrained)
         network = pretrained.network
         freeze(network, options.frozen_layers)
         if options.casing:
@@ -111,7 +122,7 @@ class TransformerShim(TorchShim):
         """
         self.network  # noqa: B018 (raises when there is no model yet)
         docs = list(docs)
-        pieces = self._subwords(docs)
+        pieces = self.subwords(docs)
         if self.options.casing:
             pieces = [
                 replace(p, shapes=casing.shapes_of_subwords(doc, p))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import srsly
+import torch
 from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers import logging as hf_logging
@@ -55,18 +56,7 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
         if the folder has no tokenizer or the network is not a plain encoder.
     """
     options: dict[str, Any] = {} if revision is None else {"revision": revision}
-    try:
-        config = AutoConfig.from_pretrained(name, **options)
-    except (OSError, ValueError) as error:
-        raise OSError(
-            f"Can't load the encoder {name!r}: expected a folder with a config.json, or the name of"
-            f" a model on the Hugging Face hub and a connection to it. The reason given: {error}"
-        ) from error
-    if getattr(config, "is_encoder_decoder", False):
-        raise ValueError(
-            f"The encoder {name!r} is an encoder-decoder ({config.model_type}); expected an encoder"
-            " such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT."
-        )
+    config = _read_config(name, **options)
     if dropout is not None:
         _set_dropout(config, dropout)
     network, missing = _load_network(name, config=config, **options)
@@ -76,6 +66,22 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
             f" at random: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
             stacklevel=2,
         )
+    return Pretrained(network, _load_tokenizer(name, **options))
+
+
+def outline(name: str, *, revision: str | None = None) -> Pretrained:
+    """The tokenizer of an encoder, and a network of its shape that has no weights and takes no
+    memory: enough to cut texts and to know the encoder's limit.
+
+    name (str): A folder, or a name on the hub.
+    revision (str | None): A branch, tag or commit on the hub.
+    RETURNS (Pretrained): Network (on torch's "meta" device) and tokenizer.
+    RAISES: As `fetch`.
+    """
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    config = _read_config(name, **options)
+    with torch.device("meta"):
+        network = AutoModel.from_config(config)
     return Pretrained(network, _load_tokenizer(name, **options))
 
 
@@ -136,6 +142,22 @@ def from_bytes(data: bytes) -> Pretrained:
             # The base name alone: a crafted bytestring must not write outside the folder.
             (Path(place) / Path(name).name).write_bytes(content)
         return load(Path(place))
+
+
+def _read_config(name: str, **options: Any) -> Any:
+    try:
+        config = AutoConfig.from_pretrained(name, **options)
+    except (OSError, ValueError) as error:
+        raise OSError(
+            f"Can't load the encoder {name!r}: expected a folder with a config.json, or the name of"
+            f" a model on the Hugging Face hub and a connection to it. The reason given: {error}"
+        ) from error
+    if getattr(config, "is_encoder_decoder", False):
+        raise ValueError(
+            f"The encoder {name!r} is an encoder-decoder ({config.model_type}); expected an encoder"
+            " such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT."
+        )
+    return config
 
 
 def _set_dropout(config: Any, dropout: float) -> None:

@@ -1,0 +1,193 @@
+"""`bio-ner debug`: what of a corpus can not be learnt, and what will surprise its owner."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from wasabi import msg
+
+if TYPE_CHECKING:
+    from ..diagnosis import Finding, Report, Spot
+
+FAIL_ON = ("warning", "error", "never")
+
+
+def debug_cli(
+    arguments: list[str] = typer.Argument(  # noqa: B008
+        ...,
+        metavar="CORPUS…",
+        help="Training data: .spacy, or any format that convert reads. Values of a config may "
+        "follow as --section.key value",
+    ),
+    dev: list[Path] = typer.Option(  # noqa: B008
+        [], "--dev", "-d", help="Held-out data, for leaks and labels; may be given several times"
+    ),
+    model: Path | None = typer.Option(  # noqa: B008
+        None,
+        "--model",
+        "-m",
+        help="A config or a trained pipeline, for its tokenizer, sub-words, window and scheme",
+    ),
+    component: str | None = typer.Option(
+        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+    ),
+    lang: str | None = typer.Option(
+        None, "--lang", "-l", help="Language of texts without tokens; the model's if not given"
+    ),
+    group_docs: bool = typer.Option(
+        False, "--group-docs", help="Column files: one Doc for each document, not each sentence"
+    ),
+    least: int = typer.Option(10, "--least", min=1, help="Labels with fewer entities are rare"),
+    n_examples: int = typer.Option(
+        3, "--examples", "-n", min=0, help="Most examples of each finding"
+    ),
+    json_path: str | None = typer.Option(
+        None, "--json", metavar="FILE", help="Write all of it as JSON; - is the standard output"
+    ),
+    fail_on: str = typer.Option(
+        "warning",
+        "--fail-on",
+        help="Least severity for an exit code other than 0 (3 for warnings, 4 for errors): "
+        "warning, error or never",
+    ),
+) -> None:
+    """Look for what a corpus loses on its way into training. Exit code: 0 if there is nothing worse
+    than information, 3 with warnings, 4 with errors, 1 if the command can not run."""
+    if fail_on not in FAIL_ON:
+        msg.fail(f"--fail-on: got {fail_on!r}, expected one of {', '.join(FAIL_ON)}", exits=1)
+    paths, overrides = _split(arguments)
+    from ..convert import ConvertError
+    from ..diagnosis import SettingsError, diagnose, read_part, read_settings
+
+    try:
+        settings = None
+        if model is not None:
+            settings = read_settings(model, component=component, overrides=overrides)
+        elif overrides or component:
+            given = ", ".join([*(f"--{key}" for key in overrides), *[component or ""]]).strip(", ")
+            raise SettingsError(f"{given}: means nothing without --model")
+        language = lang or str(settings.nlp.lang if settings is not None else "en")
+        files = {"train": paths, "dev": dev}
+        parts = [
+            read_part(name, chosen, lang=language, group_docs=group_docs)
+            for name, chosen in files.items()
+            if chosen
+        ]
+    except (ConvertError, SettingsError, OSError) as error:
+        msg.fail(str(error), exits=1)
+    report = diagnose(parts, settings, least=least, n_examples=n_examples)
+    if json_path is not None:
+        _write(report, json_path)
+    if json_path != "-":
+        _show(report)
+    code = report.exit_code
+    if fail_on == "never" or (fail_on == "error" and report.severity == "warning"):
+        code = 0
+    sys.exit(code)
+
+
+def _split(arguments: list[str]) -> tuple[list[Path], dict[str, Any]]:
+    """Paths, and values of a config given as spaCy's own commands take them."""
+    from spacy.cli._util import parse_config_overrides
+
+    paths: list[Path] = []
+    rest: list[str] = []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument.startswith("--"):
+            name = argument.partition("=")[0]
+            if "." not in name:
+                raise typer.BadParameter(f"there is no option {name}")
+            rest.append(argument)
+            if "=" not in argument:
+                value = next(waiting, None)
+                rest += [] if value is None else [value]
+        elif argument.startswith("-"):
+            raise typer.BadParameter(f"there is no option {argument}")
+        else:
+            paths.append(Path(argument))
+    if not paths:
+        raise typer.BadParameter("expected a corpus: files or folders")
+    return paths, parse_config_overrides(rest, env_var=None)
+
+
+def _write(report: "Report", path: str) -> None:
+    import srsly
+
+    if path == "-":
+        typer.echo(srsly.json_dumps(report.to_json(), indent=2))
+    else:
+        srsly.write_json(path, report.to_json())
+        msg.good(f"JSON: {path}")
+
+
+def _show(report: "Report") -> None:
+    from ..diagnosis import CHECKS, SEVERITIES
+
+    _show_figures(report)
+    if not report.findings:
+        msg.good("Nothing found")
+        return
+    findings = sorted(report.findings, key=lambda f: -SEVERITIES.index(f.severity))
+    msg.divider("Findings")
+    rows = [(f.severity, f.part, f.count, f.detail or CHECKS[f.check].meaning) for f in findings]
+    msg.table(rows, header=("", "part", "count", "what"), aligns=("l", "l", "r", "l"), divider=True)
+    for finding in findings:
+        _show_finding(finding)
+    counts = {s: sum(f.severity == s for f in findings) for s in reversed(SEVERITIES)}
+    verdict = ", ".join(f"{n} of severity {s}" for s, n in counts.items() if n)
+    say: dict[str, Callable] = {"info": msg.good, "warning": msg.warn, "error": msg.fail}
+    say[report.severity](f"{len(findings)} findings: {verdict}")
+
+
+def _show_figures(report: "Report") -> None:
+    msg.divider("Corpus")
+    names = list(report.figures)
+    rows = []
+    for key, first in (report.figures[names[-1]] | report.figures[names[0]]).items():
+        values = [report.figures[name].get(key, "") for name in names]
+        if isinstance(first, dict):
+            # One row for each of the parts' keys.
+            inner = sorted({k for value in values for k in value})
+            singular = key.removesuffix("s").replace("_", " ")
+            rows += [(f"{singular} {k}", *(_value(v.get(k, 0)) for v in values)) for k in inner]
+        else:
+            rows.append((key.replace("_", " "), *map(_value, values)))
+    msg.table(rows, header=("", *names), divider=True, aligns=("l", *["r"] * len(names)))
+    if report.model:
+        msg.divider("Model")
+        msg.table([(key, _value(value)) for key, value in report.model.items()])
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return "; ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _show_finding(finding: "Finding") -> None:
+    from ..diagnosis import CHECKS
+
+    check = CHECKS[finding.check]
+    say: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}
+    what = finding.detail or check.meaning
+    advice = f": {check.advice}" if check.advice else ""
+    say[finding.severity](f"{finding.part}, {finding.count} {what}{advice}")
+    for spot in finding.examples:
+        msg.text(f"  {_spot(spot)}")
+    more = finding.count - len(finding.examples)
+    if finding.examples and more > 0:
+        msg.text(f"  and {more} more")
+
+
+def _spot(spot: "Spot") -> str:
+    where = spot.place
+    if spot.start is not None and spot.end is not None:
+        last = f" to {spot.end}" if spot.end - spot.start > 1 else ""
+        where += f", token{'s' if last else ''} {spot.start}{last}"
+    text = spot.text if not spot.place else repr(spot.text)
+    label = f" ({spot.label})" if spot.label else ""
+    note = f"  {spot.note}" if spot.note else ""
+    return f"{where}{': ' if where else ''}{text}{label}{note}"

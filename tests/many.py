@@ -1,0 +1,34 @@
+"""How many examples property tests of the alignment try: 2,000 each, here and in CI.
+
+BIO_NER_EXAMPLES=20000 tries more. A test that looks at several tokenizers takes a few of them for
+each example (`some_of`), so that what it costs does not grow with the zoo.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+
+EXAMPLES = int(os.environ.get("BIO_NER_EXAMPLES", "2000"))
+PROFILE: Any = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.function_scoped_fixture,
+    ],
+)
+
+
+def some_of(names: Sequence[str], n: int) -> st.SearchStrategy[list[str]]:
+    """A strategy for `n` neighbours of a list of names, which is a ring.
+
+    names (Sequence[str]): The names.
+    n (int): How many.
+    RETURNS (SearchStrategy[list[str]]): The strategy.
+    """
+    ring = [*names, *names]
+    return st.integers(0, len(names) - 1).map(lambda i: ring[i : i + n])
