@@ -199,8 +199,7 @@ def test_curve_is_scikit_learns():
     assert len(curve) == len(thresholds) < 150
     assert [point["p"] for point in curve] == pytest.approx(p[:-1])
     assert [point["r"] for point in curve] == pytest.approx(r[:-1])
-    assert [point["threshold"] for point in curve[1:]] == pytest.approx(thresholds[1:])
-    assert curve[0]["threshold"] == 0.0
+    assert [point["threshold"] for point in curve] == pytest.approx(thresholds)
 
 
 def test_curve_by_hand():
@@ -214,7 +213,7 @@ def test_curve_by_hand():
     )
     # The entity without a confidence, a right one, stays at every threshold.
     points = [(c["threshold"], c["p"], c["r"]) for c in curve]
-    assert points == [(0.0, 2 / 4, 2 / 4), (0.6, 2 / 3, 2 / 4), (0.9, 2 / 2, 2 / 4)]
+    assert points == [(0.3, 2 / 4, 2 / 4), (0.6, 2 / 3, 2 / 4), (0.9, 2 / 2, 2 / 4)]
     table = confidence_table([doc])
     assert table["entities"] == 3
     assert [b["count"] for b in table["bins"]] == [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]

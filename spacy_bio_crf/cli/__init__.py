@@ -10,6 +10,7 @@ from spacy.cli._util import app as spacy_app
 
 from .calibrate import calibrate_cli
 from .convert import convert_cli
+from .evaluate import evaluate_cli
 from .transitions import transitions_cli
 
 app = typer.Typer(name="bio-ner", no_args_is_help=True, rich_markup_mode=None)
@@ -21,6 +22,7 @@ def bio_ner_cli() -> None:
 
 
 app.command("convert")(convert_cli)
+app.command("evaluate")(evaluate_cli)
 app.command("calibrate")(calibrate_cli)
 app.command("transitions")(transitions_cli)
 

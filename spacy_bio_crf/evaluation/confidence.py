@@ -50,8 +50,8 @@ def threshold_curve(documents: Sequence[Document], results: Outcomes) -> list[di
 
     documents (Sequence[Document]): Gold and predictions.
     results (Outcomes): Those that have a confidence.
-    RETURNS (list[dict]): `threshold`, `p`, `r` and `f` from the least threshold, 0.0, up; as many
-        points as there are different confidences, thinned out to `POINTS`.
+    RETURNS (list[dict]): `threshold`, `p`, `r` and `f`, from the least confidence, which drops
+        nothing, up: a point for each confidence that occurs, thinned out to `POINTS`.
     """
     order = np.argsort(results.confidence)
     confidence = results.confidence[order]
@@ -67,7 +67,6 @@ def threshold_curve(documents: Sequence[Document], results: Outcomes) -> list[di
     counts[:, TP] = rights - dropped_right
     counts[:, FP] = sum(len(doc.predicted) for doc in documents) - first - counts[:, TP]
     counts[:, FN] = sum(len(doc.gold) for doc in documents) - counts[:, TP]
-    thresholds[0] = 0.0
     return [
         {"threshold": t, "p": p, "r": r, "f": f}
         for t, (p, r, f) in zip(thresholds.tolist(), prf(counts).tolist(), strict=True)

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from wasabi import table
 
 from .errors import KINDS
 
-ALL = "all"
+ALL = "all"  # the micro average in every table
 PRF = ("P", "R", "F1")
 AVERAGES = {"all": "micro (all)", "macro": "macro", "weighted": "weighted"}
 SCHEMAS = {
@@ -42,7 +42,8 @@ class Table:
 
     def text(self) -> str:
         """RETURNS (str): The table for a terminal."""
-        aligns = ["l", *["r"] * (len(self.header) - 1)]
+        aligns: list[Literal["l", "r"]] = ["l"]
+        aligns += ["r"] * (len(self.header) - 1)
         body = table(self.rows, header=self.header, aligns=aligns, divider=True, max_col=60)
         return self.title + body + (f"{self.note}\n" if self.note else "")
 
