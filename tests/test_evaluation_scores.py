@@ -135,6 +135,9 @@ def test_a_gold_entity_is_right_once():
     # Two predictions on the one gold token that both are a part of.
     assert strict_match([(0, 1, "LOC")], [(0, 1, "LOC"), (0, 1, "LOC")]) == [True, False]
     assert len(match([(0, 1, "LOC")], [(0, 1, "LOC"), (0, 1, "LOC")], prefer="pairs")) == 1
+    # Of predictions that overlap, the one that fits answers.
+    for prefer in ("label", "pairs"):
+        assert match([(0, 2, "A")], [(0, 1, "A"), (0, 2, "B")], prefer=prefer) == [(0, 1)]
 
 
 # Partial credit

@@ -195,7 +195,7 @@ def test_report_has_figures_and_learning_curve(project):
 @pytest.mark.slow
 def test_compare_is_a_workflow_that_is_done_once(project):
     # The fewest trainings that there can be: one.
-    options = ("--vars.seeds", "3", "--vars.compare_options", "--systems softmax --model last")
+    options = ("--vars.seeds", "3", "--vars.compare_options=--systems softmax --model last")
     output = run_project(project, "compare", *options)
     table = (project / "comparison" / "table.md").read_text(encoding="utf-8")
     assert table in output
