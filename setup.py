@@ -32,7 +32,10 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["spacy_bio_crf", "spacy_bio_crf.*"]),
-    package_data={"spacy_bio_crf": ["py.typed"]},
+    package_data={
+        "spacy_bio_crf": ["py.typed"],
+        "spacy_bio_crf.evaluation.report": ["*.css", "*.js"],
+    },
     python_requires=">=3.10",
     install_requires=[
         "spacy>=3.7.5,<4.0.0",
@@ -53,6 +56,7 @@ setup(
             "hypothesis",
             "matplotlib",
             "mypy",
+            "nervaluate; python_version >= '3.11'",
             "pyarrow",
             "pytest",
             "ruff",
@@ -76,6 +80,9 @@ setup(
         ],
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.scoring:make_bio_ner_scorer",
+        ],
+        "spacy_loggers": [
+            "spacy-bio-crf.CurveLogger.v1 = spacy_bio_crf.training_log:build_curve_logger",
         ],
         "spacy_cli": [
             "bio-ner = spacy_bio_crf.cli:app",

@@ -7,8 +7,10 @@ from typing import Any
 
 import spacy
 import srsly
-from evaluate import ALL, percent
 from wasabi import msg, table
+
+from spacy_bio_crf.evaluation import ALL
+from spacy_bio_crf.evaluation.tables import percent
 
 SENTENCES = (
     "Nadia Okonkwo left Brightwater Energy last week and moved from Calgary to Lisbon.",
@@ -21,7 +23,7 @@ SENTENCES = (
 def comparison(metrics: dict[str, dict[str, Any]], level: str) -> str:
     """The table of one level, with precision, recall and F1 of every head.
 
-    metrics (dict[str, dict]): What scripts/evaluate.py wrote, by head.
+    metrics (dict[str, dict]): What `bio-ner evaluate` wrote, by head.
     level (str): "entity" or "token".
     RETURNS (str): The table, percentages.
     """

@@ -25,6 +25,7 @@ NAMES = [
     ("architectures", "spacy-bio-crf.SoftmaxHead.v1", "heads:build_softmax_head"),
     ("architectures", "spacy-bio-crf.CRFHead.v1", "heads:build_crf_head"),
     ("scorers", "spacy-bio-crf.bio_ner_scorer.v1", "scoring:make_bio_ner_scorer"),
+    ("loggers", "spacy-bio-crf.CurveLogger.v1", "training_log:build_curve_logger"),
     ("cli", "bio-ner", "cli:app"),
 ]
 

@@ -114,7 +114,7 @@ def test_other_head_leaves_this_one_done(project):
         ("assets/test.conll", ["convert"]),
         ("configs/crf.cfg", ["train-crf"]),
         ("configs/softmax.cfg", []),
-        ("corpus/train.spacy", ["convert", "train-crf"]),
+        ("corpus/train.spacy", ["convert", "train-crf", "evaluate-crf"]),
         ("corpus/dev.spacy", ["convert", "train-crf"]),
         ("corpus/test.spacy", ["convert", "evaluate-crf", "visualize-crf"]),
         (
@@ -122,9 +122,10 @@ def test_other_head_leaves_this_one_done(project):
             ["train-crf", "evaluate-crf", "visualize-crf", "package-crf"],
         ),
         ("scripts/fetch_encoder.py", ["assets"]),
-        ("scripts/evaluate.py", ["evaluate-crf", "visualize-crf"]),
         ("scripts/visualize.py", ["visualize-crf"]),
+        ("training/crf/curve.jsonl", ["train-crf", "evaluate-crf"]),
         ("metrics/crf.json", ["evaluate-crf"]),
+        ("metrics/crf.html", ["evaluate-crf"]),
         ("visualizations/crf.html", ["visualize-crf"]),
         (WHEEL, ["package-crf"]),
     ],
@@ -142,7 +143,7 @@ def test_changed_file_runs_its_steps_again(project, changed, again):
 
 def test_clean_removes_what_was_made(tmp_path):
     shutil.copy(ROOT / "project.yml", tmp_path)
-    for name in ("corpus", "training", "assets/encoder"):
+    for name in ("corpus", "training", "comparison", "assets/encoder"):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "file").touch()
     run_project(tmp_path, "clean")
@@ -179,6 +180,30 @@ def test_metrics_have_both_tables(project):
         for row in (total, *rows.values()):
             assert all(0 <= row[key] <= 1 for key in ("p", "r", "f"))
     assert 0 <= metrics["token"]["acc"] <= 1
+
+
+def test_report_has_figures_and_learning_curve(project):
+    report = (project / "metrics" / "crf.html").read_text(encoding="utf-8")
+    metrics = json.loads((project / "metrics" / "crf.json").read_text(encoding="utf-8"))
+    assert f"<b>{100 * metrics['entity']['all']['f']:.2f}</b>" in report
+    assert metrics["breakdowns"]["surface"] is not None
+    assert 'id="learning-t"' in report
+    assert "<b>Kern" not in report
+    assert (project / "training" / "crf" / "curve.svg").is_file()
+
+
+@pytest.mark.slow
+def test_compare_is_a_workflow_that_is_done_once(project):
+    # The fewest trainings that there can be: one.
+    options = ("--vars.seeds", "3", "--vars.compare_options=--systems softmax --model last")
+    output = run_project(project, "compare", *options)
+    table = (project / "comparison" / "table.md").read_text(encoding="utf-8")
+    assert table in output
+    results = srsly.read_json(project / "comparison" / "results.json")
+    assert [(r["system"], r["seed"], r["settings"]["model"]) for r in results] == [
+        ("softmax", 3, "last")
+    ]
+    assert skipped(run_project(project, "compare", *options), "compare-heads")
 
 
 def test_page_shows_gold_beside_predicted(project):

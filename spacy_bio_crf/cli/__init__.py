@@ -12,6 +12,7 @@ from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .debug import debug_cli
+from .evaluate import evaluate_cli
 from .transitions import transitions_cli
 
 app = typer.Typer(name="bio-ner", no_args_is_help=True, rich_markup_mode=None)
@@ -24,6 +25,7 @@ def bio_ner_cli() -> None:
 
 app.command("convert")(convert_cli)
 app.command("annotate")(annotate_cli)
+app.command("evaluate")(evaluate_cli)
 app.command("calibrate")(calibrate_cli)
 # Values of a config, as spaCy's own commands take them, are no options that are known beforehand.
 app.command("debug", context_settings={"ignore_unknown_options": True})(debug_cli)

@@ -1,0 +1,204 @@
+"""Compare heads on one corpus: plain softmax, constrained softmax and CRF, over several seeds.
+
+Softmax is trained once for each seed and decoded in two ways: its constraint acts in decoding only.
+All that was computed is kept, so that a comparison that was broken off goes on where it was; what
+was computed with other settings or other data is computed again.
+"""
+
+import argparse
+import hashlib
+import json
+import shutil
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import spacy
+from wasabi import msg
+
+from spacy_bio_crf.evaluation import analyse, predict
+from spacy_bio_crf.evaluation.files import write_json, write_text
+
+# System: the configuration it is trained with, and whether it decodes legal sequences only.
+SYSTEMS = {"softmax": ("softmax", False), "constrained": ("softmax", True), "crf": ("crf", True)}
+TITLES = {"softmax": "softmax", "constrained": "softmax, constrained", "crf": "CRF"}
+SPLITS = ("train", "dev", "test")
+HEADER = ("", "entity P", "entity R", "entity F1", "token F1", "partial F1", "training, s")
+
+
+def settings_of(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
+    """Everything that a training depends on, but for the versions of programs.
+
+    arguments (argparse.Namespace): Of the command line.
+    head (str): The configuration's name.
+    seed (int): The seed.
+    RETURNS (dict): Settings, with digests of files.
+    """
+    weights = Path(arguments.encoder) / "model.safetensors"
+    return {
+        "config": digest(arguments.configs / f"{head}.cfg"),
+        "corpus": {name: digest(arguments.corpus / f"{name}.spacy") for name in SPLITS},
+        "encoder": digest(weights) if weights.is_file() else arguments.encoder,
+        "lang": arguments.lang,
+        "seed": seed,
+        "set": arguments.set,
+    }
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def read_if_same(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A result that was made with these settings, or None."""
+    # srsly reads floating-point numbers without their last digits.
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found if found.get("settings") == settings else None
+
+
+def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
+    """Train a pipeline, unless that was done.
+
+    arguments (argparse.Namespace): Of the command line.
+    head (str): The configuration's name.
+    seed (int): The seed.
+    RETURNS (dict): `settings` and `seconds`, the time of the whole training.
+    """
+    folder = arguments.output / f"{head}-{seed}"
+    settings = settings_of(arguments, head, seed)
+    done = read_if_same(folder / "training.json", settings)
+    if done is not None:
+        msg.info(f"{folder} is trained")
+        return done
+    # What is left of a training that was broken off, or made with other settings.
+    shutil.rmtree(folder, ignore_errors=True)
+    command = [sys.executable, "-m", "spacy", "train", arguments.configs / f"{head}.cfg"]
+    options = {
+        "output": folder,
+        "gpu-id": arguments.gpu_id,
+        "paths.train": arguments.corpus / "train.spacy",
+        "paths.dev": arguments.corpus / "dev.spacy",
+        "paths.encoder": arguments.encoder,
+        "paths.log": folder / "curve.jsonl",
+        "nlp.lang": arguments.lang,
+        "system.seed": seed,
+        **dict(item.split("=", 1) for item in arguments.set),
+    }
+    command += [part for key, value in options.items() for part in (f"--{key}", value)]
+    start = perf_counter()
+    subprocess.run([str(part) for part in command], check=True)
+    done = {"settings": settings, "seconds": perf_counter() - start}
+    write_json(folder / "training.json", done)
+    return done
+
+
+def run(arguments: argparse.Namespace, system: str, seed: int) -> dict[str, Any]:
+    """Train and evaluate one system with one seed, as far as that was not done.
+
+    arguments (argparse.Namespace): Of the command line.
+    system (str): A key of `SYSTEMS`.
+    seed (int): The seed.
+    RETURNS (dict): What `bio-ner evaluate` has of the test set, with `settings`, `system`, `seed`
+        and `seconds` of training.
+    """
+    head, constrained = SYSTEMS[system]
+    trained = train(arguments, head, seed)
+    path = arguments.output / f"{system}-{seed}.json"
+    settings = {**trained["settings"], "model": arguments.model}
+    done = read_if_same(path, settings)
+    if done is not None:
+        msg.info(f"{path} is evaluated")
+        return done
+    folder = arguments.output / f"{head}-{seed}" / f"model-{arguments.model}"
+    option = "components.bio_ner.model.head.constrained"
+    nlp = spacy.load(folder, config={option: constrained})
+    result = {
+        "settings": settings,
+        "system": system,
+        "seed": seed,
+        "seconds": trained["seconds"],
+        **analyse(predict(nlp, arguments.corpus / "test.spacy")),
+    }
+    write_json(path, result)
+    return result
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> str:
+    """Mean and standard deviation of every system.
+
+    results (Sequence[Mapping[str, Any]]): From `run`.
+    RETURNS (str): A table in Markdown. The deviation is that of a sample; without two seeds there
+        is none.
+    """
+    rows = []
+    for system in SYSTEMS:
+        runs = [result for result in results if result["system"] == system]
+        if runs:
+            scores = [[100 * (run["entity"]["all"][key] or 0.0) for run in runs] for key in "prf"]
+            for part in (lambda r: r["token"]["all"], lambda r: r["partial"]["partial"]):
+                scores.append([100 * (part(run)["f"] or 0.0) for run in runs])
+            seconds = spread([run["seconds"] for run in runs], digits=0)
+            rows.append((TITLES[system], *(spread(values) for values in scores), seconds))
+    divider = ("---", *["---:"] * (len(HEADER) - 1))
+    return "".join(f"| {' | '.join(row)} |\n" for row in (HEADER, divider, *rows))
+
+
+def spread(values: Sequence[float], *, digits: int = 2) -> str:
+    """Mean and standard deviation: "46.80 ± 0.41"."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean
+
+
+def missing_files(arguments: argparse.Namespace) -> Iterable[Path]:
+    """Files that are needed and not there."""
+    corpora = [arguments.corpus / f"{name}.spacy" for name in SPLITS]
+    configs = [arguments.configs / f"{SYSTEMS[system][0]}.cfg" for system in arguments.systems]
+    return [path for path in (*corpora, *configs) if not path.is_file()]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path, help="folder of train.spacy, dev.spacy, test.spacy")
+    parser.add_argument("output", type=Path, help="folder for pipelines and results")
+    parser.add_argument("--encoder", default="assets/encoder", help="Hugging Face folder or name")
+    parser.add_argument("--lang", default="xx", help="language of the pipeline")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))
+    parser.add_argument("--configs", type=Path, default=Path("configs"), help="folder of them")
+    parser.add_argument(
+        "--model", choices=("best", "last"), default="best", help="which to evaluate"
+    )
+    parser.add_argument("--gpu-id", type=int, default=-1, help="-1 is the CPU")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the configuration"
+    )
+    arguments = parser.parse_args()
+    wrong = [item for item in arguments.set if not all(item.partition("="))]
+    if wrong:
+        msg.fail(f"--set {wrong[0]}: expected KEY=VALUE, as training.max_epochs=4")
+        return 1
+    missing = [str(path) for path in missing_files(arguments)]
+    if missing:
+        msg.fail(f"No file {', '.join(missing)}")
+        return 1
+    if arguments.gpu_id >= 0:
+        spacy.require_gpu(arguments.gpu_id)
+    results = [
+        run(arguments, system, seed) for seed in arguments.seeds for system in arguments.systems
+    ]
+    text = table(results)
+    seeds = ", ".join(map(str, arguments.seeds))
+    print(f"\nTest set of {arguments.corpus}, seeds {seeds}: mean ± standard deviation\n\n{text}")
+    write_text(arguments.output / "table.md", text)
+    write_json(arguments.output / "results.json", results)
+    msg.good(f"Saved: {arguments.output / 'table.md'}, {arguments.output / 'results.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

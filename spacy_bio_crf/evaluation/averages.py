@@ -1,0 +1,115 @@
+"""Strict precision, recall and F1: per label, micro, macro and weighted.
+
+An entity is right when first token, last token and label are. These are the figures of the
+conlleval script and of seqeval's strict mode, on the entities that BIO tags spell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .documents import Document, labels_of
+from .matching import strict_match
+
+TP, FP, FN = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Tally:
+    """Right, spurious and missed entities.
+
+    labels (list[str]): The labels, sorted.
+    counts (np.ndarray): TP, FP and FN of every document and label; int64 [n_documents, L, 3].
+    """
+
+    labels: list[str]
+    counts: np.ndarray
+
+
+def tally(documents: Sequence[Document], labels: Sequence[str] | None = None) -> Tally:
+    """Count right and wrong entities.
+
+    documents (Sequence[Document]): Gold and predictions.
+    labels (Sequence[str] | None): The labels; None takes all that occur.
+    RETURNS (Tally): The counts.
+    """
+    labels = labels_of(documents) if labels is None else list(labels)
+    ids = {label: i for i, label in enumerate(labels)}
+    # shape: (n_documents, L, 3)
+    counts = np.zeros((len(documents), len(labels), 3), dtype=np.int64)
+    for row, doc in zip(counts, documents, strict=True):
+        for span, right in zip(doc.predicted, strict_match(doc.gold, doc.predicted), strict=True):
+            row[ids[span[2]], TP if right else FP] += 1
+        for _, _, label in doc.gold:
+            row[ids[label], FN] += 1
+        row[:, FN] -= row[:, TP]
+    return Tally(labels, counts)
+
+
+def prf(counts: np.ndarray) -> np.ndarray:
+    """Precision, recall and F1; 0 where there is nothing to divide by.
+
+    counts (np.ndarray): TP, FP and FN in the last axis; [..., 3].
+    RETURNS (np.ndarray): P, R and F1 from 0 to 1; float64 [..., 3].
+    """
+    tp, fp, fn = (np.asarray(counts, dtype=np.float64)[..., i] for i in (TP, FP, FN))
+    precision, recall = divide(tp, tp + fp), divide(tp, tp + fn)
+    f1 = divide(2 * precision * recall, precision + recall)
+    return np.stack([precision, recall, f1], axis=-1)
+
+
+def divide(a: Any, b: Any) -> np.ndarray:
+    """a / b, and 0 where b is 0; float64 of their common shape."""
+    a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    return np.divide(a, b, out=np.zeros(a.shape), where=b > 0)
+
+
+def averages(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Micro, macro and weighted average over labels.
+
+    Macro is the mean of the labels' figures, weighted the mean weighted by their gold entities, as
+    in seqeval and scikit-learn: the F1 of either is a mean of F1s.
+
+    counts (np.ndarray): TP, FP and FN; int [..., L, 3], L at least 1.
+    RETURNS (dict[str, np.ndarray]): `micro`, `macro`, `weighted`: P, R and F1; float64 [..., 3].
+    """
+    scores = prf(counts)
+    gold = counts[..., TP] + counts[..., FN]  # shape: (..., L)
+    weighted = divide((scores * gold[..., None]).sum(-2), gold.sum(-1)[..., None])
+    return {
+        "micro": prf(counts.sum(-2)),
+        "macro": scores.mean(-2),
+        "weighted": weighted,
+    }
+
+
+def row_of(counts: np.ndarray) -> dict[str, Any]:
+    """A row of a table.
+
+    counts (np.ndarray): TP, FP and FN; int [3].
+    RETURNS (dict): `p`, `r`, `f` (None where nothing was counted), `gold` and `predicted` entities.
+    """
+    tp, fp, fn = (int(n) for n in counts)
+    scores = prf(counts).tolist() if tp + fp + fn else [None] * 3
+    return {**dict(zip("prf", scores, strict=True)), "gold": tp + fn, "predicted": tp + fp}
+
+
+def entity_table(counted: Tally) -> dict[str, Any]:
+    """The strict figures of all labels and their averages.
+
+    counted (Tally): The counts.
+    RETURNS (dict): `all` (micro), `macro`, `weighted` (None without any label) and `per_type`, by
+        label: `p`, `r`, `f`; `gold` and `predicted` but for `macro` and `weighted`.
+    """
+    totals = counted.counts.sum(0)  # shape: (L, 3)
+    means = averages(totals) if counted.labels else {}
+    return {
+        "all": row_of(totals.sum(0)),
+        **{
+            name: dict(zip("prf", means[name].tolist(), strict=True)) if means else None
+            for name in ("macro", "weighted")
+        },
+        "per_type": {label: row_of(row) for label, row in zip(counted.labels, totals, strict=True)},
+    }

@@ -1,0 +1,1 @@
+"""Figures of the evaluation against their definitions, seqeval and nervaluate."""
