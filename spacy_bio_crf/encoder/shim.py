@@ -175,7 +175,7 @@ class TransformerShim(TorchShim):
             for p in packs:
                 if train and not keep:
                     states.append(random_state(self.device))
-                with torch.set_grad_enabled(keep):
+                with torch.set_grad_enabled(keep) if train else torch.inference_mode():
                     vectors = self._vectors(p, words, project)
                 if keep:
                     graphs.append(vectors)
