@@ -372,6 +372,30 @@ class BioNer(TrainablePipe):
             )
         self.cfg["temperature"] = float(value)
 
+    @property
+    def precision(self) -> str:
+        """What the encoder computes in: "fp32", "bf16", "fp16" or, in prediction only, "int8".
+
+        Setting it lasts as long as the component; the config's option is the encoder's.
+        RAISES: ValueError for a precision there is not, or if the encoder has no transformer of its
+            own.
+        """
+        return self._own_transformer().precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        self._own_transformer().precision = precision
+
+    def _own_transformer(self) -> TransformerShim:
+        shim = self._transformer
+        if shim is None:
+            raise ValueError(
+                f"{self.name!r} has no precision to choose: its encoder is"
+                f" {self.model.get_ref('encoder').name!r}; expected one that owns its transformer,"
+                " spacy-bio-crf.TransformerEncoder.v1."
+            )
+        return shim
+
     def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Start [K], transition [K, K] (from, to) and end [K] scores; float32, in nats.
 
