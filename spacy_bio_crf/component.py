@@ -1,6 +1,5 @@
 """BioNer: the spaCy component. It predicts, writes `doc.ents`, learns, scores and saves itself."""
 
-import contextlib
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -43,7 +42,11 @@ from .model import EmitterShim, owns_transformer, torch_shims
 from .notices import Notices, Tally, tally_batch
 from .optim import clip_global_norm
 from .scheme import REPAIRS, SCHEMES, TagSet
+from .streaming import gather
 from .windows import pack
+
+# Packs of the encoder's budget that `pipe` gathers documents for.
+BUFFERED_PACKS = 8
 
 DEFAULT_CONFIG = """
 [bio_ner]
@@ -54,6 +57,7 @@ misaligned = "missing"
 incorrect_spans_key = null
 spans_key = "bio_ner"
 threshold = 0.0
+buffer_tokens = null
 
 [bio_ner.model]
 @architectures = "spacy-bio-crf.BioTagger.v1"
@@ -98,6 +102,7 @@ def make_bio_ner(
     incorrect_spans_key: str | None,
     spans_key: str | None,
     threshold: float,
+    buffer_tokens: int | None,
     scorer: Callable | None,
 ) -> "BioNer":
     """Make a `bio_ner` component. Registered as the factory "bio_ner".
@@ -115,6 +120,9 @@ def make_bio_ner(
     spans_key (str | None): Where in `doc.spans` the entities go with their confidence; null does
         not compute it.
     threshold (float): Least confidence of an entity, from 0 to 1.
+    buffer_tokens (int | None): How many tokens `pipe` gathers, across the batches of the stream, to
+        sort documents by length; None takes eight times the encoder's `batch_subwords`, 0 works on
+        each batch by itself.
     scorer (Callable | None): The scoring function.
     RETURNS (BioNer): The component.
     """
@@ -129,6 +137,7 @@ def make_bio_ner(
         incorrect_spans_key=incorrect_spans_key,
         spans_key=spans_key,
         threshold=threshold,
+        buffer_tokens=buffer_tokens,
         scorer=scorer,
     )
 
@@ -147,6 +156,9 @@ class BioNer(TrainablePipe):
         no entities of their label, as for spaCy's `ner`.
     spans_key (str | None): Where in `doc.spans` the entities go with their confidence.
     threshold (float): Least confidence of an entity, from 0 to 1.
+    buffer_tokens (int | None): How many tokens `pipe` gathers, across the batches of the stream, to
+        sort documents by length; None takes eight times the encoder's `batch_subwords`, 0 works on
+        each batch by itself.
     scorer (Callable | None): The scoring function.
     RAISES: ValueError for an option out of range.
     """
@@ -164,6 +176,7 @@ class BioNer(TrainablePipe):
         incorrect_spans_key: str | None = None,
         spans_key: str | None = "bio_ner",
         threshold: float = 0.0,
+        buffer_tokens: int | None = None,
         scorer: Callable | None = None,
     ):
         for option, value, known in (
@@ -179,6 +192,10 @@ class BioNer(TrainablePipe):
             raise ValueError(
                 f"Option 'threshold' of {name!r} is {threshold}; expected a probability, 0 to 1."
             )
+        if buffer_tokens is not None and buffer_tokens < 0:
+            raise ValueError(
+                f"Option 'buffer_tokens' of {name!r} is {buffer_tokens}; expected 0 or more."
+            )
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -188,6 +205,7 @@ class BioNer(TrainablePipe):
         self.incorrect_spans_key = incorrect_spans_key
         self.spans_key = spans_key
         self.threshold = threshold
+        self.buffer_tokens = buffer_tokens
         self.scorer = scorer
         self.cfg: dict[str, Any] = {"labels": [], "scheme": scheme, "temperature": 1.0}
         self._warned_of: set[tuple[str, ...]] = set()
@@ -391,6 +409,30 @@ class BioNer(TrainablePipe):
             )
         self.cfg["temperature"] = float(value)
 
+    @property
+    def precision(self) -> str:
+        """What the encoder computes in: "fp32", "bf16", "fp16" or, in prediction only, "int8".
+
+        Setting it lasts as long as the component; the config's option is the encoder's.
+        RAISES: ValueError for a precision there is not, or if the encoder has no transformer of its
+            own.
+        """
+        return self._own_transformer().precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        self._own_transformer().precision = precision
+
+    def _own_transformer(self) -> TransformerShim:
+        shim = self._transformer
+        if shim is None:
+            raise ValueError(
+                f"{self.name!r} has no precision to choose: its encoder is"
+                f" {self.model.get_ref('encoder').name!r}; expected one that owns its transformer,"
+                " spacy-bio-crf.TransformerEncoder.v1."
+            )
+        return shim
+
     def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Start [K], transition [K, K] (from, to) and end [K] scores; float32, in nats.
 
@@ -423,30 +465,33 @@ class BioNer(TrainablePipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of documents, in order.
 
-        If a batch fails, its documents are tried one by one, so that the error handler sees only
-        those at fault and the others come through.
+        Documents are gathered across batches until there are `buffer_tokens`, so that their windows
+        can be sorted by length. If some of them fail, they are tried in halves, down to those at
+        fault: the error handler sees only these, and the others come through.
 
         stream (Iterable[Doc]): The documents.
-        batch_size (int): Documents to work on at once.
+        batch_size (int): Documents to work on at once where `buffer_tokens` is 0.
         YIELDS (Doc): The same documents, in order, without those that failed.
         """
-        for docs in util.minibatch(stream, size=batch_size):
-            try:
-                self.set_annotations(docs, self.predict(docs))
-            except Exception:
-                for doc in docs:
-                    with contextlib.suppress(_Failed):
-                        yield self._annotate(doc)
-            else:
-                yield from docs
+        tokens = self.buffer_tokens
+        if tokens is None:
+            shim = self._transformer
+            tokens = 0 if shim is None or not shim.ready else BUFFERED_PACKS * shim.budget
+        for docs in gather(stream, batch_size=batch_size, tokens=tokens):
+            yield from self._annotate(docs)
 
-    def _annotate(self, doc: Doc) -> Doc:
+    def _annotate(self, docs: list[Doc]) -> Iterator[Doc]:
         try:
-            self.set_annotations([doc], self.predict([doc]))
+            self.set_annotations(docs, self.predict(docs))
         except Exception as error:
-            self.get_error_handler()(self.name, self, [doc], error)
-            raise _Failed from error
-        return doc
+            if len(docs) > 1:
+                half = len(docs) // 2
+                yield from self._annotate(docs[:half])
+                yield from self._annotate(docs[half:])
+            else:
+                self.get_error_handler()(self.name, self, docs, error)
+        else:
+            yield from docs
 
     def update(
         self,
@@ -655,7 +700,3 @@ def _keep_forks_from_waiting() -> None:
     """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
-
-
-class _Failed(Exception):
-    """A document has gone to the error handler."""

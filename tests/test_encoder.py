@@ -415,7 +415,7 @@ def test_dropout_is_the_config_s_by_default_and_off_in_prediction(tiny_encoder: 
         ({"window": 8, "overlap": 8}, "'overlap' of the encoder is 8; expected 0 or more and less"),
         ({"window": 8, "overlap": -1}, "'overlap' .* is -1; .* less than the window of 8"),
         ({"overlap": 62}, "'overlap' of the encoder is 62; .* less than the window of 62"),
-        ({"precision": "int8"}, r"'precision' .* is 'int8'; expected one of \['fp32', 'bf16', 'f"),
+        ({"precision": "int4"}, r"'precision' .* is 'int4'; expected one of \['fp32', 'bf16', 'f"),
         ({"frozen_layers": -2}, "'frozen_layers' of the encoder is -2; expected -1, 0 or a number"),
         ({"frozen_layers": 3}, "'frozen_layers' .* is 3; expected at most 2, the layers of this b"),
         ({"batch_subwords": 0}, "'batch_subwords' of the encoder is 0; expected 1 or more"),

@@ -1,5 +1,6 @@
 """Streams of documents: order, batches, failures, contexts, processes."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +10,10 @@ import torch
 from conftest import SENTENCES, MakeNlp, make_examples, spans_of, train
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from spacy_bio_crf import streaming
+from spacy_bio_crf.streaming import gather
 
 HARD = [
     [],
@@ -72,10 +77,23 @@ def test_documents_one_by_one(expected: list[list]):
     assert sum(map(bool, expected)) >= 8
 
 
+@contextlib.contextmanager
+def buffering(nlp: Language, tokens: int | None) -> Iterator[None]:
+    ner: Any = nlp.get_pipe("bio_ner")
+    before = ner.buffer_tokens
+    ner.buffer_tokens = tokens
+    yield
+    ner.buffer_tokens = before
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
-def test_pipe_gives_what_call_gives(trained: Language, expected: list[list], batch_size: int):
+@pytest.mark.parametrize("tokens", [0, 1, 20, None])
+def test_pipe_gives_what_call_gives(
+    trained: Language, expected: list[list], batch_size: int, tokens: int | None
+):
     docs = docs_of(trained)
-    out = list(trained.pipe(docs, batch_size=batch_size))
+    with buffering(trained, tokens):
+        out = list(trained.pipe(docs, batch_size=batch_size))
     assert [id(doc) for doc in out] == [id(doc) for doc in docs]
     assert [spans_of(doc) for doc in out] == expected
 
@@ -96,8 +114,37 @@ def test_pipe_is_lazy(trained: Language):
             drawn.append(words)
             yield Doc(trained.vocab, words=words)
 
-    next(iter(trained.get_pipe("bio_ner").pipe(stream(), batch_size=2)))
-    assert len(drawn) == 2
+    def first(tokens: int | None) -> int:
+        drawn.clear()
+        with buffering(trained, tokens):
+            next(iter(trained.get_pipe("bio_ner").pipe(stream(), batch_size=2)))
+        return len(drawn)
+
+    lengths = [len(words) for words, _ in SENTENCES]
+    assert first(0) == 2
+    assert first(lengths[0]) == 1
+    assert first(lengths[0] + 1) == 2
+    assert first(sum(lengths[:4])) == 4
+    assert first(None) == len(SENTENCES)
+
+
+def test_documents_are_gathered_up_to_a_number_of_tokens():
+    vocab = Vocab()
+    lengths = [3, 0, 4, 9, 0, 1, 1, 0]
+    docs = [Doc(vocab, words=["a"] * n) for n in lengths]
+    groups = list(gather(iter(docs), batch_size=3, tokens=6))
+    assert [[len(doc) for doc in group] for group in groups] == [[3, 0, 4], [9], [0, 1, 1, 0]]
+    assert [doc for group in groups for doc in group] == docs
+    groups = list(gather(iter(docs), batch_size=3, tokens=0))
+    assert [[len(doc) for doc in group] for group in groups] == [[3, 0, 4], [9, 0, 1], [1, 0]]
+    assert list(gather(iter([]), batch_size=3, tokens=6)) == []
+
+
+def test_documents_without_a_token_do_not_gather_for_ever(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(streaming, "MOST_DOCS", 3)
+    empty = Doc(Vocab())
+    groups = gather(iter([empty] * 7), batch_size=1, tokens=6)
+    assert [len(group) for group in groups] == [3, 3, 1]
 
 
 def test_contexts_stay_with_their_documents(trained: Language, expected: list[list]):
@@ -131,8 +178,18 @@ def test_batches_without_a_bad_document_are_worked_on_once(trained, collected, m
     sizes = failing(trained, monkeypatch, "Washington")
     words = [["Ana"], ["Bo"], ["met"], ["Washington"], ["Lisbon"], ["today"]]
     docs = [Doc(trained.vocab, words=w) for w in words]
-    assert len(list(trained.pipe(docs, batch_size=2))) == 5
+    with buffering(trained, 0):
+        assert len(list(trained.pipe(docs, batch_size=2))) == 5
     assert sizes == [2, 2, 1, 1, 2]
+
+
+def test_a_bad_document_among_many_is_found_by_halves(trained, collected, monkeypatch):
+    sizes = failing(trained, monkeypatch, "Washington")
+    words = [["Ana"]] * 64
+    words[37] = ["Washington"]
+    out = list(trained.pipe([Doc(trained.vocab, words=w) for w in words]))
+    assert len(out) == 63 and len(collected) == 1
+    assert sizes == [64, 32, 32, 16, 8, 4, 4, 2, 1, 1, 2, 8, 16]
 
 
 def test_without_a_handler_the_error_is_raised(trained: Language, monkeypatch):
@@ -217,3 +274,8 @@ def test_two_processes_give_what_one_gives(trained: Language, expected, run_pyth
     assert alone == [[list(span) for span in spans] for spans in expected]
     assert many == alone
     assert contexts == list(range(len(WORDS)))
+
+
+def test_a_buffer_below_zero(make_nlp: MakeNlp):
+    with pytest.raises(ValueError, match="'buffer_tokens' of 'bio_ner' is -1; expected 0 or more"):
+        make_nlp(buffer_tokens=-1)

@@ -5,7 +5,9 @@ from typing import Any
 
 import torch
 
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+# What autocast takes; None where it is off.
+PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
+INT8 = "int8"
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,7 @@ class Options:
     lr_scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.precision not in PRECISIONS:
-            raise wrong("precision", repr(self.precision), f"one of {list(PRECISIONS)}")
+        check_precision(self.precision)
         if self.frozen_layers < -1:
             raise wrong("frozen_layers", self.frozen_layers, "-1, 0 or a number of layers")
         if self.batch_subwords is not None and self.batch_subwords < 1:
@@ -42,6 +43,12 @@ class Options:
             raise wrong("lr_scale", self.lr_scale, "0 or more")
         if self.window is not None:
             check_window(self.window, self.overlap)
+
+
+def check_precision(precision: str) -> None:
+    """RAISES: ValueError for a precision there is not."""
+    if precision not in PRECISIONS:
+        raise wrong("precision", repr(precision), f"one of {list(PRECISIONS)}")
 
 
 def check_window(window: int, overlap: int | None) -> None:

@@ -15,8 +15,9 @@ from ..optim import LossScale, TorchShim
 from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
 from .dropout import FrugalDropout, around_layers
+from .int8 import to_int8
 from .network import find_frame, find_limit, freeze
-from .options import PRECISIONS, Options, check_window, wrong
+from .options import INT8, PRECISIONS, Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
 from .replay import State, random_state, replayed
 from .words import RowGradient, WordTable
@@ -40,13 +41,28 @@ class TransformerShim(TorchShim):
     def __init__(self, options: Options):
         super().__init__(None, lr_scale=self._scale_of)
         self.options = options
-        self.dtype = PRECISIONS[options.precision]
+        self._int8: nn.Module | None = None
+        self.precision = options.precision
         self.frozen = options.frozen_layers == -1
         self.with_weights = True
         self.tokenizer: Any = None
         self._row_gradient = RowGradient()
-        if self.dtype is torch.float16:
-            self.loss_scale = LossScale()
+
+    @property
+    def precision(self) -> str:
+        """What the network computes in: "fp32", "bf16", "fp16" or, in prediction only, "int8"."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        check_precision(precision)
+        self._precision = precision
+        self._int8 = None
+        self.loss_scale = LossScale() if precision == "fp16" else None
+
+    def set_network(self, network: nn.Module) -> None:
+        super().set_network(network)
+        self._int8 = None
 
     def _scale_of(self, name: str) -> float:
         # What starts at zero has further to go than what is pre-trained.
@@ -165,7 +181,11 @@ class TransformerShim(TorchShim):
             vectors.
         RETURNS (tuple[Tensor, Callable]): float32 [sum of m, c], and a function that takes its
             gradient and adds to those of the network and of what `project` holds.
+        RAISES: ValueError for training in "int8".
         """
+        if train and self.precision == INT8:
+            expected = "'fp32', 'bf16' or 'fp16' in training, as 'int8' is for prediction"
+            raise wrong("precision", repr(self.precision), expected)
         packs = make_packs(
             pieces,
             wanted,
@@ -186,7 +206,7 @@ class TransformerShim(TorchShim):
             for p in packs:
                 if train and not keep:
                     states.append(random_state(self.device))
-                with torch.set_grad_enabled(keep):
+                with torch.set_grad_enabled(keep) if train else torch.inference_mode():
                     vectors = self._vectors(p, words, project)
                 if keep:
                     graphs.append(vectors)
@@ -228,13 +248,14 @@ class TransformerShim(TorchShim):
     def _vectors(self, p: Pack, words: WordTable | None, project: Project) -> Tensor:
         # shape: [B, T]
         mask = None if p.mask.all() else torch.from_numpy(p.mask).to(self.device)
+        dtype = PRECISIONS[self.precision]
         autocast = torch.autocast(
-            self.device.type, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None
+            self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None
         )
         learns = torch.is_grad_enabled() and not self.frozen
         with autocast, self._dropout(), torch.set_grad_enabled(learns):
             # shape: [B, T, d]
-            hidden = self.network(**self._inputs(p, words), attention_mask=mask).last_hidden_state
+            hidden = self._computing()(**self._inputs(p, words), attention_mask=mask)[0]
         rows = torch.from_numpy(p.rows).to(self.device)
         # shape: [r, d]
         vectors = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows).float()
@@ -242,6 +263,14 @@ class TransformerShim(TorchShim):
             # Where float16 begins, and no earlier: what lies above needs no scale.
             vectors.register_hook(self.loss_scale.scale)
         return project(vectors)
+
+    def _computing(self) -> nn.Module:
+        if self.precision != INT8:
+            return self.network
+        if self._int8 is None:
+            # The weights in float32 stay: they are what is saved, and trained again.
+            self._int8 = to_int8(self.network)
+        return self._int8
 
     def _dropout(self) -> contextlib.AbstractContextManager:
         frugal = self.network.training and self.device.type == "cpu"
@@ -259,7 +288,7 @@ class TransformerShim(TorchShim):
         return {"inputs_embeds": embedded}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_row_gradient": RowGradient()}
+        return {**super().__getstate__(), "_row_gradient": RowGradient(), "_int8": None}
 
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         super()._thinc_step(optimizer, trained)
