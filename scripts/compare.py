@@ -175,7 +175,7 @@ def main() -> int:
     )
     parser.add_argument("--gpu-id", type=int, default=-1, help="-1 is the CPU")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the configuration"
+        "--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes of the configuration"
     )
     arguments = parser.parse_args()
     wrong = [item for item in arguments.set if not all(item.partition("="))]

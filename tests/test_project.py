@@ -195,14 +195,16 @@ def test_report_has_figures_and_learning_curve(project):
 @pytest.mark.slow
 def test_compare_is_a_workflow_that_is_done_once(project):
     # The fewest trainings that there can be: one.
-    options = ("--vars.seeds", "3", "--vars.compare_options=--systems softmax --model last")
+    changes = "training.max_steps=2 components.bio_ner.scheme=BILUO"
+    options = ("--vars.seeds", "3", "--vars.systems", "softmax", "--vars.changes", changes)
     output = run_project(project, "compare", *options)
     table = (project / "comparison" / "table.md").read_text(encoding="utf-8")
     assert table in output
     results = srsly.read_json(project / "comparison" / "results.json")
-    assert [(r["system"], r["seed"], r["settings"]["model"]) for r in results] == [
-        ("softmax", 3, "last")
-    ]
+    assert [(r["system"], r["seed"]) for r in results] == [("softmax", 3)]
+    config = Config().from_disk(project / "comparison" / "softmax-3" / "model-best" / "config.cfg")
+    assert config["training"]["max_steps"] == 2
+    assert config["components"]["bio_ner"]["scheme"] == "BILUO"
     assert skipped(run_project(project, "compare", *options), "compare-heads")
 
 
