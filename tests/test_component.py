@@ -73,7 +73,7 @@ SETTINGS = [
 @pytest.mark.parametrize(("head", "scheme", "subword_labels"), SETTINGS)
 def test_overfits(make_nlp: MakeNlp, head: str, scheme: str, subword_labels: str):
     nlp = make_nlp(head, scheme=scheme, subword_labels=subword_labels, encoder_options=NO_DROPOUT)
-    train(nlp, make_examples(nlp), steps=120)
+    train(nlp, make_examples(nlp), steps=120, lr=4e-3, settle=True)
     losses = nlp.update(make_examples(nlp))
     assert losses["bio_ner"] < 0.01
     for words, ents in SENTENCES:
@@ -100,7 +100,7 @@ def test_incomplete_data_is_enough(make_nlp: MakeNlp):
             default="outside",
         )  # fmt: skip
         examples.append(Example(Doc(nlp.vocab, words=words), reference))
-    train(nlp, examples, steps=80)
+    train(nlp, examples, steps=80, lr=4e-3, settle=True)
     for words, ents in SENTENCES:
         assert spans_of(nlp(Doc(nlp.vocab, words=words))) == ents
 

@@ -39,13 +39,13 @@ class Telltale(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> Any:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None) -> tuple[Tensor]:
         # shape: [B, T]
         text = input_ids >= 0
         first = input_ids.masked_fill(~text, 1 << 20).amin(dim=1, keepdim=True)
         last = input_ids.masked_fill(~text, -1).amax(dim=1, keepdim=True)
         ends = [end.expand_as(input_ids) for end in (first, last)]
-        return SimpleNamespace(last_hidden_state=torch.stack([input_ids, *ends], dim=2).float())
+        return (torch.stack([input_ids, *ends], dim=2).float(),)
 
 
 def telltale_shim(window: int, overlap: int, budget: int) -> TransformerShim:

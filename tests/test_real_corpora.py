@@ -266,7 +266,7 @@ def test_convert_and_one_epoch(corpora: Path, smallest, tmp_path: Path, name: st
             loss = nlp.update(batch, sgd=optimizer)["bio_ner"]
             losses.append(loss)
             seen += len(batch)
-            tokens += sum(len(eg.predicted) for eg in batch)
+            tokens += sum(len(eg.reference) for eg in batch)
     # Every document has been trained on, whole.
     assert (seen, tokens) == counts[:2]
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.7 * losses[0]

@@ -33,6 +33,7 @@ def train(folder: Path, tiny_encoder: Path, make_nlp: MakeNlp, **paths: str) -> 
             "paths.train": str(corpus),
             "paths.dev": str(corpus),
             "paths.encoder": str(tiny_encoder),
+            "training.max_epochs": 0,
             "training.max_steps": 5,
             "training.eval_frequency": 2,
             "training.batcher.size": 20,
