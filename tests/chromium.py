@@ -105,6 +105,14 @@ class Page:
             raise RuntimeError(f"{script}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
+    def until(self, script: str, value: Any, *, seconds: float = 10.0) -> None:
+        """Wait until a JavaScript expression has a value; fails when it never does."""
+        end = time.monotonic() + seconds
+        while (found := self.run(script)) != value:
+            if time.monotonic() > end:
+                raise AssertionError(f"{script}: expected {value!r}, got {found!r}")
+            time.sleep(0.05)
+
     def press(self, key: str) -> None:
         """Press and release a key: one of KEYS, or a character."""
         plain = len(key) == 1
@@ -117,6 +125,8 @@ class Page:
                 details["text"] = "\r"
         self.send("Input.dispatchKeyEvent", type="keyDown", **details)
         self.send("Input.dispatchKeyEvent", type="keyUp", **details)
+        # What a key sets off (a change of focus, a jump within the page) comes after its events.
+        self.run("new Promise((done) => setTimeout(() => requestAnimationFrame(done), 200))")
 
     def look(self, *, width: int, height: int = 900, dark: bool = False) -> None:
         """Set the size of the screen, a phone's below 500, and the colour scheme."""

@@ -248,8 +248,8 @@ def test_browser_follows_the_cells_of_the_confusion_matrix(browser, report):
     place = cells.index(f"1 errors: gold {HOSTILE}, predicted LOC")
     browser.run(f"document.querySelectorAll('svg a')[{place}].focus()")
     browser.press("Enter")
-    assert browser.run(SHOWN) == [["both", "0.800000"]]
-    assert browser.run("document.activeElement.id") == "errors"
+    browser.until(SHOWN, [["both", "0.800000"]])
+    browser.until("document.activeElement.id", "errors")
 
 
 def tab(browser) -> None:
@@ -270,7 +270,7 @@ def test_browser_needs_no_mouse(browser, report):
     assert browser.run("document.activeElement.className") == "skip"
     assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
     browser.press("Enter")
-    assert browser.run("location.hash") == "#errors"
+    browser.until("location.hash", "#errors")
     tab(browser)
     assert browser.run("document.activeElement.name") == "kind"
     # The second kind of the list.
