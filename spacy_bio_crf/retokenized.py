@@ -53,8 +53,6 @@ def carry_over(
         if touched and (touched[0], touched[-1] + 1, ent.label_) in fitting:
             continue
         misfits.append((ent.start, ent.end, ent.label_))
-        loose = [i for i in touched if not taken[i]]
-        known[loose] = False
         if policy == "strict":
             raise ValueError(
                 f"the entity {ent.text!r} ({ent.label_}, tokens {ent.start} to {ent.end} of the"

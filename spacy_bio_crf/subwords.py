@@ -28,7 +28,7 @@ import numpy as np
 from spacy.tokens import Doc
 
 from .chunks import Part, Pieces, join_parts, make_parts
-from .marks import stretch, token_offsets
+from .rewritten import stretch, token_offsets
 
 # How many texts go to the tokenizer in one call, and how many characters of Docs are treated at
 # once: they bound the memory that intermediate results take.
@@ -123,10 +123,8 @@ class SubwordTokenizer:
                 break
             uncut |= torn
         text = "".join(texts)
-        pieces = self._without_special(pieces)
-        if not text.isascii():
-            pieces = stretch(docs, text, pieces, represented=self._represented)
-        return _align(docs, text, pieces, self._markers)
+        pieces = stretch(docs, text, pieces, represented=self._represented)
+        return _align(docs, text, self._without_special(pieces), self._markers)
 
     def _represented(self, text: str) -> bool:
         """Has a text sub-words by itself, others than the mark of a space?"""

@@ -46,6 +46,8 @@ class Counts:
     entities: tuple[int, int]
     found: tuple[Findings, Findings]
     group_docs: bool = False
+    # Where the corpus has known spaces, the pipeline's tokenizer makes other tokens.
+    tokens_of_pipeline: int | None = None
     warned: tuple[str, ...] = ()
 
 
@@ -146,6 +148,7 @@ CORPORA: dict[str, Counts] = {
                 "shared_short_documents": 2,
             },
         ),
+        tokens_of_pipeline=173696,
         warned=("19 of 8101 entities in 7018 training documents do not fit the tokens",),
     ),
     "sec_filings": Counts(
@@ -268,7 +271,7 @@ def test_convert_and_one_epoch(corpora: Path, smallest, tmp_path: Path, name: st
             seen += len(batch)
             tokens += sum(len(eg.reference) for eg in batch)
     # Every document has been trained on, whole.
-    assert (seen, tokens) == counts[:2]
+    assert (seen, tokens) == (counts[0], expected.tokens_of_pipeline or counts[1])
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.7 * losses[0]
     said = [str(w.message) for w in record if "bio-ner debug" in str(w.message)]
     assert [s[: len(start)] for s, start in zip(said, expected.warned, strict=True)] == [

@@ -140,6 +140,10 @@ class Recorder:
         if example is not None and len(finding.examples) < self._n_examples:
             finding.examples.append(example)
 
+    def _full(self, check: str) -> bool:
+        finding = self._findings.get((check, ""))
+        return finding is not None and len(finding.examples) >= self._n_examples
+
     def tokens(
         self, check: str, doc: Doc, start: int, end: int, *, label: str = "", note: str = ""
     ) -> None:
@@ -151,6 +155,9 @@ class Recorder:
         label (str): An entity's label.
         note (str): What else there is to say.
         """
+        if self._full(check):
+            self.add(check)
+            return
         self.add(check, Spot(place_of(doc), shown(doc[start:end].text), start, end, label, note))
 
     def document(self, check: str, doc: Doc, *, note: str = "") -> None:
