@@ -21,7 +21,7 @@ from spacy.training import Example
 from thinc.api import Adam
 from wasabi import msg
 
-from .speed import bio_ner, blank
+from .contestants import bio_ner, blank
 
 LENGTHS = (64, 128, 256, 512)
 WORDS = ("the", "a", "of", "in", "to", "and", "paper", "house", "river", "north", "green", "table")

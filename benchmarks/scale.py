@@ -164,7 +164,8 @@ def tiny_encoder(folder: Path) -> str:
     engine.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     names = ("pad_token", "unk_token", "cls_token", "sep_token", "mask_token")
     tokens = dict(zip(names, special, strict=True))
-    PreTrainedTokenizerFast(tokenizer_object=engine, **tokens).save_pretrained(folder)
+    tokenizer: Any = PreTrainedTokenizerFast(tokenizer_object=engine, **tokens)
+    tokenizer.save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocab),
         hidden_size=32,

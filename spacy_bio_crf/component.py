@@ -481,17 +481,22 @@ class BioNer(TrainablePipe):
             yield from self._annotate(docs)
 
     def _annotate(self, docs: list[Doc]) -> Iterator[Doc]:
+        failure = self._try(docs)
+        if failure is None:
+            yield from docs
+        elif len(docs) == 1:
+            self.get_error_handler()(self.name, self, docs, failure)
+        else:
+            half = len(docs) // 2
+            yield from self._annotate(docs[:half])
+            yield from self._annotate(docs[half:])
+
+    def _try(self, docs: list[Doc]) -> Exception | None:
         try:
             self.set_annotations(docs, self.predict(docs))
         except Exception as error:
-            if len(docs) > 1:
-                half = len(docs) // 2
-                yield from self._annotate(docs[:half])
-                yield from self._annotate(docs[half:])
-            else:
-                self.get_error_handler()(self.name, self, docs, error)
-        else:
-            yield from docs
+            return error
+        return None
 
     def update(
         self,

@@ -477,6 +477,25 @@ def test_frozen_layers_stay_and_the_others_learn(
     assert emitter.weight.grad is not None and emitter.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize(("frozen_layers", "computed"), [(0, {0, 1}), (1, {1}), (2, set())])
+def test_the_backward_pass_ends_at_the_frozen_layers(
+    tiny_encoder: Path, frozen_layers: int, computed: set[int]
+):
+    _, shim = make_encoder(tiny_encoder, frozen_layers=frozen_layers)
+    reached = set()
+
+    def watch(i: int, hidden: Tensor) -> None:
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _: reached.add(i))
+
+    for i, layer in enumerate(shim.network.encoder.layer):
+        layer.register_forward_hook(lambda module, given, out, i=i: watch(i, out[0]))
+    pieces = shim.tokenize(docs_of([LONG]))
+    vectors, backprop = shim.run(pieces, all_rows(pieces), train=True, project=nn.Linear(32, 3))
+    backprop(a_gradient(vectors))
+    assert reached == computed
+
+
 def test_a_frozen_network_has_no_dropout(tiny_encoder: Path):
     a, b = (step_of(tiny_encoder, [LONG], frozen_layers=-1, dropout=0.5, seed=s)[0] for s in (1, 2))
     assert torch.equal(a, b)

@@ -154,6 +154,17 @@ def test_contexts_stay_with_their_documents(trained: Language, expected: list[li
     assert [spans_of(doc) for doc, _ in out] == expected
 
 
+def test_nothing_but_python_numbers_stays_on_a_document(trained: Language):
+    docs = list(trained.pipe(docs_of(trained)))
+    assert any(doc.ents for doc in docs)
+    for doc in docs:
+        assert doc.user_data == {} and doc.tensor.size == 0 and not doc.user_hooks
+        assert list(doc.spans) == ["bio_ner"]
+        scores = doc.spans["bio_ner"].attrs["scores"]
+        assert all(type(score) is float for score in scores)
+        assert spans_of(Doc(doc.vocab).from_bytes(doc.to_bytes())) == spans_of(doc)
+
+
 # -- failures -------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,289 @@
+"""This project and its peers, each as something to time over the same documents."""
+
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import spacy
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from thinc.api import Adam, Config, fix_random_seed
+
+PAIR = "spaCy transformer + ner"
+BARE = "bare encoder"
+HF = "transformers pipeline, batches"
+HF_SIZES = (1, 8, 32, 128)
+
+SPACY_PAIR = """
+[nlp]
+lang = "en"
+pipeline = ["transformer","ner"]
+
+[components]
+
+[components.transformer]
+factory = "transformer"
+
+[components.transformer.model]
+@architectures = "spacy-transformers.TransformerModel.v3"
+name = "ENCODER"
+tokenizer_config = {"use_fast": true}
+
+[components.transformer.model.get_spans]
+@span_getters = "spacy-transformers.strided_spans.v1"
+window = 128
+stride = 96
+
+[components.ner]
+factory = "ner"
+
+[components.ner.model]
+@architectures = "spacy.TransitionBasedParser.v2"
+state_type = "ner"
+extra_state_tokens = false
+hidden_width = 64
+maxout_pieces = 2
+use_upper = false
+
+[components.ner.model.tok2vec]
+@architectures = "spacy-transformers.TransformerListener.v1"
+grad_factor = 1.0
+pooling = {"@layers":"reduce_mean.v1"}
+"""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """Something to time.
+
+    name (str): What it is.
+    run (Callable[[], None]): Works once through all documents.
+    """
+
+    name: str
+    run: Callable[[], None]
+
+
+def training(encoder: str, docs: list[Doc], batch_words: int) -> list[Contestant]:
+    """One epoch of fine-tuning, optimiser and all."""
+    batches = [[doc.copy() for doc in batch] for batch in by_words(docs, batch_words)]
+    contestants = []
+    for head in ("Softmax", "CRF"):
+        nlp = bio_ner(encoder, head)
+        contestants.append(Contestant(f"bio_ner, {head}", epoch(nlp, docs, batches)))
+    nlp = spacy_pair(encoder)
+    contestants.append(Contestant(PAIR, epoch(nlp, docs, batches)))
+    contestants.append(Contestant("plain torch loop", torch_epoch(encoder, batches)))
+    return contestants
+
+
+def epoch(nlp: Language, docs: list[Doc], batches: list[list[Doc]]) -> Callable[[], None]:
+    """Updates of a pipeline with every batch once."""
+    fix_random_seed(0)
+    examples = [[Example(blank(nlp, doc), doc) for doc in batch] for batch in batches]
+    optimizer = nlp.initialize(lambda: [Example(blank(nlp, doc), doc) for doc in docs])
+    optimizer = Adam(1e-4, L2=0.01, grad_clip=1.0, use_averages=False)
+
+    def run() -> None:
+        for batch in examples:
+            nlp.update(batch, sgd=optimizer, drop=0.1)
+
+    return run
+
+
+def torch_epoch(encoder: str, batches: list[list[Doc]]) -> Callable[[], None]:
+    """The loop people write by hand: padded batches, clipping, torch's default AdamW."""
+    from transformers import AutoModelForTokenClassification, AutoTokenizer
+
+    labels = sorted({e.label_ for batch in batches for doc in batch for e in doc.ents})
+    tags = ["O", *(f"{p}-{label}" for label in labels for p in "BI")]
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    model = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=len(tags))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
+    prepared = []
+    for batch in batches:
+        words = [[token.text for token in doc] for doc in batch]
+        pieces = tokenizer(
+            words, is_split_into_words=True, return_tensors="pt", padding=True, truncation=True
+        )
+        gold = torch.full(pieces["input_ids"].shape, -100)
+        for i, doc in enumerate(batch):
+            seen = None
+            for j, word in enumerate(pieces.word_ids(i)):
+                if word is not None and word != seen:
+                    token = doc[word]
+                    tag = f"{token.ent_iob_}-{token.ent_type_}" if token.ent_type_ else "O"
+                    gold[i, j] = tags.index(tag)
+                seen = word
+        prepared.append((pieces, gold))
+
+    def run() -> None:
+        model.train()
+        for pieces, gold in prepared:
+            optimizer.zero_grad()
+            model(**pieces, labels=gold).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+
+    return run
+
+
+def inference(
+    encoder: str, train: list[Doc], test: list[Doc]
+) -> dict[str, Callable[[], Contestant]]:
+    """Annotation of documents that are tokenised already: how each contestant is made, by name."""
+    makers: dict[str, Callable[[], Contestant]] = {}
+    for head in ("Softmax", "CRF"):
+        for precision in ("fp32", "bf16", "int8"):
+            name = f"bio_ner, {head}, {precision}"
+            makers[name] = partial(_bio_ner_contestant, name, encoder, head, precision, train, test)
+    makers["bio_ner, CRF, fp32, no confidence"] = partial(
+        _bio_ner_contestant,
+        *("bio_ner, CRF, fp32, no confidence", encoder, "CRF", "fp32", train, test),
+        spans_key=None,
+    )
+    makers[PAIR] = lambda: Contestant(PAIR, annotate(ready(spacy_pair(encoder), train), test))
+    for size in HF_SIZES:
+        name = f"{HF} of {size}"
+        makers[name] = partial(_hf_contestant, name, encoder, test, size)
+    makers[BARE] = lambda: Contestant(
+        BARE, bare_encoder(ready(bio_ner(encoder, "CRF"), train), test)
+    )
+    return makers
+
+
+def _bio_ner_contestant(
+    name: str,
+    encoder: str,
+    head: str,
+    precision: str,
+    train: list[Doc],
+    test: list[Doc],
+    **options: Any,
+) -> Contestant:
+    nlp = ready(bio_ner(encoder, head, **options), train)
+    nlp.get_pipe("bio_ner").precision = precision  # type: ignore[attr-defined]
+    return Contestant(name, annotate(nlp, test))
+
+
+def _hf_contestant(name: str, encoder: str, test: list[Doc], size: int) -> Contestant:
+    return Contestant(name, hf_pipeline(encoder, test, size))
+
+
+def ready(nlp: Language, train: list[Doc]) -> Language:
+    """A pipeline initialised on some documents."""
+    few = train[:200]
+    nlp.initialize(lambda: [Example(blank(nlp, doc), doc) for doc in few])
+    return nlp
+
+
+def annotate(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
+    """A pipeline over fresh copies of documents."""
+
+    def run() -> None:
+        for _ in nlp.pipe([blank(nlp, doc) for doc in docs], batch_size=256):
+            pass
+
+    return run
+
+
+def hf_pipeline(encoder: str, docs: list[Doc], size: int) -> Callable[[], None]:
+    """The transformers token-classification pipeline, in batches of `size` texts."""
+    from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
+
+    model = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=9).eval()
+    tagger = pipeline(
+        "token-classification",
+        model=model,
+        tokenizer=AutoTokenizer.from_pretrained(encoder),
+        aggregation_strategy="first",
+        batch_size=size,
+    )
+    texts = [doc.text for doc in docs]
+
+    def run() -> None:
+        tagger(texts)
+
+    return run
+
+
+def bare_encoder(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
+    """The network alone over well-made batches: the limit of what a pipeline can reach."""
+    from spacy_bio_crf.encoder.packs import make_packs
+
+    shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]  # type: ignore[attr-defined]
+    pieces = shim.tokenize(docs)
+    packs = make_packs(
+        pieces,
+        [p.rows for p in pieces],
+        frame=shim.frame,
+        window=shim.window,
+        overlap=shim.overlap,
+        budget=shim.budget,
+    )
+    ready = [(torch.from_numpy(p.ids), torch.from_numpy(p.mask)) for p in packs]
+    network = shim.network
+
+    def run() -> None:
+        network.eval()
+        with torch.inference_mode():
+            for ids, mask in ready:
+                network(input_ids=ids, attention_mask=mask)
+
+    return run
+
+
+def bio_ner(encoder: str, head: str, **options: Any) -> Language:
+    """A pipeline of one `bio_ner`."""
+    nlp = spacy.blank("en")
+    architecture = {"@architectures": f"spacy-bio-crf.{head}Head.v1"}
+    nlp.add_pipe(
+        "bio_ner", config={**options, "model": {"encoder": {"name": encoder}, "head": architecture}}
+    )
+    return nlp
+
+
+def spacy_pair(encoder: str) -> Language:
+    """spaCy's `transformer` and `ner`, as its documentation configures them."""
+    config = Config().from_str(SPACY_PAIR.replace("ENCODER", encoder))
+    return spacy.util.load_model_from_config(config, auto_fill=True)
+
+
+def blank(nlp: Language, doc: Doc) -> Doc:
+    """The same tokens without annotation."""
+    return Doc(nlp.vocab, words=[t.text for t in doc], spaces=[bool(t.whitespace_) for t in doc])
+
+
+def read(path: Path, words: int) -> list[Doc]:
+    """Documents of a corpus, in an order of their own, up to a number of words."""
+    docs = list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+    random.Random(0).shuffle(docs)
+    chosen: list[Doc] = []
+    for doc in docs:
+        if count(chosen) >= words:
+            break
+        if len(doc):
+            chosen.append(doc)
+    return chosen
+
+
+def by_words(docs: Iterable[Doc], size: int) -> Iterable[list[Doc]]:
+    """Batches of consecutive documents with about `size` words."""
+    batch: list[Doc] = []
+    for doc in docs:
+        batch.append(doc)
+        if count(batch) >= size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def count(docs: Iterable[Doc]) -> int:
+    """Words of some documents."""
+    return sum(len(doc) for doc in docs)
