@@ -25,6 +25,7 @@ NAMES = [
     ("architectures", "spacy-bio-crf.SoftmaxHead.v1", "heads:build_softmax_head"),
     ("architectures", "spacy-bio-crf.CRFHead.v1", "heads:build_crf_head"),
     ("scorers", "spacy-bio-crf.bio_ner_scorer.v1", "scoring:make_bio_ner_scorer"),
+    ("batchers", "spacy-bio-crf.batch_by_subwords.v1", "batching:configure_batch_by_subwords"),
     ("cli", "bio-ner", "cli:app"),
 ]
 
