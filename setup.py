@@ -78,6 +78,10 @@ setup(
             "spacy-bio-crf.SoftmaxHead.v1 = spacy_bio_crf.heads:build_softmax_head",
             "spacy-bio-crf.CRFHead.v1 = spacy_bio_crf.heads:build_crf_head",
         ],
+        "spacy_batchers": [
+            "spacy-bio-crf.batch_by_subwords.v1"
+            " = spacy_bio_crf.batching:configure_batch_by_subwords",
+        ],
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.scoring:make_bio_ner_scorer",
         ],

@@ -26,6 +26,7 @@ NAMES = [
     ("architectures", "spacy-bio-crf.CRFHead.v1", "heads:build_crf_head"),
     ("scorers", "spacy-bio-crf.bio_ner_scorer.v1", "scoring:make_bio_ner_scorer"),
     ("loggers", "spacy-bio-crf.CurveLogger.v1", "training_log:build_curve_logger"),
+    ("batchers", "spacy-bio-crf.batch_by_subwords.v1", "batching:configure_batch_by_subwords"),
     ("cli", "bio-ner", "cli:app"),
 ]
 

@@ -85,6 +85,18 @@ def outline(name: str, *, revision: str | None = None) -> Pretrained:
     return Pretrained(network, _load_tokenizer(name, **options))
 
 
+def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
+    """Get the tokenizer of a pre-trained encoder alone.
+
+    name (str): A folder, or a name on the hub.
+    revision (str | None): A branch, tag or commit on the hub.
+    RETURNS (PreTrainedTokenizerBase): The tokenizer.
+    RAISES: ValueError if there is none that can be read.
+    """
+    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    return _load_tokenizer(name, **options)
+
+
 def load(folder: Path) -> Pretrained:
     """Read what `save` wrote. Never reaches for the hub and never unpickles.
 
