@@ -24,13 +24,20 @@ from .chunks import Pieces
 
 
 def stretch(
-    docs: list[Doc], text: str, pieces: Pieces, *, represented: Callable[[str], bool]
+    docs: list[Doc],
+    text: str,
+    pieces: Pieces,
+    only_space: np.ndarray,
+    *,
+    represented: Callable[[str], bool],
 ) -> Pieces:
     """Let sub-words reach over the tokens that were rewritten into them.
 
     docs (list[Doc]): The Docs.
     text (str): Their texts, laid end to end.
     pieces (Pieces): Their sub-words, with offsets in that text.
+    only_space (np.ndarray): Which of these stand for a space alone, and so for no token; bool
+        [n_subwords].
     represented (Callable[[str], bool]): Whether the tokenizer has sub-words for a token's text
         where it stands alone.
     RETURNS (Pieces): The sub-words, some with other offsets.
@@ -39,7 +46,7 @@ def stretch(
     if not len(token_starts) or not len(pieces.ids):
         return pieces
     # How far the pieces that begin before each token's end reach. shape: [n_tokens]
-    reach = np.concatenate([[0], np.maximum.accumulate(pieces.ends)])
+    reach = np.concatenate([[0], np.maximum.accumulate(np.where(only_space, 0, pieces.ends))])
     reach = reach[np.searchsorted(pieces.starts, token_ends, side="left")]
     starts, ends = pieces.starts.copy(), pieces.ends.copy()
     owners = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])

@@ -123,7 +123,8 @@ class SubwordTokenizer:
                 break
             uncut |= torn
         text = "".join(texts)
-        pieces = stretch(docs, text, pieces, represented=self._represented)
+        spaces = _only_space(pieces, _codes(text), self._markers)
+        pieces = stretch(docs, text, pieces, spaces, represented=self._represented)
         return _align(docs, text, self._without_special(pieces), self._markers)
 
     def _represented(self, text: str) -> bool:
@@ -255,7 +256,7 @@ def _groups(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
 
 def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) -> list[Subwords]:
     """All Docs at once: their texts are laid end to end, and so are their tokens and pieces."""
-    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    codes = _codes(text)
     # How many characters before each offset are not white space. Measured in these, white space has
     # no length, so sub-words and tokens overlap exactly if they share a character that counts.
     # shape: [n_characters + 1]
@@ -297,6 +298,11 @@ def _split(
             pairwise(piece_ends), pairwise(row_ends), pairwise(token_ends), strict=True
         )
     ]
+
+
+def _codes(text: str) -> np.ndarray:
+    """The code of each character; uint32 [n_characters]."""
+    return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
 
 
 def _only_space(pieces: Pieces, codes: np.ndarray, markers: dict[int, int]) -> np.ndarray:

@@ -191,6 +191,7 @@ def by_characters(name: str, doc: Doc) -> tuple[list[int], list[list[int]], list
 @example(doc_from("do|n't| |panic"), [*FAST])
 @example(doc_from("São| São|\n|\n|  |x"), [*FAST])
 @example(doc_from("\ufeff|\ufe0f|\ufffd"), [*FAST])
+@example(doc_from("\u00b8|\ufe0f|do"), [*FAST])
 def test_sub_words_of_a_token_are_those_that_share_a_character(doc, names):
     for name in names:
         [subwords] = subword_tokenizer(name)([doc])
