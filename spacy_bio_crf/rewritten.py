@@ -28,6 +28,7 @@ def stretch(
     text: str,
     pieces: Pieces,
     only_space: np.ndarray,
+    solid: np.ndarray,
     *,
     represented: Callable[[str], bool],
 ) -> Pieces:
@@ -38,6 +39,8 @@ def stretch(
     pieces (Pieces): Their sub-words, with offsets in that text.
     only_space (np.ndarray): Which of these stand for a space alone, and so for no token; bool
         [n_subwords].
+    solid (np.ndarray): How many characters before each offset are not white space; int64
+        [n_characters + 1].
     represented (Callable[[str], bool]): Whether the tokenizer has sub-words for a token's text
         where it stands alone.
     RETURNS (Pieces): The sub-words, some with other offsets.
@@ -45,13 +48,16 @@ def stretch(
     token_starts, token_ends = token_offsets(docs)
     if not len(token_starts) or not len(pieces.ids):
         return pieces
-    # How far the pieces that begin before each token's end reach. shape: [n_tokens]
-    reach = np.concatenate([[0], np.maximum.accumulate(np.where(only_space, 0, pieces.ends))])
-    reach = reach[np.searchsorted(pieces.starts, token_ends, side="left")]
+    # How far the pieces that begin before each token's end reach, without white space: a piece that
+    # lies on white space alone reaches no token. shape: [n_tokens]
+    firsts, lasts = solid[pieces.starts], solid[pieces.ends]
+    lasts = np.where(only_space | (firsts == lasts), 0, lasts)
+    reach = np.concatenate([[0], np.maximum.accumulate(lasts)])
+    reach = reach[np.searchsorted(firsts, solid[token_ends], side="left")]
     starts, ends = pieces.starts.copy(), pieces.ends.copy()
     owners = np.repeat(np.arange(len(docs)), [len(doc) for doc in docs])
     behind = []
-    for i in np.flatnonzero(reach <= token_starts).tolist():
+    for i in np.flatnonzero(reach <= solid[token_starts]).tolist():
         start, end = int(token_starts[i]), int(token_ends[i])
         if text[start:end].isspace() or not represented(text[start:end]):
             continue

@@ -123,8 +123,9 @@ class SubwordTokenizer:
                 break
             uncut |= torn
         text = "".join(texts)
-        spaces = _only_space(pieces, _codes(text), self._markers)
-        pieces = stretch(docs, text, pieces, spaces, represented=self._represented)
+        codes = _codes(text)
+        spaces = _only_space(pieces, codes, self._markers)
+        pieces = stretch(docs, text, pieces, spaces, _solid(codes), represented=self._represented)
         return _align(docs, text, self._without_special(pieces), self._markers)
 
     def _represented(self, text: str) -> bool:
@@ -257,11 +258,9 @@ def _groups(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
 def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) -> list[Subwords]:
     """All Docs at once: their texts are laid end to end, and so are their tokens and pieces."""
     codes = _codes(text)
-    # How many characters before each offset are not white space. Measured in these, white space has
-    # no length, so sub-words and tokens overlap exactly if they share a character that counts.
-    # shape: [n_characters + 1]
-    solid = np.zeros(len(codes) + 1, dtype=np.int64)
-    np.cumsum(~_SPACES[np.minimum(codes, 0x3001)], out=solid[1:])
+    # Measured in characters that are not white space, white space has no length, so sub-words and
+    # tokens overlap exactly if they share a character that counts. shape: [n_characters + 1]
+    solid = _solid(codes)
     token_starts, token_ends = (solid[offsets] for offsets in token_offsets(docs))
     visible = np.flatnonzero(token_starts < token_ends)
     starts, ends = solid[pieces.starts], solid[pieces.ends]
@@ -303,6 +302,13 @@ def _split(
 def _codes(text: str) -> np.ndarray:
     """The code of each character; uint32 [n_characters]."""
     return np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+
+
+def _solid(codes: np.ndarray) -> np.ndarray:
+    """How many characters before each offset are not white space; int64 [n_characters + 1]."""
+    solid = np.zeros(len(codes) + 1, dtype=np.int64)
+    np.cumsum(~_SPACES[np.minimum(codes, 0x3001)], out=solid[1:])
+    return solid
 
 
 def _only_space(pieces: Pieces, codes: np.ndarray, markers: dict[int, int]) -> np.ndarray:
