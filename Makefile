@@ -39,8 +39,9 @@ lint: $(STAMP)
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+# Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses auto --dist loadfile
 
 format: $(STAMP)
 	$(PY) -m ruff check --fix .

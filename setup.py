@@ -59,6 +59,7 @@ setup(
             "nervaluate; python_version >= '3.11'",
             "pyarrow",
             "pytest",
+            "pytest-xdist",
             "ruff",
             "seqeval",
             "setuptools>=70.1",
