@@ -40,7 +40,7 @@ def folder(tmp_path_factory, make_nlp, tiny_encoder) -> Path:
     (folder / "configs").mkdir()
     for name in ("softmax", "crf"):
         config = Config().from_disk(ROOT / "configs" / f"{name}.cfg", interpolate=False)
-        # Too little is learned to know which tags may follow each other: the argmax breaks the rules.
+        # Too little is learned for the argmax to keep to the rules of the scheme.
         config["training"] |= {"max_steps": 2, "eval_frequency": 1}
         config["training"]["optimizer"]["learn_rate"] = 1e-6
         config.to_disk(folder / "configs" / f"{name}.cfg")
