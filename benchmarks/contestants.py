@@ -12,12 +12,17 @@ import torch
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
-from thinc.api import Adam, Config, fix_random_seed
+from thinc.api import Adam, Config, fix_random_seed, get_torch_default_device
+
+from spacy_bio_crf.encoder.packs import make_packs
+from spacy_bio_crf.encoder.precision import autocast
 
 PAIR = "spaCy transformer + ner"
 BARE = "bare encoder"
 HF = "transformers pipeline, batches"
 HF_SIZES = (1, 8, 32, 128)
+# What the encoder of a contestant computes in, by kind of device.
+PRECISIONS = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "bf16")}
 
 SPACY_PAIR = """
 [nlp]
@@ -73,9 +78,11 @@ def training(encoder: str, docs: list[Doc], batch_words: int) -> list[Contestant
     """One epoch of fine-tuning, optimiser and all."""
     batches = [[doc.copy() for doc in batch] for batch in by_words(docs, batch_words)]
     contestants = []
-    for head in ("Softmax", "CRF"):
+    for head, precision in (("Softmax", "fp32"), ("CRF", "fp32"), ("CRF", "bf16")):
         nlp = bio_ner(encoder, head)
-        contestants.append(Contestant(f"bio_ner, {head}", epoch(nlp, docs, batches)))
+        nlp.get_pipe("bio_ner").precision = precision  # type: ignore[attr-defined]
+        name = f"bio_ner, {head}, {precision}"
+        contestants.append(Contestant(name, epoch(nlp, docs, batches)))
     nlp = spacy_pair(encoder)
     contestants.append(Contestant(PAIR, epoch(nlp, docs, batches)))
     contestants.append(Contestant("plain torch loop", torch_epoch(encoder, batches)))
@@ -104,6 +111,7 @@ def torch_epoch(encoder: str, batches: list[list[Doc]]) -> Callable[[], None]:
     tags = ["O", *(f"{p}-{label}" for label in labels for p in "BI")]
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     model = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=len(tags))
+    model.to(device())
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
     prepared = []
     for batch in batches:
@@ -126,7 +134,7 @@ def torch_epoch(encoder: str, batches: list[list[Doc]]) -> Callable[[], None]:
         model.train()
         for pieces, gold in prepared:
             optimizer.zero_grad()
-            model(**pieces, labels=gold).loss.backward()
+            model(**pieces.to(device()), labels=gold.to(device())).loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
 
@@ -139,7 +147,7 @@ def inference(
     """Annotation of documents that are tokenised already: how each contestant is made, by name."""
     makers: dict[str, Callable[[], Contestant]] = {}
     for head in ("Softmax", "CRF"):
-        for precision in ("fp32", "bf16", "int8"):
+        for precision in PRECISIONS[device()]:
             name = f"bio_ner, {head}, {precision}"
             makers[name] = partial(_bio_ner_contestant, name, encoder, head, precision, train, test)
     makers["bio_ner, CRF, fp32, no confidence"] = partial(
@@ -151,10 +159,15 @@ def inference(
     for size in HF_SIZES:
         name = f"{HF} of {size}"
         makers[name] = partial(_hf_contestant, name, encoder, test, size)
-    makers[BARE] = lambda: Contestant(
-        BARE, bare_encoder(ready(bio_ner(encoder, "CRF"), train), test)
-    )
+    for precision in ("fp32", "bf16"):
+        name = f"{BARE}, {precision}"
+        makers[name] = partial(_bare_contestant, name, encoder, precision, train, test)
     return makers
+
+
+def device() -> str:
+    """Where spaCy works: "cpu" or "cuda"."""
+    return get_torch_default_device().type
 
 
 def _bio_ner_contestant(
@@ -173,6 +186,12 @@ def _bio_ner_contestant(
 
 def _hf_contestant(name: str, encoder: str, test: list[Doc], size: int) -> Contestant:
     return Contestant(name, hf_pipeline(encoder, test, size))
+
+
+def _bare_contestant(
+    name: str, encoder: str, precision: str, train: list[Doc], test: list[Doc]
+) -> Contestant:
+    return Contestant(name, bare_encoder(ready(bio_ner(encoder, "CRF"), train), test, precision))
 
 
 def ready(nlp: Language, train: list[Doc]) -> Language:
@@ -203,6 +222,7 @@ def hf_pipeline(encoder: str, docs: list[Doc], size: int) -> Callable[[], None]:
         tokenizer=AutoTokenizer.from_pretrained(encoder),
         aggregation_strategy="first",
         batch_size=size,
+        device=device(),
     )
     texts = [doc.text for doc in docs]
 
@@ -212,10 +232,8 @@ def hf_pipeline(encoder: str, docs: list[Doc], size: int) -> Callable[[], None]:
     return run
 
 
-def bare_encoder(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
+def bare_encoder(nlp: Language, docs: list[Doc], precision: str) -> Callable[[], None]:
     """The network alone over well-made batches: the limit of what a pipeline can reach."""
-    from spacy_bio_crf.encoder.packs import make_packs
-
     shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]  # type: ignore[attr-defined]
     pieces = shim.tokenize(docs)
     packs = make_packs(
@@ -226,13 +244,13 @@ def bare_encoder(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
         overlap=shim.overlap,
         budget=shim.budget,
     )
-    ready = [(torch.from_numpy(p.ids), torch.from_numpy(p.mask)) for p in packs]
+    batches = [[torch.from_numpy(x).to(shim.device) for x in (p.ids, p.mask)] for p in packs]
     network = shim.network
 
     def run() -> None:
         network.eval()
-        with torch.inference_mode():
-            for ids, mask in ready:
+        with torch.inference_mode(), autocast(precision, shim.device):
+            for ids, mask in batches:
                 network(input_ids=ids, attention_mask=mask)
 
     return run

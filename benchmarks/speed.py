@@ -3,8 +3,8 @@
     python -m benchmarks.speed --train corpus/train.spacy --test corpus/test.spacy
 
 Without corpora it takes the project's own. All contestants have the same weights, documents and
-batches, take turns, and repeat; memory is measured in a process for each. Quote the ratios:
-absolute figures belong to the machine.
+batches, take turns, and repeat; memory is measured in a process for each on a CPU, and by torch on
+a GPU (`--gpu-id 0`). Quote the ratios: absolute figures belong to the machine.
 """
 
 import argparse
@@ -17,13 +17,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import spacy
 import srsly
 import torch
 from spacy.tokens import Doc
 from wasabi import msg
 
 from .chart import draw
-from .contestants import BARE, HF, PAIR, Contestant, count, inference, read, training
+from .contestants import BARE, HF, PAIR, Contestant, count, device, inference, read, training
 from .scale import MEGABYTE, Watch
 from .stages import stages
 
@@ -39,16 +40,31 @@ def main() -> None:
     parser.add_argument("--batch-words", type=int, default=600, help="words in a training batch")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--gpu-id", type=int, default=-1, help="-1 is the CPU")
+    parser.add_argument(
+        "--base-size",
+        action="store_true",
+        help="random weights of BERT-base, tokenizer kept",
+    )
     parser.add_argument("--json", type=Path, default=None, help="write the figures here too")
     parser.add_argument("--plot", type=Path, default=None, help="draw them; the suffix says how")
     parser.add_argument("--memory-of", default=None, help="measure one contestant's memory alone")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.gpu_id >= 0:
+        spacy.require_gpu(args.gpu_id)
     with tempfile.TemporaryDirectory() as place:
         train, test = (
             read(path or own_corpus(part, Path(place)), args.words)
             for part, path in (("train", args.train), ("test", args.test))
         )
+        if args.base_size:
+            args.encoder = base_size(args.encoder, Path(place))
+        compete(args, train, test)
+
+
+def compete(args: argparse.Namespace, train: list[Doc], test: list[Doc]) -> None:
+    """Measure everything, or the memory of one contestant."""
     if args.memory_of is not None:
         sys.stdout.write(json.dumps(rise(args.encoder, train, test, args.memory_of)) + "\n")
         return
@@ -61,9 +77,9 @@ def main() -> None:
         ),
         "inference": race([makers[name]() for name in names], count(test), args.repeats),
         "stages": stages(args.encoder, train, test),
-        "memory": {name: memory(name) for name in names},
+        "memory": {name: memory(args, train, test, name) for name in names},
     }
-    for part, baseline in (("training", PAIR), ("inference", BARE)):
+    for part, baseline in (("training", PAIR), ("inference", f"{BARE}, fp32")):
         show(part, figures[part], baseline)
     show_shares(figures["stages"])
     msg.divider("inference, memory above the loaded pipeline")
@@ -96,8 +112,22 @@ def best(encoder: str, train: list[Doc], test: list[Doc]) -> str:
     return max(speeds, key=lambda name: speeds[name][0])
 
 
-def memory(name: str) -> float:
-    """Megabytes that annotation needs above the loaded pipeline, in a process of its own."""
+def base_size(encoder: str, place: Path) -> str:
+    """A random BERT of base size (110 million parameters) with the tokenizer of an encoder."""
+    from transformers import AutoTokenizer, BertConfig, BertModel
+
+    folder = place / "base-size"
+    tokenizer = AutoTokenizer.from_pretrained(encoder)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    BertModel(BertConfig(vocab_size=len(tokenizer))).save_pretrained(folder)
+    return str(folder)
+
+
+def memory(args: argparse.Namespace, train: list[Doc], test: list[Doc], name: str) -> float:
+    """Megabytes that annotation needs above the loaded pipeline; on a CPU, in its own process."""
+    if device() == "cuda":
+        return rise(args.encoder, train, test, name)
     command = [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:], "--memory-of", name]
     out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return float(json.loads(out.splitlines()[-1]))
@@ -106,6 +136,11 @@ def memory(name: str) -> float:
 def rise(encoder: str, train: list[Doc], test: list[Doc], name: str) -> float:
     """The same, in this process."""
     contestant = inference(encoder, train, test)[name]()
+    if device() == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        contestant.run()
+        return (torch.cuda.max_memory_allocated() - before) / MEGABYTE
     with Watch() as watch:
         contestant.run()
     return watch.rise / MEGABYTE
@@ -124,6 +159,8 @@ def race(contestants: list[Contestant], words: int, repeats: int) -> dict[str, l
         for contestant in contestants:
             start = time.perf_counter()
             contestant.run()
+            if device() == "cuda":
+                torch.cuda.synchronize()
             if turn:
                 figures[contestant.name].append(words / (time.perf_counter() - start))
     return figures

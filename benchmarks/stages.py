@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from spacy.tokens import Doc
 
 from spacy_bio_crf.analysis import find_entities
 from spacy_bio_crf.heads import Lattice
 from spacy_bio_crf.model import emitter_shim, pick
 
-from .contestants import bio_ner, ready
+from .contestants import bio_ner, device, ready
 
 
 def stages(encoder: str, train: list[Doc], test: list[Doc]) -> dict[str, float]:
-    """Seconds of each stage over all documents together, after one run of warm-up.
+    """Seconds of each stage over all documents together, after one run of warm-up, in "auto".
 
     encoder (str): A Hugging Face folder.
     train (list[Doc]): Initialises the pipeline.
@@ -23,6 +24,7 @@ def stages(encoder: str, train: list[Doc], test: list[Doc]) -> dict[str, float]:
     """
     nlp = ready(bio_ner(encoder, "CRF"), train)
     ner: Any = nlp.get_pipe("bio_ner")
+    ner.precision = "auto"
     shim: Any = ner.model.get_ref("encoder").shims[0]
     network = emitter_shim(ner.model.get_ref("emitter")).network.eval()
     texts = [doc.text for doc in test]
@@ -33,6 +35,8 @@ def stages(encoder: str, train: list[Doc], test: list[Doc]) -> dict[str, float]:
         def timed(name: str, work: Callable[[], Any]) -> Any:
             start = time.perf_counter()
             result = work()
+            if device() == "cuda":
+                torch.cuda.synchronize()
             seconds[name] = time.perf_counter() - start
             return result
 

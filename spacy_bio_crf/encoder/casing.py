@@ -1,9 +1,11 @@
 """How words are written, told to an encoder whose tokenizer lower-cases them."""
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
+from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from torch import nn
 
@@ -12,6 +14,8 @@ from ..subwords import Subwords
 # What a token's letters look like; 0 also stands for special sub-words and padding.
 OTHER, LOWER, TITLE, UPPER, MIXED, DIGITS = range(6)
 NAME = "casing"
+# How many different words are remembered.
+CACHE = 1 << 16
 
 
 def shapes_of_tokens(doc: Doc) -> np.ndarray:
@@ -22,9 +26,14 @@ def shapes_of_tokens(doc: Doc) -> np.ndarray:
         "McCoy"), DIGITS (a digit in it: "v2.1", "3M"), OTHER (no letter, no digit); int64
         [n_tokens].
     """
-    return np.array([shape_of(token.text) for token in doc], dtype=np.int64)
+    # One look at each different word: texts repeat themselves.
+    orths, places = np.unique(doc.to_array(ORTH), return_inverse=True)
+    strings = doc.vocab.strings
+    shapes = [shape_of(strings[orth]) for orth in orths.tolist()]
+    return np.array(shapes, dtype=np.int64)[places]
 
 
+@lru_cache(maxsize=CACHE)
 def shape_of(text: str) -> int:
     """The shape of a word.
 

@@ -13,11 +13,12 @@ on what else is in the batch, and one large value would coarsen everything.
 
 import platform
 import weakref
-from copy import deepcopy
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from .lowered import with_linears
 
 LARGEST = 127  # of a signed 8-bit integer, either way
 ZERO = 128  # where zero lies among unsigned ones
@@ -37,14 +38,8 @@ def to_int8(network: nn.Module) -> nn.Module:
             f"The encoder's precision is 'int8', but its network is on {device}; expected a CPU."
             " On a GPU use 'bf16' or 'fp16'."
         )
-    shared: dict[int, Any] = {id(t): t for t in [*network.parameters(), *network.buffers()]}
-    copy = deepcopy(network, shared).eval()
     rounder = Rounder()
-    for module in list(copy.modules()):
-        for name, child in module.named_children():
-            if type(child) is nn.Linear:
-                setattr(module, name, Int8Linear(child, rounder))
-    return copy
+    return with_linears(network, lambda linear: Int8Linear(linear, rounder))
 
 
 class Rounder:

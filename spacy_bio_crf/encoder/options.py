@@ -3,11 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-# What autocast takes; None where it is off.
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": None}
-INT8 = "int8"
+from .precision import PRECISIONS
 
 
 @dataclass(frozen=True)

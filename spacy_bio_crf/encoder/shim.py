@@ -16,9 +16,11 @@ from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
 from .dropout import FrugalDropout, around_layers
 from .int8 import to_int8
+from .lowered import state_of, to_dtype
 from .network import find_frame, find_limit, freeze
-from .options import INT8, PRECISIONS, Options, check_precision, check_window, wrong
+from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
+from .precision import DTYPES, INT8, autocast, resolve
 from .replay import State, random_state, replayed
 from .words import RowGradient, WordTable
 
@@ -41,7 +43,7 @@ class TransformerShim(TorchShim):
     def __init__(self, options: Options):
         super().__init__(None, lr_scale=self._scale_of)
         self.options = options
-        self._int8: nn.Module | None = None
+        self._lowered: tuple[Any, nn.Module] | None = None
         self.precision = options.precision
         self.frozen = options.frozen_layers == -1
         self.with_weights = True
@@ -50,19 +52,19 @@ class TransformerShim(TorchShim):
 
     @property
     def precision(self) -> str:
-        """What the network computes in: "fp32", "bf16", "fp16" or, in prediction only, "int8"."""
+        """What the network computes in: "fp32", "bf16", "fp16", "auto" or, in prediction only,
+        "int8"."""
         return self._precision
 
     @precision.setter
     def precision(self, precision: str) -> None:
         check_precision(precision)
         self._precision = precision
-        self._int8 = None
         self.loss_scale = LossScale() if precision == "fp16" else None
 
     def set_network(self, network: nn.Module) -> None:
         super().set_network(network)
-        self._int8 = None
+        self._lowered = None
 
     def _scale_of(self, name: str) -> float:
         # What starts at zero has further to go than what is pre-trained.
@@ -184,7 +186,7 @@ class TransformerShim(TorchShim):
         RAISES: ValueError for training in "int8".
         """
         if train and self.precision == INT8:
-            expected = "'fp32', 'bf16' or 'fp16' in training, as 'int8' is for prediction"
+            expected = "'fp32', 'bf16', 'fp16' or 'auto' in training: 'int8' is for prediction"
             raise wrong("precision", repr(self.precision), expected)
         packs = make_packs(
             pieces,
@@ -197,6 +199,7 @@ class TransformerShim(TorchShim):
         project = project or nn.Identity()
         words = WordTable(self.network, packs, self._row_gradient) if train else None
         self.network.train(train and not self.frozen)
+        network = self.network if train else self._for_prediction()
         largest = max((p.size for p in packs), default=0)
         keep = train and sum(p.size for p in packs) <= max(self.budget, largest)
         states: list[State] = []
@@ -207,7 +210,7 @@ class TransformerShim(TorchShim):
                 if train and not keep:
                     states.append(random_state(self.device))
                 with torch.set_grad_enabled(keep) if train else torch.inference_mode():
-                    vectors = self._vectors(p, words, project)
+                    vectors = self._vectors(network, p, words, project)
                 if keep:
                     graphs.append(vectors)
                 yield p, vectors.detach()
@@ -220,7 +223,7 @@ class TransformerShim(TorchShim):
                     vectors = graphs[i]
                 else:
                     with replayed(states[i], self.device), torch.enable_grad():
-                        vectors = self._vectors(p, words, project)
+                        vectors = self._vectors(network, p, words, project)
                 if vectors.requires_grad:
                     targets = torch.from_numpy(p.targets).to(self.device)
                     torch.autograd.backward(vectors, d_result.index_select(0, targets))
@@ -245,17 +248,15 @@ class TransformerShim(TorchShim):
             result[torch.from_numpy(p.targets).to(result.device)] = vectors
         return result
 
-    def _vectors(self, p: Pack, words: WordTable | None, project: Project) -> Tensor:
+    def _vectors(
+        self, network: nn.Module, p: Pack, words: WordTable | None, project: Project
+    ) -> Tensor:
         # shape: [B, T]
         mask = None if p.mask.all() else torch.from_numpy(p.mask).to(self.device)
-        dtype = PRECISIONS[self.precision]
-        autocast = torch.autocast(
-            self.device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None
-        )
         learns = torch.is_grad_enabled() and not self.frozen
-        with autocast, self._dropout(), torch.set_grad_enabled(learns):
+        with autocast(self.precision, self.device), self._dropout(), torch.set_grad_enabled(learns):
             # shape: [B, T, d]
-            hidden = self._computing()(**self._inputs(p, words), attention_mask=mask)[0]
+            hidden = network(**self._inputs(p, words), attention_mask=mask)[0]
         rows = torch.from_numpy(p.rows).to(self.device)
         # shape: [r, d]
         vectors = hidden.reshape(-1, hidden.shape[-1]).index_select(0, rows).float()
@@ -264,13 +265,19 @@ class TransformerShim(TorchShim):
             vectors.register_hook(self.loss_scale.scale)
         return project(vectors)
 
-    def _computing(self) -> nn.Module:
-        if self.precision != INT8:
+    def _for_prediction(self) -> nn.Module:
+        """The network with linear layers in the precision; the weights in float32 stay: they are
+        what is saved, and trained again."""
+        precision = resolve(self.precision, self.device)
+        dtype = DTYPES[precision]
+        if precision != INT8 and dtype is None:
             return self.network
-        if self._int8 is None:
-            # The weights in float32 stay: they are what is saved, and trained again.
-            self._int8 = to_int8(self.network)
-        return self._int8
+        state = (precision, state_of(self.network))
+        if self._lowered is None or self._lowered[0] != state:
+            self._lowered = None
+            network = to_int8(self.network) if dtype is None else to_dtype(self.network, dtype)
+            self._lowered = state, network
+        return self._lowered[1]
 
     def _dropout(self) -> contextlib.AbstractContextManager:
         frugal = self.network.training and self.device.type == "cpu"
@@ -288,7 +295,7 @@ class TransformerShim(TorchShim):
         return {"inputs_embeds": embedded}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_row_gradient": RowGradient(), "_int8": None}
+        return {**super().__getstate__(), "_row_gradient": RowGradient(), "_lowered": None}
 
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         super()._thinc_step(optimizer, trained)

@@ -38,8 +38,9 @@ def build_transformer_encoder(
         the window where that is less.
     batch_subwords (int | None): Most padded sub-words that pass the network, and keep their
         activations for the gradient, at once; None takes 2,048 on a CPU and 32,768 on a GPU.
-    precision (str): "fp32", "bf16", "fp16" or, for prediction on a CPU, "int8". Weights stay in
-        float32, and are saved so.
+    precision (str): "fp32", "bf16", "fp16" or, for prediction on a CPU, "int8"; "auto" is "bf16"
+        on hardware with instructions for it and "fp32" elsewhere. Weights stay in float32, and are
+        saved so.
     frozen_layers (int): 0 trains everything, N all but the embeddings and the first N layers,
         -1 nothing.
     gradient_checkpointing (bool): Recompute activations in the backward pass to save memory.

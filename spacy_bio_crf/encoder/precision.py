@@ -1,0 +1,53 @@
+"""What a network computes in, and where bfloat16 is worth it."""
+
+import contextlib
+import platform
+from collections.abc import Callable, Mapping
+
+import torch
+
+INT8, AUTO = "int8", "auto"
+# What autocast takes; None where it is off.
+DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: None}
+PRECISIONS = (*DTYPES, AUTO)
+# Instructions that multiply matrices or vectors of bfloat16, by torch's names for them.
+BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
+
+
+def resolve(precision: str, device: torch.device) -> str:
+    """What "auto" means on a device.
+
+    precision (str): One of `PRECISIONS`.
+    device (torch.device): Where the network is.
+    RETURNS (str): "bf16" for "auto" where the hardware multiplies it, else "fp32"; any other
+        precision as it is.
+    """
+    if precision != AUTO:
+        return precision
+    return "bf16" if multiplies_bf16(device) else "fp32"
+
+
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether hardware has instructions for bfloat16: without them it is slower than float32.
+
+    device (torch.device): A CPU or a GPU.
+    RETURNS (bool): False as well where torch can't tell.
+    """
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    capabilities: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    known = capabilities()
+    return any(known.get(instruction) for instruction in BF16_INSTRUCTIONS)
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """Mixed precision, switched on or off.
+
+    precision (str): One of `PRECISIONS`.
+    device (torch.device): Where the network is.
+    RETURNS (AbstractContextManager): To enter around the network.
+    """
+    dtype = DTYPES[resolve(precision, device)]
+    return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
