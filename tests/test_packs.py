@@ -104,3 +104,11 @@ def test_nothing_makes_no_packs(lengths: list[int]):
     pieces = [make_pieces(n, 0) for n in lengths]
     wanted = [np.zeros(0, dtype=np.int64)] * len(lengths)
     assert make_packs(pieces, wanted, frame=FRAME, window=4, overlap=1, budget=8) == []
+
+
+def test_costly_packs_are_few():
+    pieces = [make_pieces(n, 1000 * n) for n in (1, 5, 9, 20, 21, 22)]
+    wanted = [np.arange(len(p.ids)) for p in pieces]
+    options = {"frame": FRAME, "window": 30, "overlap": 0, "budget": 1000}
+    counts = [len(make_packs(pieces, wanted, **options, overhead=n)) for n in (0, 40, 10_000)]
+    assert counts == sorted(counts, reverse=True) and counts[0] == 6 and counts[-1] == 1

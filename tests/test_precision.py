@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import MakeNlp, make_examples, spans_of, train
 from test_encoder import TEXTS, all_rows, docs_of, make_encoder
+from thinc.api import SGD, Adam
 from torch.profiler import ProfilerActivity, profile
 
 from spacy_bio_crf.encoder import storage
@@ -90,6 +91,24 @@ def test_weights_are_cast_once_for_all_predictions(tiny_encoder, precision):
 def packs_of(shim, pieces):
     options = {"frame": shim.frame, "window": shim.window, "overlap": shim.overlap}
     return make_packs(pieces, all_rows(pieces), **options, budget=shim.budget)
+
+
+@pytest.mark.parametrize("rate", [Adam(0.01), SGD(0.1, grad_clip=0.0, use_averages=False)])
+def test_the_weights_of_the_last_step_are_used(make_nlp: MakeNlp, rate):
+    """torch's fused steps do not count as writing to a weight."""
+    nlp = make_nlp(encoder_options={"precision": "bf16", "dropout": 0.0})
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    ner = nlp.get_pipe("bio_ner")
+    docs = [example.predicted for example in examples]
+    for _ in range(2):
+        before = ner.lattice(docs).emissions
+        nlp.update(examples, sgd=rate)
+        after = ner.lattice(docs).emissions
+        fresh = make_nlp(encoder_options={"precision": "bf16", "dropout": 0.0})
+        fresh.get_pipe("bio_ner").from_bytes(ner.to_bytes())
+        assert torch.equal(fresh.get_pipe("bio_ner").lattice(docs).emissions, after)
+        assert not torch.equal(before, after)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

@@ -50,6 +50,8 @@ def to_dtype(network: nn.Module, dtype: torch.dtype) -> nn.Module:
 def state_of(network: nn.Module) -> tuple[tuple[int, int], ...]:
     """What changes when a weight does: where each lies in memory, and how often it was written.
 
+    A step of torch's fused optimisers changes neither.
+
     network (Module): Any network.
     RETURNS (tuple): To compare with an earlier one.
     """

@@ -57,6 +57,7 @@ def make_packs(
     window: int,
     overlap: int,
     budget: int,
+    overhead: int = 64,
 ) -> list[Pack]:
     """Cut documents into windows, sort those by length and fill packs under a budget.
 
@@ -68,6 +69,7 @@ def make_packs(
     overlap (int): Sub-words that neighbouring windows share.
     budget (int): Most sub-words in a pack, special ones and padding counted; a window that is
         longer by itself has a pack of its own.
+    overhead (int): What one more pack costs by itself, in sub-words.
     RETURNS (list[Pack]): The packs; their `targets` together are 0 to the sum of m, each once.
     """
     ids = _concatenate([p.ids for p in pieces])
@@ -88,7 +90,7 @@ def make_packs(
     packs = []
     by_window = np.argsort(window_of_asked, kind="stable")
     first_of_window = np.searchsorted(window_of_asked[by_window], np.arange(len(starts) + 1))
-    for members in pack(ends - starts + len(frame), budget=budget):
+    for members in pack(ends - starts + len(frame), budget=budget, overhead=overhead):
         width = int((ends[members] - starts[members]).max()) + len(frame)
         batch = np.full((len(members), width), frame.padding, dtype=np.int64)
         mask = np.zeros((len(members), width), dtype=bool)
