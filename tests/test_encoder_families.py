@@ -115,6 +115,27 @@ def test_frozen_layers(family: str, folder: Path):
     assert not any(p.requires_grad for p in shim.network.parameters())
 
 
+def test_the_first_layers_alone(family: str, folder: Path, tmp_path: Path):
+    """Of every family: what is left computes, learns and is read again."""
+    if family == "albert":
+        with pytest.raises(ValueError, match="Can't tell the layers .* set 'layers' to null"):
+            make_encoder(folder, layers=1)
+        return
+    _, shim = make_encoder(folder, layers=1, dropout=0.0)
+    _, whole = make_encoder(folder, dropout=0.0)
+    assert shim.network.config.num_hidden_layers == 1
+    count = sum(p.numel() for p in shim.network.parameters())
+    assert count < sum(p.numel() for p in whole.network.parameters())
+    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in pieces]
+    vectors, backprop = shim.run(pieces, wanted, train=True)
+    backprop(torch.ones_like(vectors))
+    storage.save(shim.pretrained, tmp_path / "encoder")
+    shim.set_pretrained(storage.load(tmp_path / "encoder"))
+    again, _ = shim.run(pieces, wanted, train=False)
+    torch.testing.assert_close(again, vectors, atol=1e-5, rtol=1e-5)
+
+
 def test_dropout_reaches_the_network(folder: Path):
     def first_and_second(dropout: float) -> list[np.ndarray]:
         encoder, _ = make_encoder(folder, dropout=dropout)

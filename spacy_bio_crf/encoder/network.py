@@ -1,5 +1,6 @@
 """What can be read off a pre-trained network: its special sub-words, its limit, its layers."""
 
+from collections.abc import Sized
 from typing import Any
 
 from torch import nn
@@ -60,6 +61,23 @@ def find_limit(network: Any, n_special: int) -> int | None:
     return positions - n_special
 
 
+def keep_layers(network: Any, n_layers: int) -> None:
+    """Drop the last layers: what comes out is what the last one left gives.
+
+    network (PreTrainedModel): Its layers and the number of them in its config are changed.
+    n_layers (int): How many stay.
+    RAISES: ValueError if the network has fewer layers, or layers that share their weights.
+    """
+    layers = _layers(network, "layers", "null")
+    _check_depth("layers", n_layers, layers, network)
+    depth = len(layers)
+    del layers[n_layers:]
+    network.config.num_hidden_layers = n_layers
+    kinds = getattr(network.config, "layer_types", None)
+    if isinstance(kinds, list) and len(kinds) == depth:
+        network.config.layer_types = kinds[:n_layers]
+
+
 def freeze(network: Any, n_layers: int) -> None:
     """Keep the first layers, and whatever is no layer, as they are.
 
@@ -72,23 +90,27 @@ def freeze(network: Any, n_layers: int) -> None:
     """
     if n_layers == 0:
         return
-    layers = [] if n_layers == -1 else list(_layers(network))
-    if n_layers > len(layers):
-        raise ValueError(
-            f"Option 'frozen_layers' of the encoder is {n_layers}; expected at most {len(layers)},"
-            f" the layers of this {network.config.model_type}."
-        )
+    layers = [] if n_layers == -1 else list(_layers(network, "frozen_layers", "0 or -1"))
+    _check_depth("frozen_layers", n_layers, layers, network)
     network.requires_grad_(False)
     for layer in layers[n_layers:]:
         layer.requires_grad_(True)
 
 
-def _layers(network: Any) -> nn.ModuleList:
+def _check_depth(option: str, n_layers: int, layers: Sized, network: Any) -> None:
+    if n_layers > len(layers):
+        raise ValueError(
+            f"Option '{option}' of the encoder is {n_layers}; expected at most {len(layers)},"
+            f" the layers of this {network.config.model_type}."
+        )
+
+
+def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
     depth = getattr(network.config, "num_hidden_layers", None)
     for module in network.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
     raise ValueError(
         f"Can't tell the layers of this {network.config.model_type} apart (they may share their"
-        " weights): set 'frozen_layers' to 0 or -1."
+        f" weights): set '{option}' to {instead}."
     )

@@ -19,6 +19,7 @@ class Options:
     overlap: int | None = None
     batch_subwords: int | None = None
     precision: str = "fp32"
+    layers: int | None = None
     frozen_layers: int = 0
     gradient_checkpointing: bool = False
     dropout: float | None = None
@@ -27,6 +28,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
+        if self.layers is not None and self.layers < 1:
+            raise wrong("layers", self.layers, "1 or more, or null for all")
         if self.frozen_layers < -1:
             raise wrong("frozen_layers", self.frozen_layers, "-1, 0 or a number of layers")
         if self.batch_subwords is not None and self.batch_subwords < 1:

@@ -17,7 +17,7 @@ from . import casing, storage
 from .dropout import FrugalDropout, around_layers
 from .int8 import to_int8
 from .lowered import state_of, to_dtype
-from .network import find_frame, find_limit, freeze
+from .network import find_frame, find_limit, freeze, keep_layers
 from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
 from .precision import DTYPES, INT8, autocast, resolve
@@ -113,11 +113,13 @@ class TransformerShim(TorchShim):
 
         pretrained (Pretrained): Network and tokenizer.
         RAISES: ValueError if the window is longer than the model's limit, the overlap is not
-            smaller than the window, or there are fewer layers than are to be frozen.
+            smaller than the window, or there are fewer layers than are to be used or frozen.
         """
         options = self.options
         self.measure(pretrained)
         network = pretrained.network
+        if options.layers is not None:
+            keep_layers(network, options.layers)
         freeze(network, options.frozen_layers)
         if options.casing:
             casing.add_casing(network)

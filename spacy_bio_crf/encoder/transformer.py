@@ -19,6 +19,7 @@ def build_transformer_encoder(
     overlap: int | None = None,
     batch_subwords: int | None = None,
     precision: str = "fp32",
+    layers: int | None = None,
     frozen_layers: int = 0,
     gradient_checkpointing: bool = False,
     dropout: float | None = None,
@@ -41,6 +42,9 @@ def build_transformer_encoder(
     precision (str): "fp32", "bf16", "fp16" or, for prediction on a CPU, "int8"; "auto" is "bf16"
         on hardware with instructions for it and "fp32" elsewhere. Weights stay in float32, and are
         saved so.
+    layers (int | None): How many of the network's layers to use, from below; the others are
+        dropped, and not saved. None uses all. The last layers of an encoder that was trained for
+        another task, such as similarity of sentences, may know less of words than those below.
     frozen_layers (int): 0 trains everything, N all but the embeddings and the first N layers,
         -1 nothing.
     gradient_checkpointing (bool): Recompute activations in the backward pass to save memory.
@@ -60,6 +64,7 @@ def build_transformer_encoder(
         overlap=overlap,
         batch_subwords=batch_subwords,
         precision=precision,
+        layers=layers,
         frozen_layers=frozen_layers,
         gradient_checkpointing=gradient_checkpointing,
         dropout=dropout,
