@@ -419,11 +419,9 @@ def test_dropout_is_the_config_s_by_default_and_off_in_prediction(tiny_encoder: 
         ({"precision": "int4"}, r"'precision' .* is 'int4'; expected one of \['fp32', 'bf16', 'f"),
         ({"frozen_layers": -2}, "'frozen_layers' of the encoder is -2; expected -1, 0 or a number"),
         ({"frozen_layers": 3}, "'frozen_layers' .* is 3; expected at most 2, the layers of this b"),
-        ({"layers": 0}, "'layers' of the encoder is 0; expected 1 or more, or null for all"),
-        (
-            {"layers": 3},
-            "'layers' of the encoder is 3; expected at most 2, the layers of this bert",
-        ),
+        ({"layers": 0}, "'layers' of the encoder is 0; expected a number of layers, or null for"),
+        ({"layers": 3}, "'layers' .* is 3; expected 1 to 2, or -1 to -1, for the 2 layers of this"),
+        ({"layers": -2}, "'layers' .* is -2; expected 1 to 2, or -1 to -1, for the 2 layers of"),
         ({"layers": 1, "frozen_layers": 2}, "'frozen_layers' .* is 2; expected at most 1"),
         ({"batch_subwords": 0}, "'batch_subwords' of the encoder is 0; expected 1 or more"),
         ({"lr_scale": -1.0}, "'lr_scale' of the encoder is -1.0; expected 0 or more"),
@@ -521,9 +519,10 @@ def test_a_frozen_network_keeps_no_graph(tiny_encoder: Path):
 # Layers -------------------------------------------------------------------------------------------
 
 
-def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path):
+@pytest.mark.parametrize("layers", [1, -1])
+def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path, layers: int):
     _, whole = make_encoder(tiny_encoder, dropout=0.0)
-    encoder, shim = make_encoder(tiny_encoder, dropout=0.0, layers=1)
+    encoder, shim = make_encoder(tiny_encoder, dropout=0.0, layers=layers)
     pieces = shim.tokenize(docs_of([LONG[:40]]))
     found, _ = shim.run(pieces, all_rows(pieces), train=False)
     ids = torch.tensor([[*whole.frame.prefix, *pieces[0].ids.tolist(), *whole.frame.suffix]])
@@ -531,7 +530,7 @@ def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path):
         hidden = whole.network.eval()(input_ids=ids, output_hidden_states=True).hidden_states
     torch.testing.assert_close(found, hidden[1][0, 1:-1][pieces[0].rows], atol=1e-6, rtol=1e-5)
     assert not torch.allclose(hidden[1], hidden[2], atol=1e-2)
-    # What is saved has one layer, and is read again under the same options.
+    # What is saved has one layer; under the same options it is read again and keeps it.
     storage.save(shim.pretrained, tmp_path / "encoder")
     again = storage.load(tmp_path / "encoder")
     assert again.network.config.num_hidden_layers == 1

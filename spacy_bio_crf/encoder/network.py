@@ -1,6 +1,5 @@
 """What can be read off a pre-trained network: its special sub-words, its limit, its layers."""
 
-from collections.abc import Sized
 from typing import Any
 
 from torch import nn
@@ -65,17 +64,21 @@ def keep_layers(network: Any, n_layers: int) -> None:
     """Drop the last layers: what comes out is what the last one left gives.
 
     network (PreTrainedModel): Its layers and the number of them in its config are changed.
-    n_layers (int): How many stay.
-    RAISES: ValueError if the network has fewer layers, or layers that share their weights.
+    n_layers (int): How many stay or, if negative, how many go.
+    RAISES: ValueError if none or more than all would stay, or the layers share their weights.
     """
     layers = _layers(network, "layers", "null")
-    _check_depth("layers", n_layers, layers, network)
     depth = len(layers)
+    if not (0 < n_layers <= depth or -depth < n_layers < 0):
+        raise ValueError(
+            f"Option 'layers' of the encoder is {n_layers}; expected 1 to {depth}, or {1 - depth}"
+            f" to -1, for the {depth} layers of this {network.config.model_type}."
+        )
     del layers[n_layers:]
-    network.config.num_hidden_layers = n_layers
+    network.config.num_hidden_layers = len(layers)
     kinds = getattr(network.config, "layer_types", None)
     if isinstance(kinds, list) and len(kinds) == depth:
-        network.config.layer_types = kinds[:n_layers]
+        network.config.layer_types = kinds[: len(layers)]
 
 
 def freeze(network: Any, n_layers: int) -> None:
@@ -91,18 +94,14 @@ def freeze(network: Any, n_layers: int) -> None:
     if n_layers == 0:
         return
     layers = [] if n_layers == -1 else list(_layers(network, "frozen_layers", "0 or -1"))
-    _check_depth("frozen_layers", n_layers, layers, network)
+    if n_layers > len(layers):
+        raise ValueError(
+            f"Option 'frozen_layers' of the encoder is {n_layers}; expected at most {len(layers)},"
+            f" the layers of this {network.config.model_type}."
+        )
     network.requires_grad_(False)
     for layer in layers[n_layers:]:
         layer.requires_grad_(True)
-
-
-def _check_depth(option: str, n_layers: int, layers: Sized, network: Any) -> None:
-    if n_layers > len(layers):
-        raise ValueError(
-            f"Option '{option}' of the encoder is {n_layers}; expected at most {len(layers)},"
-            f" the layers of this {network.config.model_type}."
-        )
 
 
 def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:

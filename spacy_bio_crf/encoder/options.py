@@ -28,8 +28,8 @@ class Options:
 
     def __post_init__(self) -> None:
         check_precision(self.precision)
-        if self.layers is not None and self.layers < 1:
-            raise wrong("layers", self.layers, "1 or more, or null for all")
+        if self.layers == 0:
+            raise wrong("layers", 0, "a number of layers, or null for all")
         if self.frozen_layers < -1:
             raise wrong("frozen_layers", self.frozen_layers, "-1, 0 or a number of layers")
         if self.batch_subwords is not None and self.batch_subwords < 1:

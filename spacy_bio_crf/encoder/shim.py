@@ -82,9 +82,10 @@ class TransformerShim(TorchShim):
     def fetch(self) -> None:
         """Get the weights the options name."""
         options = self.options
-        self.set_pretrained(
-            storage.fetch(options.name, revision=options.revision, dropout=options.dropout)
-        )
+        pretrained = storage.fetch(options.name, revision=options.revision, dropout=options.dropout)
+        if options.layers is not None:
+            keep_layers(pretrained.network, options.layers)
+        self.set_pretrained(pretrained)
 
     def measure(self, pretrained: storage.Pretrained) -> None:
         """Put a tokenizer in place, and settle the window by the network's limit. The network is
@@ -113,13 +114,11 @@ class TransformerShim(TorchShim):
 
         pretrained (Pretrained): Network and tokenizer.
         RAISES: ValueError if the window is longer than the model's limit, the overlap is not
-            smaller than the window, or there are fewer layers than are to be used or frozen.
+            smaller than the window, or there are fewer layers than are to be frozen.
         """
         options = self.options
         self.measure(pretrained)
         network = pretrained.network
-        if options.layers is not None:
-            keep_layers(network, options.layers)
         freeze(network, options.frozen_layers)
         if options.casing:
             casing.add_casing(network)

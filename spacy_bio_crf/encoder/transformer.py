@@ -42,9 +42,10 @@ def build_transformer_encoder(
     precision (str): "fp32", "bf16", "fp16" or, for prediction on a CPU, "int8"; "auto" is "bf16"
         on hardware with instructions for it and "fp32" elsewhere. Weights stay in float32, and are
         saved so.
-    layers (int | None): How many of the network's layers to use, from below; the others are
-        dropped, and not saved. None uses all. The last layers of an encoder that was trained for
-        another task, such as similarity of sentences, may know less of words than those below.
+    layers (int | None): N uses the network's first N layers, -N all but the last N; the others are
+        dropped when the weights are fetched, and not saved. None uses all. The last layers of an
+        encoder that was trained for another task, such as the similarity of sentences, may know
+        less of words than those below.
     frozen_layers (int): 0 trains everything, N all but the embeddings and the first N layers,
         -1 nothing.
     gradient_checkpointing (bool): Recompute activations in the backward pass to save memory.
