@@ -15,7 +15,7 @@ from tokenizers_zoo import SENTENCES
 from torch import nn
 from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
 
-from spacy_bio_crf.encoder import storage
+from spacy_bio_crf.encoder import precision, storage
 from spacy_bio_crf.encoder.shim import TransformerShim
 from spacy_bio_crf.heads import Lattice
 from spacy_bio_crf.subwords import Subwords
@@ -134,6 +134,37 @@ def test_the_first_layers_alone(family: str, folder: Path, tmp_path: Path):
     shim.set_pretrained(storage.load(tmp_path / "encoder"))
     again, _ = shim.run(pieces, wanted, train=False)
     torch.testing.assert_close(again, vectors, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("lower", ["bf16", "fp16"])
+def test_weights_cast_once_compute_what_autocast_does(
+    monkeypatch, family: str, folder: Path, lower: str
+):
+    if family == "deberta":
+        with pytest.raises(ValueError, match=f"'precision' .* is '{lower}'; expected 'fp32' or"):
+            make_encoder(folder, precision=lower)
+        _, shim = make_encoder(folder)
+        with pytest.raises(ValueError, match="expected 'fp32' or 'auto' for a deberta"):
+            shim.precision = lower
+        assert shim.precision == "fp32"
+        return
+    _, shim = make_encoder(folder, precision=lower)
+    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in pieces]
+    once, _ = shim.run(pieces, wanted, train=False)
+    monkeypatch.setattr(TransformerShim, "_for_prediction", lambda shim: shim.network)
+    every_time, _ = shim.run(pieces, wanted, train=False)
+    assert len(once) and torch.equal(once, every_time)
+
+
+def test_auto_learns_where_bf16_is_fast(monkeypatch, family: str, folder: Path):
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda device: True)
+    _, shim = make_encoder(folder, precision="auto")
+    assert shim._computed() == ("fp32" if family == "deberta" else "bf16")
+    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
+    vectors, backprop = shim.run(pieces, [p.rows for p in pieces], train=True)
+    backprop(torch.ones_like(vectors))
+    assert vectors.isfinite().all() and shim.trained()
 
 
 def test_dropout_reaches_the_network(folder: Path):

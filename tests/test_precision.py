@@ -51,6 +51,7 @@ def test_auto_asks_the_gpu(monkeypatch, capability, expected):
 
 def test_other_precisions_are_what_they_say(monkeypatch):
     pretend(monkeypatch, avx512_bf16=True)
+    assert resolve("auto", CPU, "deberta") == "fp32"
     assert [resolve(p, CPU) for p in PRECISIONS] == ["fp32", "bf16", "fp16", "int8", "bf16"]
 
 

@@ -10,21 +10,25 @@ INT8, AUTO = "int8", "auto"
 # What autocast takes; None where it is off.
 DTYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16, INT8: None}
 PRECISIONS = (*DTYPES, AUTO)
+# Networks that fail under autocast, by their type: DeBERTa's first version fills its float32 mask
+# into scores of lower precision.
+UNFIT = ("deberta",)
 # Instructions that multiply matrices or vectors of bfloat16, by torch's names for them.
 BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
-def resolve(precision: str, device: torch.device) -> str:
+def resolve(precision: str, device: torch.device, kind: str = "") -> str:
     """What "auto" means on a device.
 
     precision (str): One of `PRECISIONS`.
     device (torch.device): Where the network is.
-    RETURNS (str): "bf16" for "auto" where the hardware multiplies it, else "fp32"; any other
-        precision as it is.
+    kind (str): The network's type, as its config has it.
+    RETURNS (str): "bf16" for "auto" where the hardware multiplies it and the network can be
+        computed in it, else "fp32"; any other precision as it is.
     """
     if precision != AUTO:
         return precision
-    return "bf16" if multiplies_bf16(device) else "fp32"
+    return "bf16" if kind not in UNFIT and multiplies_bf16(device) else "fp32"
 
 
 def multiplies_bf16(device: torch.device) -> bool:
@@ -45,9 +49,9 @@ def multiplies_bf16(device: torch.device) -> bool:
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
     """Mixed precision, switched on or off.
 
-    precision (str): One of `PRECISIONS`.
+    precision (str): One of `DTYPES`.
     device (torch.device): Where the network is.
     RETURNS (AbstractContextManager): To enter around the network.
     """
-    dtype = DTYPES[resolve(precision, device)]
+    dtype = DTYPES[precision]
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)

@@ -20,7 +20,7 @@ from .lowered import state_of, to_dtype
 from .network import find_frame, find_limit, freeze, keep_layers
 from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
-from .precision import DTYPES, INT8, autocast, resolve
+from .precision import DTYPES, INT8, UNFIT, autocast, resolve
 from .replay import State, random_state, replayed
 from .words import RowGradient, WordTable
 
@@ -62,6 +62,8 @@ class TransformerShim(TorchShim):
     @precision.setter
     def precision(self, precision: str) -> None:
         check_precision(precision)
+        if self._model is not None:
+            _check_fit(precision, self.network)
         self._precision = precision
         self.loss_scale = LossScale() if precision == "fp16" else None
 
@@ -114,11 +116,13 @@ class TransformerShim(TorchShim):
 
         pretrained (Pretrained): Network and tokenizer.
         RAISES: ValueError if the window is longer than the model's limit, the overlap is not
-            smaller than the window, or there are fewer layers than are to be frozen.
+            smaller than the window, there are fewer layers than are to be frozen, or the network
+            can not be computed in the precision.
         """
         options = self.options
         self.measure(pretrained)
         network = pretrained.network
+        _check_fit(self.precision, network)
         freeze(network, options.frozen_layers)
         if options.casing:
             casing.add_casing(network)
@@ -264,7 +268,11 @@ class TransformerShim(TorchShim):
         # shape: [B, T]
         mask = None if p.mask.all() else torch.from_numpy(p.mask).to(self.device)
         learns = torch.is_grad_enabled() and not self.frozen
-        with autocast(self.precision, self.device), self._dropout(), torch.set_grad_enabled(learns):
+        with (
+            autocast(self._computed(), self.device),
+            self._dropout(),
+            torch.set_grad_enabled(learns),
+        ):
             # shape: [B, T, d]
             hidden = network(**self._inputs(p, words), attention_mask=mask)[0]
         rows = torch.from_numpy(p.rows).to(self.device)
@@ -275,10 +283,14 @@ class TransformerShim(TorchShim):
             vectors.register_hook(self.loss_scale.scale)
         return project(vectors)
 
+    def _computed(self) -> str:
+        kind = getattr(self.network.config, "model_type", "")
+        return resolve(self.precision, self.device, kind)
+
     def _for_prediction(self) -> nn.Module:
         """The network with linear layers in the precision; the weights in float32 stay: they are
         what is saved, and trained again."""
-        precision = resolve(self.precision, self.device)
+        precision = self._computed()
         dtype = DTYPES[precision]
         if precision != INT8 and dtype is None:
             return self.network
@@ -333,6 +345,12 @@ class TransformerShim(TorchShim):
     def pretrained(self) -> storage.Pretrained:
         """Network and tokenizer as they are now."""
         return storage.Pretrained(self.network, self.tokenizer)
+
+
+def _check_fit(precision: str, network: Any) -> None:
+    kind = getattr(network.config, "model_type", "")
+    if DTYPES.get(precision) is not None and kind in UNFIT:
+        raise wrong("precision", repr(precision), f"'fp32' or 'auto' for a {kind}, which needs it")
 
 
 def _no_backprop(d_result: Tensor) -> None:
