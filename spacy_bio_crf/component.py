@@ -3,6 +3,7 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -526,15 +527,18 @@ class BioNer(TrainablePipe):
         set_dropout_rate(self.model, drop)
         annotations = [self._read(eg) for eg in examples]
         size = annotated_tokens(annotations)
-        for part in self._parts([eg.predicted for eg in examples]):
-            batch = [examples[i] for i in part]
-            lattice, backprop = self.model.begin_update([eg.predicted for eg in batch])
-            gold_of_batch = [annotations[i] for i in part]
-            loss, d_lattice = self._loss(gold_of_batch, lattice, size)
-            tally = tally_batch(batch, gold_of_batch, lattice.tokens)
-            self._notices.tell(tally, where="documents of a batch", policy=self.misaligned)
-            backprop(d_lattice)
-            losses[self.name] += loss
+        docs = [eg.predicted for eg in examples]
+        shim = self._transformer
+        with nullcontext() if shim is None else shim.remembering(docs):
+            for part in self._parts(docs):
+                batch = [examples[i] for i in part]
+                lattice, backprop = self.model.begin_update([docs[i] for i in part])
+                gold_of_batch = [annotations[i] for i in part]
+                loss, d_lattice = self._loss(gold_of_batch, lattice, size)
+                tally = tally_batch(batch, gold_of_batch, lattice.tokens)
+                self._notices.tell(tally, where="documents of a batch", policy=self.misaligned)
+                backprop(d_lattice)
+                losses[self.name] += loss
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses

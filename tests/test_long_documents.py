@@ -110,6 +110,31 @@ def long_example(nlp: Language, n_sentences: int, seed: int = 0) -> Any:
     return make_example(nlp, words, ents)
 
 
+def test_an_update_cuts_every_document_once(make_nlp: MakeNlp, monkeypatch: pytest.MonkeyPatch):
+    nlp = make_nlp(encoder_options={**WINDOWS, "batch_subwords": 40})
+    examples = [long_example(nlp, 5, seed) for seed in range(4)]
+    nlp.initialize(lambda: examples)
+    ner = nlp.get_pipe("bio_ner")
+    shim = transformer_shim(ner.model.get_ref("encoder"))
+    seen: list[Doc] = []
+    cut_up = type(shim.subwords).__call__
+
+    def count(subwords: Any, docs: Any) -> Any:
+        docs = list(docs)
+        seen.extend(docs)
+        return cut_up(subwords, docs)
+
+    monkeypatch.setattr(type(shim.subwords), "__call__", count)
+    assert len(ner._parts([eg.predicted for eg in examples])) > 1
+    seen.clear()
+    ner.update(examples)
+    assert [id(doc) for doc in seen] == [id(eg.predicted) for eg in examples]
+    # Nothing is remembered afterwards: the documents may change.
+    seen.clear()
+    ner.predict([examples[0].predicted])
+    assert len(seen) == 1
+
+
 @pytest.mark.parametrize("head", ["softmax", "crf"])
 @pytest.mark.parametrize("budget", [20, 100_000])
 def test_the_loss_of_a_long_document_is_that_of_its_windows_cores(

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -52,6 +52,7 @@ class TransformerShim(TorchShim):
         self.with_weights = True
         self.tokenizer: Any = None
         self._row_gradient = RowGradient()
+        self._remembered: dict[int, Subwords] = {}
 
     @property
     def precision(self) -> str:
@@ -153,6 +154,9 @@ class TransformerShim(TorchShim):
         """
         self.network  # noqa: B018 (raises when there is no model yet)
         docs = list(docs)
+        known = [self._remembered.get(id(doc)) for doc in docs]
+        if self._remembered and None not in known:
+            return cast(list[Subwords], known)
         pieces = self.subwords(docs)
         if self.options.casing:
             pieces = [
@@ -160,6 +164,19 @@ class TransformerShim(TorchShim):
                 for doc, p in zip(docs, pieces, strict=True)
             ]
         return pieces
+
+    @contextlib.contextmanager
+    def remembering(self, docs: Sequence[Doc]) -> Iterator[None]:
+        """Cut documents into sub-words once for everything that is done with them meanwhile.
+
+        docs (Sequence[Doc]): The documents; they are left as they are until the end.
+        """
+        pieces = self.tokenize(docs)
+        self._remembered = {id(doc): piece for doc, piece in zip(docs, pieces, strict=True)}
+        try:
+            yield
+        finally:
+            self._remembered = {}
 
     def costs(self, docs: Sequence[Doc]) -> np.ndarray:
         """How many padded sub-words each document takes when all its windows have full length.
