@@ -432,3 +432,26 @@ def test_a_row_that_serves_two_tokens_gets_both_gradients():
         [[0, 0], [1.5, 15], [1.5, 15], [0, 0]]
     ]
     assert last.model_output["last_hidden_state"].tolist() == [[[0, 0], [3.5, 35], [0, 0]]]
+
+
+# The shipped configuration --------------------------------------------------------------------
+
+
+def test_shared_cfg_teaches_both_components(tiny_encoder: Path):
+    path = Path(__file__).parents[1] / "configs" / "shared.cfg"
+    config = spacy.util.load_config(path, overrides={"paths.encoder": str(tiny_encoder)})
+    nlp = spacy.util.load_model_from_config(config, auto_fill=True)
+    plain = config.interpolate()
+    factor = plain["components"]["bio_ner"]["model"]["encoder"]["grad_factor"]
+    assert factor == plain["training"]["batcher"]["size"] == 400
+    spacy.util.fix_random_seed(0)
+    examples = make_examples(nlp)
+    optimizer = nlp.initialize(lambda: examples)
+    optimizer.learn_rate = 2e-3
+    for _ in range(80):
+        nlp.update(examples, sgd=optimizer)
+    gold = [spans_of(example.reference) for example in examples]
+    for other in ("ner", "bio_ner"):
+        with nlp.select_pipes(disable=[other]):
+            docs = [Doc(nlp.vocab, words=words) for words, _ in SENTENCES]
+            assert [spans_of(doc) for doc in nlp.pipe(docs)] == gold, f"without {other}"
