@@ -207,7 +207,7 @@ def fitted(make_nlp: MakeNlp) -> Language:
         make_example(nlp, [*DULL * n, *words], [(4 * n + s, 4 * n + e, x) for s, e, x in ents])
         for n in (0, 1, 2, 4, 7, 11, 16)
     ]
-    return train(nlp, examples, steps=50, lr=4e-3)
+    return train(nlp, examples, steps=120, lr=4e-3, settle=True)
 
 
 DULL, LAST = SENTENCES[4][0], SENTENCES[1]
