@@ -1,9 +1,8 @@
 """Compare heads on one corpus: plain softmax, constrained softmax and CRF, over several seeds.
 
-Softmax is trained once for each seed, by the cross-entropy of each token, and decoded in two ways:
-its constraint acts in decoding only. All that was computed is kept, so that a comparison that was
-broken off goes on where it was; what was computed with other settings or other data is computed
-again.
+Softmax is trained once for each seed, without the constraint in its loss, and decoded in two ways.
+All that was computed is kept, so that a comparison that was broken off goes on where it was; what
+was computed with other settings or other data is computed again.
 """
 
 import argparse
@@ -19,6 +18,7 @@ from time import perf_counter
 from typing import Any
 
 import spacy
+from spacy import util
 from wasabi import msg
 
 from spacy_bio_crf.evaluation import analyse, predict
@@ -28,11 +28,7 @@ from spacy_bio_crf.evaluation.files import write_json, write_text
 SYSTEMS = {"softmax": ("softmax", False), "constrained": ("softmax", True), "crf": ("crf", True)}
 TITLES = {"softmax": "softmax", "constrained": "softmax, constrained", "crf": "CRF"}
 SPLITS = ("train", "dev", "test")
-# A plain softmax knows nothing of sequences in training, whatever the shipped configuration says.
-TRAINING: dict[str, dict[str, Any]] = {
-    "softmax": {"components.bio_ner.model.head.constrained_loss": "false"},
-    "crf": {},
-}
+LOSS_OPTION = "components.bio_ner.model.head.constrained_loss"
 HEADER = ("", "entity P", "entity R", "entity F1", "token F1", "partial F1", "training, s")
 
 
@@ -93,7 +89,7 @@ def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]
         "paths.log": folder / "curve.jsonl",
         "nlp.lang": arguments.lang,
         "system.seed": seed,
-        **TRAINING[head],
+        **(plain(arguments.configs / f"{head}.cfg") if head == "softmax" else {}),
         **dict(item.split("=", 1) for item in arguments.set),
     }
     command += [part for key, value in options.items() for part in (f"--{key}", value)]
@@ -102,6 +98,16 @@ def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]
     done = {"settings": settings, "seconds": perf_counter() - start}
     write_json(folder / "training.json", done)
     return done
+
+
+def plain(path: Path) -> dict[str, str]:
+    """The change that makes a configuration train without the constraint, if it trains with it.
+
+    path (Path): The configuration.
+    RETURNS (dict[str, str]): Options of `spacy train`.
+    """
+    head = util.load_config(path)["components"]["bio_ner"]["model"]["head"]
+    return {LOSS_OPTION: "false"} if head.get("constrained_loss") else {}
 
 
 def run(arguments: argparse.Namespace, system: str, seed: int) -> dict[str, Any]:

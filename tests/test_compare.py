@@ -122,6 +122,23 @@ def test_other_settings_are_other_results(compare, folder, tmp_path, monkeypatch
     assert compare.read_if_same(path, settings()) is not None
 
 
+@pytest.mark.parametrize("shipped", [True, False, None])
+def test_the_constraint_leaves_the_loss_where_it_is_in_it(compare, folder, tmp_path, shipped):
+    """A configuration that does not name the option can not have it changed from outside."""
+    config = Config().from_disk(folder / "configs" / "softmax.cfg", interpolate=False)
+    head = config["components"]["bio_ner"]["model"]["head"]
+    assert head.pop("constrained_loss")
+    if shipped is not None:
+        head["constrained_loss"] = shipped
+    config.to_disk(tmp_path / "softmax.cfg")
+    changes = compare.plain(tmp_path / "softmax.cfg")
+    # As the command line reads them.
+    values = {option: json.loads(value) for option, value in changes.items()}
+    loaded = spacy.util.load_config(tmp_path / "softmax.cfg", overrides=values)
+    assert not loaded["components"]["bio_ner"]["model"]["head"].get("constrained_loss")
+    assert bool(changes) == bool(shipped)
+
+
 def result(system: str, seed: int, f1: float) -> dict:
     part = {"p": f1, "r": f1, "f": f1}
     return {

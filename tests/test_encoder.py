@@ -248,7 +248,9 @@ def test_dropout_is_the_same_when_a_pack_is_computed_again(tiny_encoder: Path, b
     torch.manual_seed(0)
     own = nn.Linear(32, 3)
     pieces = shim.tokenize(docs_of(TEXTS))
-    packs = make_packs(pieces, all_rows(pieces), frame=shim.frame, budget=budget, **WINDOWS)
+    packs = make_packs(
+        pieces, all_rows(pieces), frame=shim.frame, budget=budget, overhead=64, **WINDOWS
+    )
     assert (len(packs) > 3) == (budget == 40)
     torch.manual_seed(1)
     shim.network.train()

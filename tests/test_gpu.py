@@ -188,7 +188,7 @@ def test_a_shared_transformer(gpu, tiny_encoder: Path):
         nlp.update(examples, sgd=optimizer, losses=step)
         losses.append(step["bio_ner"])
     assert losses[-1] < 0.5 * losses[0]
-    assert [len(doc.ents) for doc in nlp.pipe(TEXTS)]
+    assert sum(len(doc.ents) for doc in nlp.pipe(TEXTS)) > 0
 
 
 def test_a_tok2vec(gpu):

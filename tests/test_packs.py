@@ -49,7 +49,9 @@ def context(position: int, window: list[int], n: int) -> float:
 def test_every_sub_word_asked_for_comes_once_from_its_best_window(documents, window, data, budget):
     pieces, wanted = documents
     overlap = data.draw(st.integers(0, window - 1))
-    packs = make_packs(pieces, wanted, frame=FRAME, window=window, overlap=overlap, budget=budget)
+    packs = make_packs(
+        pieces, wanted, frame=FRAME, window=window, overlap=overlap, budget=budget, overhead=64
+    )
     asked = np.concatenate(
         [np.zeros(0, dtype=np.int64), *(p.ids[w] for p, w in zip(pieces, wanted, strict=True))]
     )
@@ -89,6 +91,7 @@ def test_an_example_in_full():
         window=4,
         overlap=2,
         budget=12,
+        overhead=64,
     )
     # windows of the third: 30 31 32 33 and 32 33 34 35, whose cores meet between 32 and 33
     assert [p.ids.tolist() for p in packs] == [
@@ -103,7 +106,7 @@ def test_an_example_in_full():
 def test_nothing_makes_no_packs(lengths: list[int]):
     pieces = [make_pieces(n, 0) for n in lengths]
     wanted = [np.zeros(0, dtype=np.int64)] * len(lengths)
-    assert make_packs(pieces, wanted, frame=FRAME, window=4, overlap=1, budget=8) == []
+    assert make_packs(pieces, wanted, frame=FRAME, window=4, overlap=1, budget=8, overhead=64) == []
 
 
 def test_costly_packs_are_few():

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from spacy.attrs import ORTH
 from spacy.tokens import Doc
 from torch import nn
 
@@ -26,11 +25,7 @@ def shapes_of_tokens(doc: Doc) -> np.ndarray:
         "McCoy"), DIGITS (a digit in it: "v2.1", "3M"), OTHER (no letter, no digit); int64
         [n_tokens].
     """
-    # One look at each different word: texts repeat themselves.
-    orths, places = np.unique(doc.to_array(ORTH), return_inverse=True)
-    strings = doc.vocab.strings
-    shapes = [shape_of(strings[orth]) for orth in orths.tolist()]
-    return np.array(shapes, dtype=np.int64)[places]
+    return np.array([shape_of(token.text) for token in doc], dtype=np.int64)
 
 
 @lru_cache(maxsize=CACHE)

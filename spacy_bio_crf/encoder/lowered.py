@@ -45,14 +45,3 @@ def to_dtype(network: nn.Module, dtype: torch.dtype) -> nn.Module:
         return lowered
 
     return with_linears(network, cast)
-
-
-def state_of(network: nn.Module) -> tuple[tuple[int, int], ...]:
-    """What changes when a weight does: where each lies in memory, and how often it was written.
-
-    A step of torch's fused optimisers changes neither.
-
-    network (Module): Any network.
-    RETURNS (tuple): To compare with an earlier one.
-    """
-    return tuple((p.data_ptr(), p._version) for p in network.parameters())

@@ -76,9 +76,6 @@ def keep_layers(network: Any, n_layers: int) -> None:
         )
     del layers[n_layers:]
     network.config.num_hidden_layers = len(layers)
-    kinds = getattr(network.config, "layer_types", None)
-    if isinstance(kinds, list) and len(kinds) == depth:
-        network.config.layer_types = kinds[: len(layers)]
 
 
 def freeze(network: Any, n_layers: int) -> None:

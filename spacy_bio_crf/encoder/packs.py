@@ -57,7 +57,7 @@ def make_packs(
     window: int,
     overlap: int,
     budget: int,
-    overhead: int = 64,
+    overhead: int,
 ) -> list[Pack]:
     """Cut documents into windows, sort those by length and fill packs under a budget.
 

@@ -1,7 +1,6 @@
 """What a network computes in, and where bfloat16 is worth it."""
 
 import contextlib
-import platform
 from collections.abc import Callable, Mapping
 
 import torch
@@ -39,7 +38,7 @@ def multiplies_bf16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or platform.machine().lower() not in ("x86_64", "amd64"):
+    if device.type != "cpu":
         return False
     capabilities: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
     known = capabilities()

@@ -15,12 +15,11 @@ from ..optim import LossScale, TorchShim
 from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
 from .dropout import FrugalDropout, around_layers
-from .int8 import to_int8
-from .lowered import state_of, to_dtype
 from .network import find_frame, find_limit, freeze, keep_layers
 from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
 from .precision import DTYPES, INT8, UNFIT, autocast, resolve
+from .prediction import PredictionNetwork
 from .replay import State, random_state, replayed
 from .words import RowGradient, WordTable
 
@@ -46,7 +45,7 @@ class TransformerShim(TorchShim):
     def __init__(self, options: Options):
         super().__init__(None, lr_scale=self._scale_of)
         self.options = options
-        self._lowered: tuple[Any, nn.Module] | None = None
+        self._prediction = PredictionNetwork()
         self.precision = options.precision
         self.frozen = options.frozen_layers == -1
         self.with_weights = True
@@ -70,7 +69,7 @@ class TransformerShim(TorchShim):
 
     def set_network(self, network: nn.Module) -> None:
         super().set_network(network)
-        self._lowered = None
+        self._prediction.forget()
 
     def _scale_of(self, name: str) -> float:
         # What starts at zero has further to go than what is pre-trained.
@@ -305,18 +304,7 @@ class TransformerShim(TorchShim):
         return resolve(self.precision, self.device, kind)
 
     def _for_prediction(self) -> nn.Module:
-        """The network with linear layers in the precision; the weights in float32 stay: they are
-        what is saved, and trained again."""
-        precision = self._computed()
-        dtype = DTYPES[precision]
-        if precision != INT8 and dtype is None:
-            return self.network
-        state = (precision, state_of(self.network))
-        if self._lowered is None or self._lowered[0] != state:
-            self._lowered = None
-            network = to_int8(self.network) if dtype is None else to_dtype(self.network, dtype)
-            self._lowered = state, network
-        return self._lowered[1]
+        return self._prediction.of(self.network, self._computed())
 
     def _dropout(self) -> contextlib.AbstractContextManager:
         frugal = self.network.training and self.device.type == "cpu"
@@ -334,12 +322,13 @@ class TransformerShim(TorchShim):
         return {"inputs_embeds": embedded}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_row_gradient": RowGradient(), "_lowered": None}
+        fresh = {"_row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
+        return {**super().__getstate__(), **fresh}
 
     def finish_update(self, optimizer: Optimizer) -> None:
         super().finish_update(optimizer)
-        # torch's fused steps write to weights without leaving a trace that `state_of` could see.
-        self._lowered = None
+        # torch's fused steps write to weights and leave no trace.
+        self._prediction.forget()
 
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         super()._thinc_step(optimizer, trained)
