@@ -11,7 +11,6 @@ So the probability is a multiple of 2^-16, and what is kept is scaled by its inv
 numbers come from torch's generator: they follow its seed, and come again wherever its state does.
 """
 
-import contextlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -67,15 +66,6 @@ def drop(x: Tensor, p: float) -> Tensor:
     kept = torch.empty(x.shape, dtype=x.dtype)
     torch.ge(lanes, dropped - LEVELS // 2, out=kept.view(-1))
     return x * kept.mul_(LEVELS / (LEVELS - dropped))
-
-
-def around_layers() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-    """What gradient checkpoints enter: nothing the first time, and the mode when they compute a
-    layer again, because in a backward pass no mode is active by itself.
-
-    RETURNS (tuple): The two contexts, as `torch.utils.checkpoint` takes them from its `context_fn`.
-    """
-    return contextlib.nullcontext(), FrugalDropout()
 
 
 def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:

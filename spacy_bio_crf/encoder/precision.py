@@ -1,9 +1,10 @@
 """What a network computes in, and where bfloat16 is worth it."""
 
 import contextlib
-from collections.abc import Callable, Mapping
 
 import torch
+
+from .processor import capabilities
 
 INT8, AUTO = "int8", "auto"
 # What autocast takes; None where it is off.
@@ -40,7 +41,6 @@ def multiplies_bf16(device: torch.device) -> bool:
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    capabilities: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
     known = capabilities()
     return any(known.get(instruction) for instruction in BF16_INSTRUCTIONS)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ..optim import LossScale, TorchShim
 from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
-from .dropout import FrugalDropout, around_layers
+from .kernels import around_layers, fast_kernels
 from .network import find_frame, find_limit, freeze, keep_layers
 from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
@@ -286,7 +286,7 @@ class TransformerShim(TorchShim):
         learns = torch.is_grad_enabled() and not self.frozen
         with (
             autocast(self._computed(), self.device),
-            self._dropout(),
+            fast_kernels(self.device, dropout=self.network.training),
             torch.set_grad_enabled(learns),
         ):
             # shape: [B, T, d]
@@ -305,10 +305,6 @@ class TransformerShim(TorchShim):
 
     def _for_prediction(self) -> nn.Module:
         return self._prediction.of(self.network, self._computed())
-
-    def _dropout(self) -> contextlib.AbstractContextManager:
-        frugal = self.network.training and self.device.type == "cpu"
-        return FrugalDropout() if frugal else contextlib.nullcontext()
 
     def _inputs(self, p: Pack, words: WordTable | None) -> dict[str, Tensor]:
         # shape: [B, T]

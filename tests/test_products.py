@@ -1,0 +1,164 @@
+"""Linear layers by oneDNN: torch's results, where they are meant to be computed so."""
+
+import pytest
+import torch
+from test_encoder import TEXTS, all_rows, docs_of, make_encoder
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.profiler import ProfilerActivity, profile
+
+from spacy_bio_crf.encoder import products
+from spacy_bio_crf.encoder.precision import autocast
+from spacy_bio_crf.encoder.products import OneDnnProducts, has_linear, prefers_onednn
+
+CPU = torch.device("cpu")
+AMD = {"cpu_name": "AMD EPYC", "avx512_f": True}
+NAME = "mkldnn::_linear_pointwise"
+
+needs_onednn = pytest.mark.skipif(not has_linear(), reason="this torch has no oneDNN")
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, **capabilities: object) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [
+        (AMD, True),
+        ({**AMD, "avx512_f": False}, False),
+        ({**AMD, "cpu_name": "Intel(R) Xeon(R)"}, False),
+        ({"architecture": "aarch64"}, False),
+        ({}, False),
+    ],
+)
+def test_it_is_for_processors_by_amd_with_512_bits(monkeypatch, capabilities, expected):
+    pretend(monkeypatch, **capabilities)
+    assert prefers_onednn() is expected
+
+
+def test_a_torch_that_can_not_tell(monkeypatch):
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert not prefers_onednn()
+
+
+def calls_of(work) -> list[str]:
+    with profile(activities=[ProfilerActivity.CPU]) as seen:
+        work()
+    return [event.name for event in seen.events()]
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3, 7), (2, 1, 3, 7), (0, 7), (7,)])
+@pytest.mark.parametrize("bias", [False, True])
+def test_results_and_gradients_are_torch_s(shape: tuple[int, ...], bias: bool):
+    torch.manual_seed(0)
+    linear = nn.Linear(7, 4, bias=bias)
+    x = torch.randn(shape)
+    results = []
+    for ours in (False, True):
+        x = x.detach().requires_grad_(True)
+        linear.zero_grad()
+        with OneDnnProducts() if ours else torch.enable_grad():
+            y = linear(x)
+        (y * torch.arange(1.0, y.numel() + 1).view(y.shape)).sum().backward()
+        results.append([y, x.grad, *(p.grad for p in linear.parameters())])
+    for a, b in zip(*results, strict=True):
+        assert a.shape == b.shape
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+@needs_onednn
+def test_gradients_of_what_learns_only():
+    torch.manual_seed(0)
+    linear = nn.Linear(7, 4)
+    linear.weight.requires_grad_(False)
+    x = torch.randn(5, 7)
+    with OneDnnProducts():
+        linear(x).sum().backward()
+        assert linear.weight.grad is None and torch.equal(linear.bias.grad, torch.full((4,), 5.0))
+        linear.requires_grad_(False)
+        assert not linear(x).requires_grad
+
+
+@needs_onednn
+def test_exact_gradients():
+    """By finite differences, in a float32 that these numbers fit exactly."""
+    weight = torch.randint(-4, 5, (3, 6)).float().requires_grad_(True)
+    x = torch.randint(-4, 5, (5, 6)).float().requires_grad_(True)
+    bias = torch.randint(-4, 5, (3,)).float().requires_grad_(True)
+    coefficients = torch.randint(-4, 5, (5, 3)).float()
+    tensors = (x, weight, bias)
+
+    def loss() -> Tensor:
+        with OneDnnProducts():
+            return (functional.linear(*tensors) * coefficients).sum()
+
+    loss().backward()
+    for tensor in tensors:
+        for i in range(tensor.numel()):
+            with torch.no_grad():
+                tensor.view(-1)[i] += 1.0
+                above = loss()
+                tensor.view(-1)[i] -= 2.0
+                below = loss()
+                tensor.view(-1)[i] += 1.0
+            assert float(tensor.grad.view(-1)[i]) == float(above - below) / 2
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types_go_torch_s_way(dtype: torch.dtype):
+    linear = nn.Linear(7, 4, dtype=dtype)
+    x = torch.randn(3, 7, dtype=dtype)
+    expected = linear(x)
+    with OneDnnProducts():
+        assert NAME not in calls_of(lambda: linear(x))
+        assert torch.equal(linear(x), expected)
+
+
+def test_autocast_goes_torch_s_way():
+    linear, x = nn.Linear(7, 4), torch.randn(3, 7)
+    with OneDnnProducts(), autocast("bf16", CPU):
+        assert linear(x).dtype == torch.bfloat16
+
+
+@needs_onednn
+def test_an_encoder_predicts_with_it(tiny_encoder, monkeypatch):
+    _, shim = make_encoder(tiny_encoder)
+    pieces = shim.tokenize(docs_of(TEXTS))
+    vectors = {}
+    for name, capabilities in (("AMD", AMD), ("other", {})):
+        pretend(monkeypatch, **capabilities)
+        vectors[name], _ = shim.run(pieces, all_rows(pieces), train=False)
+        names = calls_of(lambda: shim.run(pieces, all_rows(pieces), train=False))
+        assert (NAME in names) == (name == "AMD")
+        assert ("aten::linear" in names) == (name == "other")
+    torch.testing.assert_close(vectors["AMD"], vectors["other"], rtol=1e-4, atol=1e-5)
+
+
+@needs_onednn
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_an_encoder_learns_with_it(tiny_encoder, monkeypatch, checkpoints):
+    gradients = {}
+    for name, capabilities in (("AMD", AMD), ("other", {})):
+        pretend(monkeypatch, **capabilities)
+        _, shim = make_encoder(tiny_encoder, dropout=0.0, gradient_checkpointing=checkpoints)
+        pieces = shim.tokenize(docs_of(TEXTS))
+        vectors, backprop = shim.run(pieces, all_rows(pieces), train=True)
+        d_vectors = torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)
+        names = calls_of(lambda b=backprop, d=d_vectors: b(d))
+        # The backward pass, and with checkpoints the layers that are computed again.
+        assert (NAME in names) == (name == "AMD")
+        assert ("aten::linear" in names) == (checkpoints and name == "other")
+        gradients[name] = [p.grad for _, p in shim.trained()]
+    assert len(gradients["AMD"]) > 10
+    for a, b in zip(gradients["AMD"], gradients["other"], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_without_onednn_torch_computes(tiny_encoder, monkeypatch):
+    pretend(monkeypatch, **AMD)
+    monkeypatch.setattr(products, "has_linear", lambda: False)
+    _, shim = make_encoder(tiny_encoder)
+    pieces = shim.tokenize(docs_of(TEXTS))
+    assert NAME not in calls_of(lambda: shim.run(pieces, all_rows(pieces), train=False))
