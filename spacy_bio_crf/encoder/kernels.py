@@ -10,14 +10,18 @@ from .products import fast_products
 
 
 @contextlib.contextmanager
-def fast_kernels(device: torch.device, *, dropout: bool) -> Iterator[None]:
+def fast_kernels(device: torch.device, *, dropout: bool, products: bool) -> Iterator[None]:
     """To enter around a network.
 
     device (torch.device): Where the network is; on a GPU torch's kernels are fast.
     dropout (bool): Whether the network is in training mode.
+    products (bool): Whether it multiplies matrices in float32.
     """
-    frugal = FrugalDropout() if dropout and device.type == "cpu" else contextlib.nullcontext()
-    with frugal, fast_products(device):
+    with contextlib.ExitStack() as stack:
+        if dropout and device.type == "cpu":
+            stack.enter_context(FrugalDropout())
+        if products:
+            stack.enter_context(fast_products(device))
         yield
 
 
@@ -27,4 +31,4 @@ def around_layers() -> tuple[contextlib.AbstractContextManager, contextlib.Abstr
 
     RETURNS (tuple): The two contexts, as `torch.utils.checkpoint` takes them from its `context_fn`.
     """
-    return contextlib.nullcontext(), fast_kernels(torch.device("cpu"), dropout=True)
+    return contextlib.nullcontext(), fast_kernels(torch.device("cpu"), dropout=True, products=True)
