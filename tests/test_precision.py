@@ -145,3 +145,41 @@ def test_the_head_stays_in_float32(make_nlp: MakeNlp):
         torch.testing.assert_close(emissions, exact, atol=1e-6, rtol=1e-6)
     for example, doc in zip(make_examples(nlp), nlp.pipe(docs), strict=True):
         assert spans_of(doc) == spans_of(example.reference)
+
+
+@pytest.mark.parametrize("budget", [40, 100_000])
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_an_update_casts_weights_once_for_all_packs(tiny_encoder, precision, budget):
+    """Once forward, and once more where packs are computed again; their gradients once as well,
+    unless a pack's activations have to go before the next."""
+    _, shim = make_encoder(tiny_encoder, precision=precision, dropout=0.0, batch_subwords=budget)
+    pieces = shim.tokenize(docs_of([*TEXTS, "A b. " * 60]))
+    packs = make_packs(
+        pieces,
+        all_rows(pieces),
+        frame=shim.frame,
+        window=shim.window,
+        overlap=shim.overlap,
+        budget=budget,
+        overhead=64,
+    )
+    assert len(packs) > 1
+    weight = next(m.weight for m in shim.network.modules() if isinstance(m, torch.nn.Linear))
+    count = sum(p.shape == weight.shape for p in shim.network.parameters())
+
+    def casts(work) -> int:
+        with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+            work()
+        of_weights = [
+            e
+            for e in seen.events()
+            if e.name == "aten::_to_copy" and e.input_shapes[0] == list(weight.shape)
+        ]
+        return len(of_weights)
+
+    made: list = []
+    assert casts(lambda: made.extend(shim.run(pieces, all_rows(pieces), train=True))) == count
+    vectors, backprop = made
+    kept = budget == 100_000
+    d_vectors = torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)
+    assert casts(lambda: backprop(d_vectors)) == (count if kept else count * (1 + len(packs)))

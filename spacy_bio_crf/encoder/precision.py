@@ -54,3 +54,15 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     """
     dtype = DTYPES[precision]
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
+
+
+def shared_casts(device: torch.device) -> contextlib.AbstractContextManager:
+    """What autocast casts of the weights is kept until the end, for every `autocast` within.
+
+    torch forgets it at the end of the outermost context, be that one switched off.
+
+    device (torch.device): Where the network is.
+    RETURNS (AbstractContextManager): To enter around all passes between two changes of a weight,
+        either with or without gradient: a weight cast without one has none later either.
+    """
+    return torch.autocast(device.type, enabled=False)

@@ -3,7 +3,8 @@
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from itertools import compress
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +16,11 @@ from ..optim import LossScale, TorchShim
 from ..subwords import Subwords, SubwordTokenizer
 from . import casing, storage
 from .kernels import around_layers, fast_kernels
+from .memory import SubwordMemory
 from .network import find_frame, find_limit, freeze, keep_layers
 from .options import Options, check_precision, check_window, wrong
 from .packs import Pack, make_packs
-from .precision import DTYPES, INT8, UNFIT, autocast, resolve
+from .precision import DTYPES, INT8, UNFIT, autocast, resolve, shared_casts
 from .prediction import PredictionNetwork
 from .replay import State, random_state, replayed
 from .words import RowGradient, WordTable
@@ -51,7 +53,7 @@ class TransformerShim(TorchShim):
         self.with_weights = True
         self.tokenizer: Any = None
         self._row_gradient = RowGradient()
-        self._remembered: dict[int, Subwords] = {}
+        self._memory = SubwordMemory()
 
     @property
     def precision(self) -> str:
@@ -100,6 +102,7 @@ class TransformerShim(TorchShim):
         options = self.options
         self.tokenizer = pretrained.tokenizer
         self.subwords = SubwordTokenizer(pretrained.tokenizer)
+        self._memory = SubwordMemory()
         self.frame = find_frame(pretrained)
         limit = find_limit(pretrained.network, len(self.frame))
         if options.window is not None and limit is not None and options.window > limit:
@@ -152,10 +155,25 @@ class TransformerShim(TorchShim):
         RAISES: ValueError if there are no weights yet.
         """
         self.network  # noqa: B018 (raises when there is no model yet)
-        docs = list(docs)
-        known = [self._remembered.get(id(doc)) for doc in docs]
-        if self._remembered and None not in known:
-            return cast(list[Subwords], known)
+        return self._memory.look_up(docs, self._cut)
+
+    @contextlib.contextmanager
+    def remembering(
+        self, docs: Sequence[Doc], pieces: Sequence[Subwords] | None = None
+    ) -> Iterator[None]:
+        """Cut documents into sub-words once for everything that is done with them meanwhile.
+
+        docs (Sequence[Doc]): The documents; they are left as they are until the end.
+        pieces (Sequence[Subwords] | None): What `tokenize` gave for them; None takes it from an
+            earlier epoch, if the documents were there.
+        """
+        self.network  # noqa: B018 (raises when there is no model yet)
+        if pieces is None:
+            pieces = self._memory.again(docs, self._cut)
+        with self._memory.holding(docs, pieces):
+            yield
+
+    def _cut(self, docs: list[Doc]) -> list[Subwords]:
         pieces = self.subwords(docs)
         if self.options.casing:
             pieces = [
@@ -163,19 +181,6 @@ class TransformerShim(TorchShim):
                 for doc, p in zip(docs, pieces, strict=True)
             ]
         return pieces
-
-    @contextlib.contextmanager
-    def remembering(self, docs: Sequence[Doc]) -> Iterator[None]:
-        """Cut documents into sub-words once for everything that is done with them meanwhile.
-
-        docs (Sequence[Doc]): The documents; they are left as they are until the end.
-        """
-        pieces = self.tokenize(docs)
-        self._remembered = {id(doc): piece for doc, piece in zip(docs, pieces, strict=True)}
-        try:
-            yield
-        finally:
-            self._remembered = {}
 
     def costs(self, docs: Sequence[Doc]) -> np.ndarray:
         """How many padded sub-words each document takes when all its windows have full length.
@@ -245,18 +250,21 @@ class TransformerShim(TorchShim):
                     graphs.append(vectors)
                 yield p, vectors.detach()
 
-        result = self._gather(outputs(), project, wanted)
+        with shared_casts(self.device):
+            result = self._gather(outputs(), project, wanted)
 
         def backprop(d_result: Tensor) -> None:
-            for i, p in enumerate(packs):
-                if keep:
-                    vectors = graphs[i]
-                else:
-                    with replayed(states[i], self.device), torch.enable_grad():
-                        vectors = self._vectors(network, p, words, project)
-                if vectors.requires_grad:
-                    targets = torch.from_numpy(p.targets).to(self.device)
-                    torch.autograd.backward(vectors, d_result.index_select(0, targets))
+            d_packs = [
+                d_result.index_select(0, torch.from_numpy(p.targets).to(self.device)) for p in packs
+            ]
+            if keep:
+                _backward(graphs, d_packs)
+            else:
+                with shared_casts(self.device):
+                    for p, state, d_vectors in zip(packs, states, d_packs, strict=True):
+                        with replayed(state, self.device), torch.enable_grad():
+                            vectors = self._vectors(network, p, words, project)
+                        _backward([vectors], [d_vectors])
             if words is not None:
                 words.finish()
 
@@ -319,7 +327,11 @@ class TransformerShim(TorchShim):
         return {"inputs_embeds": embedded}
 
     def __getstate__(self) -> dict[str, Any]:
-        fresh = {"_row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
+        fresh = {
+            "_row_gradient": RowGradient(),
+            "_prediction": PredictionNetwork(),
+            "_memory": SubwordMemory(),
+        }
         return {**super().__getstate__(), **fresh}
 
     def finish_update(self, optimizer: Optimizer) -> None:
@@ -354,6 +366,13 @@ def _check_fit(precision: str, network: Any) -> None:
     kind = getattr(network.config, "model_type", "")
     if DTYPES.get(precision) is not None and kind in UNFIT:
         raise wrong("precision", repr(precision), f"'fp32' or 'auto' for a {kind}, which needs it")
+
+
+def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    # Packs in one call, so that the gradients of a weight are cast to float32 once.
+    learns = [y.requires_grad for y in outputs]
+    if any(learns):
+        torch.autograd.backward(list(compress(outputs, learns)), list(compress(gradients, learns)))
 
 
 def _no_backprop(d_result: Tensor) -> None:

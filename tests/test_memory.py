@@ -1,0 +1,116 @@
+"""Sub-words that are remembered: by the object for a while, by the tokens from epoch to epoch."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MakeNlp, make_examples, train
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+
+from spacy_bio_crf.encoder.memory import SubwordMemory
+from spacy_bio_crf.encoder.transformer import transformer_shim
+from spacy_bio_crf.subwords import Subwords
+
+VOCAB = Vocab()
+
+
+class Cutter:
+    """Cuts every token into as many sub-words as it has letters, and counts documents."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def __call__(self, docs: list[Doc]) -> list[Subwords]:
+        self.seen += [doc.text for doc in docs]
+        return [pieces_of(doc) for doc in docs]
+
+
+def pieces_of(doc: Doc) -> Subwords:
+    lengths = np.array([len(token) for token in doc], dtype=np.int32)
+    ids = np.arange(lengths.sum())
+    return Subwords(ids, ids, lengths, np.ones(len(ids), dtype=bool))
+
+
+def doc_of(text: str, spaces: list[bool] | None = None) -> Doc:
+    words = text.split()
+    return Doc(VOCAB, words=words, spaces=spaces or [True] * len(words))
+
+
+def same(pieces: list[Subwords], docs: list[Doc]) -> bool:
+    expected = [pieces_of(doc).lengths.tolist() for doc in docs]
+    return [p.lengths.tolist() for p in pieces] == expected
+
+
+def test_what_comes_again_is_not_cut_again():
+    memory, cut = SubwordMemory(), Cutter()
+    for texts, cut_now in (
+        (["a bc", "def", ""], ["a bc ", "def ", ""]),
+        (["def", "a bc", "g", ""], ["g "]),
+        (["a bc", "def", ""], []),
+    ):
+        docs = [doc_of(text) for text in texts]
+        cut.seen = []
+        assert same(memory.again(docs, cut), docs)
+        assert cut.seen == cut_now
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        doc_of("ab cd", [True, False]),
+        doc_of("ab cd", [False, True]),
+        doc_of("a b cd"),
+        doc_of("ab"),
+    ],
+)
+def test_other_tokens_or_spaces_are_another_text(other: Doc):
+    memory, cut = SubwordMemory(), Cutter()
+    memory.again([doc_of("ab cd")], cut)
+    assert same(memory.again([other], cut), [other]) and len(cut.seen) == 2
+
+
+def test_it_stops_at_its_room():
+    memory, cut = SubwordMemory(room=5), Cutter()
+    docs = [doc_of(text) for text in ("abc", "defg", "hi", "j")]
+    for _ in range(2):
+        assert same(memory.again(docs, cut), docs)
+    # "abc" and "hi" have five sub-words; what came later is cut anew.
+    assert cut.seen == ["abc ", "defg ", "hi ", "j ", "defg ", "j "]
+
+
+def test_documents_at_hand_are_known_until_the_end():
+    memory, cut = SubwordMemory(), Cutter()
+    docs = [doc_of("a b"), doc_of("c")]
+    with pytest.raises(KeyError), memory.holding(docs, cut(docs)):
+        cut.seen = []
+        assert same(memory.look_up(docs[::-1], cut), docs[::-1]) and cut.seen == []
+        memory.look_up([docs[0], doc_of("a b")], cut)
+        assert cut.seen == ["a b ", "a b "]
+        raise KeyError
+    cut.seen = []
+    memory.look_up(docs, cut)
+    assert len(cut.seen) == 2
+    assert memory.look_up([], cut) == []
+
+
+def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
+    make_nlp: MakeNlp, monkeypatch: pytest.MonkeyPatch
+):
+    nlp = make_nlp(encoder_options={"casing": True})
+    train(nlp, make_examples(nlp), steps=1)
+    shim: Any = transformer_shim(nlp.get_pipe("bio_ner").model.get_ref("encoder"))
+    counts: list[int] = []
+    cut = type(shim.subwords).__call__
+
+    def count(subwords: Any, docs: Any) -> Any:
+        docs = list(docs)
+        counts.append(len(docs))
+        return cut(subwords, docs)
+
+    monkeypatch.setattr(type(shim.subwords), "__call__", count)
+    examples = make_examples(nlp)
+    nlp.update(examples)
+    assert sum(counts) == 0
+    copied = nlp.get_pipe("bio_ner").model.copy()
+    assert transformer_shim(copied.get_ref("encoder"))._memory is not shim._memory
