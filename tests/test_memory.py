@@ -112,5 +112,6 @@ def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
     examples = make_examples(nlp)
     nlp.update(examples)
     assert sum(counts) == 0
-    copied = nlp.get_pipe("bio_ner").model.copy()
-    assert transformer_shim(copied.get_ref("encoder"))._memory is not shim._memory
+    # A copy has a memory of its own.
+    shim.copy().tokenize([eg.predicted for eg in examples])
+    assert sum(counts) == len(examples)
