@@ -1,7 +1,7 @@
 """The optimiser step of torch networks behind spaCy's `Optimizer`: groups, fused Adam, clipping."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
@@ -11,6 +11,9 @@ from torch import Tensor, nn
 # Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2), with usual constants.
 FIRST_SCALE, GROWTH, GROWTH_STEPS = 2.0**16, 2.0, 2000
 
+# The slowest that a moving average of weights becomes: thinc's default.
+MOST_DECAY = 0.9999
+
 
 class TorchShim(PyTorchShim):
     """A torch network inside a thinc layer, trained in groups with a learning rate each.
@@ -19,7 +22,7 @@ class TorchShim(PyTorchShim):
     groups. So the step reads learning rate, betas, epsilon and decay from the thinc `Optimizer` it
     is given, at every step anew (schedules keep working), and runs torch's fused kernels. An
     optimiser that is not Adam (SGD, RAdam) is called as thinc would call it, parameter by
-    parameter.
+    parameter. Moving averages of the weights (`use_averages`) are kept where thinc keeps its own.
 
     network (nn.Module | None): The network; may come later.
     lr_scale (Callable[[str], float]): Factor on the learning rate by parameter name.
@@ -101,6 +104,43 @@ class TorchShim(PyTorchShim):
             group["eps"] = optimizer.eps
             group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
         step.step()
+        averages: Any = optimizer.averages
+        if averages is None:
+            return
+        for name, parameter in trained:
+            key = (self.id, name)
+            weights = parameter.detach()
+            if key not in averages:
+                averages[key] = torch2xp(weights.clone())
+            # The decay that thinc has, so that layers of both kinds are averaged alike.
+            optimizer.nr_update[key] += 1
+            t = optimizer.nr_update[key]
+            xp2torch(averages[key]).lerp_(weights, 1 - min((1 + t) / (10 + t), MOST_DECAY))
+
+    @contextlib.contextmanager
+    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
+        """Put other weights in place, and those of now back at the end.
+
+        params (Mapping): By the shim's id and the parameter's name: an optimiser's averages, those
+            of other layers among them.
+        """
+        parameters = [] if self._model is None else list(self._model.named_parameters())
+        others = {
+            name: params[self.id, name] for name, _ in parameters if (self.id, name) in params
+        }
+        before = {name: p.detach().clone() for name, p in parameters if name in others}
+
+        def put(weights: Mapping[str, Tensor]) -> None:
+            with torch.no_grad():
+                for name, parameter in parameters:
+                    if name in weights:
+                        parameter.copy_(weights[name])
+
+        put({name: xp2torch(array) for name, array in others.items()})
+        try:
+            yield
+        finally:
+            put(before)
 
     def _groups(self) -> dict[tuple[float, bool], list[nn.Parameter]]:
         groups: dict[tuple[float, bool], list[nn.Parameter]] = {}

@@ -2,11 +2,15 @@
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import spacy
 import torch
+from conftest import MakeNlp, make_examples
+from spacy.language import Language
 from thinc.api import SGD, Adam, Optimizer, RAdam
 from torch import nn
 
@@ -318,3 +322,60 @@ def test_a_step_without_gradients_leaves_the_scale():
     for _ in range(3):
         shim.finish_update(Adam(0.01))
     assert shim.loss_scale.factor == FIRST_SCALE
+
+
+# Averages -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [Adam, SGD])
+def test_averages_are_thinc_s(make: Callable[..., Optimizer]):
+    """As `Ops.update_averages` has them; thinc begins at zero, which forty steps make small."""
+    shim = make_shim()
+    optimizer = make(0.01, use_averages=True)
+    expected = {name: np.zeros_like(w) for name, w in weights_of(shim).items()}
+    for step in range(40):
+        set_gradients(shim, step)
+        shim.finish_update(optimizer)
+        decay = (1 + step + 1) / (10 + step + 1)
+        for name, weights in weights_of(shim).items():
+            expected[name] = decay * expected[name] + (1 - decay) * weights
+    last = weights_of(shim)
+    with shim.use_params(optimizer.averages):
+        assert_close(weights_of(shim), expected)
+        assert not np.allclose(weights_of(shim)["dense.weight"], last["dense.weight"], atol=1e-3)
+    assert_close(weights_of(shim), last, atol=0)
+    with pytest.raises(KeyError), shim.use_params(optimizer.averages):
+        raise KeyError
+    assert_close(weights_of(shim), last, atol=0)
+
+
+def test_other_averages_are_left_alone():
+    shim, other = make_shim(), make_shim(seed=1)
+    optimizer = Adam(0.01, use_averages=True)
+    set_gradients(other, 0)
+    other.finish_update(optimizer)
+    before = weights_of(shim)
+    with shim.use_params(optimizer.averages):
+        assert_close(weights_of(shim), before, atol=0)
+    assert Adam(0.01, use_averages=False).averages is None
+
+
+def test_a_pipeline_is_saved_with_its_averages(make_nlp: MakeNlp, tmp_path: Path):
+    nlp = make_nlp(encoder_options={"dropout": 0.0, "precision": "bf16"})
+    examples = make_examples(nlp)
+    nlp.initialize(lambda: examples)
+    optimizer = Adam(5e-3, use_averages=True)
+    for _ in range(8):
+        nlp.update(examples, sgd=optimizer)
+    docs = [eg.predicted for eg in examples]
+
+    def marginals(pipeline: Language) -> np.ndarray:
+        return np.concatenate(pipeline.get_pipe("bio_ner").marginals(docs))
+
+    last = marginals(nlp)
+    with nlp.use_params(optimizer.averages):
+        averaged = marginals(nlp)
+        nlp.to_disk(tmp_path)
+    assert np.nanmax(np.abs(averaged - last)) > 1e-3
+    np.testing.assert_array_equal(marginals(nlp), last)
+    np.testing.assert_allclose(marginals(spacy.load(tmp_path)), averaged, atol=1e-6)
