@@ -11,9 +11,11 @@ from tiny_models import make_encoder
 from torch import Tensor, nn
 from torch.nn import functional
 
-from spacy_bio_crf.encoder import dropout
-from spacy_bio_crf.encoder.dropout import LANES, FrugalDropout, drop
+from spacy_bio_crf.encoder import attention, dropout
+from spacy_bio_crf.encoder.dropout import LANES, drop
+from spacy_bio_crf.encoder.kernels import fast_kernels
 
+CPU = torch.device("cpu")
 N = 400_000
 
 
@@ -92,7 +94,7 @@ def test_modules_of_torch_drop_by_it_and_only_in_training():
         return module(x)
 
     usual = draw()
-    with FrugalDropout():
+    with fast_kernels(CPU, training=True):
         ours = draw()
         module.eval()
         assert torch.equal(module(x), x)
@@ -105,70 +107,6 @@ def test_modules_of_torch_drop_by_it_and_only_in_training():
     assert torch.equal(draw(), usual)
 
 
-def heads(*shape: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return [torch.randn(shape, generator=generator, requires_grad=True) for _ in range(3)]
-
-
-def padding(masked: bool) -> Tensor | None:
-    """What transformers adds to the scores where a key is padding; [B, 1, 1, T]."""
-    mask = torch.zeros(2, 1, 1, 6)
-    mask[1, ..., 4:] = torch.finfo(torch.float32).min
-    return mask if masked else None
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_is_torch_s_where_next_to_nothing_is_dropped(masked: bool):
-    weights = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(1))
-    results = []
-    for p in (0.0, 2.0**-18):
-        q, k, v = heads(2, 3, 6, 4)
-        with FrugalDropout():
-            out = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=padding(masked), dropout_p=p
-            )
-        out.backward(weights)
-        results.append([out, q.grad, k.grad, v.grad])
-    for a, b in zip(*results, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_drops_probabilities_and_keeps_their_mean(masked: bool):
-    q, k, v = (x.detach() for x in heads(2, 3, 6, 4))
-    # With an identity for values, attention returns its probabilities.
-    v = torch.eye(6).expand(2, 3, 6, 6)
-    exact = functional.scaled_dot_product_attention(q, k, v, attn_mask=padding(masked))
-    torch.manual_seed(0)
-    with FrugalDropout():
-        draws = torch.stack(
-            [
-                functional.scaled_dot_product_attention(
-                    q, k, v, attn_mask=padding(masked), dropout_p=0.2
-                )
-                for _ in range(3000)
-            ]
-        )
-    shown = exact > 0
-    assert abs(float((draws == 0)[:, shown].float().mean()) - 0.2) < 0.005
-    error = (draws.mean(0) - exact)[shown] / exact[shown]
-    assert float(error.abs().max()) < 5 * math.sqrt(0.2 / 0.8 / 3000)
-    torch.testing.assert_close(
-        draws, torch.where(draws == 0, 0.0, exact / 0.8), rtol=1e-4, atol=1e-7
-    )
-
-
-@pytest.mark.parametrize("options", [{"is_causal": True}, {"scale": 0.3}])
-def test_other_kinds_of_attention_are_torch_s(options: dict):
-    q, k, v = (x.detach() for x in heads(2, 3, 6, 4))
-    torch.manual_seed(0)
-    expected = functional.scaled_dot_product_attention(q, k, v, dropout_p=0.2, **options)
-    torch.manual_seed(0)
-    with FrugalDropout():
-        ours = functional.scaled_dot_product_attention(q, k, v, dropout_p=0.2, **options)
-    assert torch.equal(ours, expected)
-
-
 def test_a_network_in_training_uses_it(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch):
     """Hidden states and attention, and neither in prediction."""
     shapes = []
@@ -177,7 +115,8 @@ def test_a_network_in_training_uses_it(tiny_encoder: Path, monkeypatch: pytest.M
         shapes.append(x.ndim)
         return drop(x, p)
 
-    monkeypatch.setattr(dropout, "drop", counted)
+    for module in (dropout, attention):
+        monkeypatch.setattr(module, "drop", counted)
     _, shim = make_encoder(tiny_encoder)
     (piece,) = shim.tokenize([spacy.blank("en")("Ana Ruiz met Bo")])
     shim.run([piece], [piece.rows], train=False)

@@ -257,7 +257,7 @@ def test_dropout_is_the_same_when_a_pack_is_computed_again(tiny_encoder: Path, b
     expected = torch.zeros(emissions.shape)
     for p in packs:
         mask = None if p.mask.all() else torch.from_numpy(p.mask)
-        with fast_kernels(torch.device("cpu"), dropout=True, products=True):
+        with fast_kernels(torch.device("cpu"), training=True):
             hidden = shim.network(input_ids=torch.from_numpy(p.ids), attention_mask=mask)[0]
         rows = own(hidden.flatten(0, 1)[torch.from_numpy(p.rows)])
         expected = expected.index_put((torch.from_numpy(p.targets),), rows)

@@ -8,14 +8,23 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from spacy_bio_crf.encoder import products
+from spacy_bio_crf.encoder.kernels import FastKernels
 from spacy_bio_crf.encoder.precision import autocast
-from spacy_bio_crf.encoder.products import OneDnnProducts, has_linear, prefers_onednn
+from spacy_bio_crf.encoder.processor import prefers_onednn
+from spacy_bio_crf.encoder.products import has_linear
 
 CPU = torch.device("cpu")
 AMD = {"cpu_name": "AMD EPYC", "avx512_f": True}
 NAME = "mkldnn::_linear_pointwise"
 
 needs_onednn = pytest.mark.skipif(not has_linear(), reason="this torch has no oneDNN")
+
+
+class ByOneDnn(FastKernels):
+    """Linear layers by oneDNN, whatever the processor."""
+
+    def __init__(self) -> None:
+        super().__init__({functional.linear: products.linear})
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **capabilities: object) -> None:
@@ -59,7 +68,7 @@ def test_results_and_gradients_are_torch_s(shape: tuple[int, ...], bias: bool):
     for ours in (False, True):
         x = x.detach().requires_grad_(True)
         linear.zero_grad()
-        with OneDnnProducts() if ours else torch.enable_grad():
+        with ByOneDnn() if ours else torch.enable_grad():
             y = linear(x)
         (y * torch.arange(1.0, y.numel() + 1).view(y.shape)).sum().backward()
         results.append([y, x.grad, *(p.grad for p in linear.parameters())])
@@ -74,7 +83,7 @@ def test_gradients_of_what_learns_only():
     linear = nn.Linear(7, 4)
     linear.weight.requires_grad_(False)
     x = torch.randn(5, 7)
-    with OneDnnProducts():
+    with ByOneDnn():
         linear(x).sum().backward()
         assert linear.weight.grad is None and torch.equal(linear.bias.grad, torch.full((4,), 5.0))
         linear.requires_grad_(False)
@@ -91,7 +100,7 @@ def test_exact_gradients():
     tensors = (x, weight, bias)
 
     def loss() -> Tensor:
-        with OneDnnProducts():
+        with ByOneDnn():
             return (functional.linear(*tensors) * coefficients).sum()
 
     loss().backward()
@@ -111,14 +120,14 @@ def test_other_types_go_torch_s_way(dtype: torch.dtype):
     linear = nn.Linear(7, 4, dtype=dtype)
     x = torch.randn(3, 7, dtype=dtype)
     expected = linear(x)
-    with OneDnnProducts():
+    with ByOneDnn():
         assert NAME not in calls_of(lambda: linear(x))
         assert torch.equal(linear(x), expected)
 
 
 def test_autocast_goes_torch_s_way():
     linear, x = nn.Linear(7, 4), torch.randn(3, 7)
-    with OneDnnProducts(), autocast("bf16", CPU):
+    with ByOneDnn(), autocast("bf16", CPU):
         assert linear(x).dtype == torch.bfloat16
 
 

@@ -11,38 +11,11 @@ So the probability is a multiple of 2^-16, and what is kept is scaled by its inv
 numbers come from torch's generator: they follow its seed, and come again wherever its state does.
 """
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 LANES, LEVELS = 4, 1 << 16
-
-
-class FrugalDropout(TorchFunctionMode):
-    """While it is entered, torch's dropout and attention with dropout draw their numbers by four.
-
-    A mode, because it reaches the networks of every family as they are. Only tensors on a CPU are
-    concerned; everything else goes its usual way.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
-        if func is functional.dropout:
-            return _dropout(*args, **given)
-        if func is functional.scaled_dot_product_attention:
-            return _attention(*args, **given)
-        return func(*args, **given)
 
 
 def drop(x: Tensor, p: float) -> Tensor:
@@ -68,29 +41,8 @@ def drop(x: Tensor, p: float) -> Tensor:
     return x * kept.mul_(LEVELS / (LEVELS - dropped))
 
 
-def _dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`torch.nn.functional.dropout`, by `drop` where it is on a CPU and not in place."""
     if x.device.type != "cpu" or inplace or not (training and 0.0 <= p <= 1.0):
         return functional.dropout(x, p, training, inplace)
     return drop(x, p)
-
-
-def _attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attn_mask: Tensor | None = None,
-    dropout_p: float = 0.0,
-    is_causal: bool = False,
-    **others: Any,
-) -> Tensor:
-    """Attention over [B, H, T, d], as torch's, which has no fused kernel for dropout on a CPU."""
-    plain = attn_mask is None or attn_mask.is_floating_point()
-    if query.device.type != "cpu" or not dropout_p or is_causal or not plain or others:
-        return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask, dropout_p, is_causal, **others
-        )
-    # shape: [B, H, T, T]
-    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)
-    if attn_mask is not None:
-        scores.add_(attn_mask)
-    return drop(scores.softmax(dim=-1), dropout_p) @ value

@@ -13,3 +13,13 @@ def capabilities() -> Mapping[str, Any]:
     """
     ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
     return ask()
+
+
+def prefers_onednn() -> bool:
+    """Whether oneDNN multiplies matrices faster here than MKL, which leaves the 512-bit
+    instructions of AMD's processors unused.
+
+    RETURNS (bool): Whether the processor is AMD's and has them; False where torch can't tell.
+    """
+    known = capabilities()
+    return "AMD" in str(known.get("cpu_name")) and bool(known.get("avx512_f"))

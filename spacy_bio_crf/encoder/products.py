@@ -5,8 +5,6 @@ unused; oneDNN, which torch has on board for its convolutions and for bfloat16, 
 more than twice as fast there. With 256-bit instructions the two are equals.
 """
 
-import contextlib
-from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,43 +12,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
-
-from .processor import capabilities
-
-
-class OneDnnProducts(TorchFunctionMode):
-    """While it is entered, linear layers in float32 on a CPU are computed by oneDNN.
-
-    A mode, because it reaches the networks of every family as they are. Everything else goes its
-    usual way.
-    """
-
-    def __torch_function__(
-        self,
-        func: Callable,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        given = dict(kwargs or {})
-        return _linear(*args, **given) if func is functional.linear else func(*args, **given)
-
-
-def fast_products(device: torch.device) -> contextlib.AbstractContextManager:
-    """To enter around a network: oneDNN for its linear layers where that is faster.
-
-    device (torch.device): Where the network is.
-    RETURNS (AbstractContextManager): The mode, or nothing.
-    """
-    faster = device.type == "cpu" and has_linear() and prefers_onednn()
-    return OneDnnProducts() if faster else contextlib.nullcontext()
-
-
-def prefers_onednn() -> bool:
-    """Whether the processor is AMD's and has 512-bit instructions; False where torch can't tell."""
-    known = capabilities()
-    return "AMD" in str(known.get("cpu_name")) and bool(known.get("avx512_f"))
 
 
 @lru_cache(maxsize=1)
@@ -59,7 +20,14 @@ def has_linear() -> bool:
     return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`torch.nn.functional.linear`, by oneDNN where it is in float32 on a CPU, gradient and all.
+
+    x (Tensor): [..., i].
+    weight (Tensor): [o, i].
+    bias (Tensor | None): [o].
+    RETURNS (Tensor): `x W^T + b`, [..., o].
+    """
     tensors = [x, weight] if bias is None else [x, weight, bias]
     plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     if not plain or not x.numel() or torch.is_autocast_enabled("cpu"):

@@ -292,10 +292,9 @@ class TransformerShim(TorchShim):
         # shape: [B, T]
         mask = None if p.mask.all() else torch.from_numpy(p.mask).to(self.device)
         learns = torch.is_grad_enabled() and not self.frozen
-        precision = self._computed()
         with (
-            autocast(precision, self.device),
-            fast_kernels(self.device, dropout=self.network.training, products=precision == "fp32"),
+            autocast(self._computed(), self.device),
+            fast_kernels(self.device, training=self.network.training),
             torch.set_grad_enabled(learns),
         ):
             # shape: [B, T, d]
