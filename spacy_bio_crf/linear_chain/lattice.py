@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import reduce
 
+import numpy as np
 import torch
 
 from .layout import Lengths, Packing, as_lengths, pack
@@ -10,6 +11,7 @@ from .layout import Lengths, Packing, as_lengths, pack
 # The tree scan keeps about two float64 [K, K] matrices a row. Above this many bytes a batch is
 # computed on the CPU, which needs [K] a row.
 TREE_BYTES = 4 * 2**30
+ALL_ROWS = slice(None)
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,13 @@ def computing_device(emissions: torch.Tensor) -> torch.device:
 def unpack(packed: torch.Tensor, lattice: Lattice) -> torch.Tensor:
     """Bring packed rows [N, ...] back into flat order."""
     return torch.empty_like(packed).index_copy_(0, lattice.index, packed)
+
+
+def positions(rows: np.ndarray, lattice: Lattice) -> torch.Tensor:
+    """Find where flat rows, int64 [R], stand among the packed ones, int64 [R]."""
+    place = np.empty_like(lattice.packing.index)
+    place[lattice.packing.index] = np.arange(len(place))
+    return torch.from_numpy(place[rows]).to(lattice.emissions.device)
 
 
 def by_sequence(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:

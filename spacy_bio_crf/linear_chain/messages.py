@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from . import log_space, scaled, scan
-from .lattice import Lattice
+from .lattice import ALL_ROWS, Lattice
 
 
 @dataclass(frozen=True)
@@ -66,17 +66,20 @@ def expected_counts(
     )
 
 
-def log_messages(sums: Sums) -> tuple[torch.Tensor, torch.Tensor]:
+def log_messages(
+    sums: Sums, rows: torch.Tensor | slice = ALL_ROWS
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Give both messages in logs.
 
     sums (Sums): The sums over all paths.
-    RETURNS (Tuple[Tensor, Tensor]): Packed log alpha and log beta [N, K], each row up to a
+    rows (Tensor | slice): Which packed rows are wanted; int64 [R].
+    RETURNS (Tuple[Tensor, Tensor]): Log alpha and log beta of those rows [R, K], each row up to a
         constant. A row's own emission is part of alpha.
     """
     if sums.forward is not None:
         backward = scaled.backward(sums.forward)
         if backward is not None:
-            logs = scaled.log_messages(sums.forward, backward)
+            logs = scaled.log_messages(sums.forward, backward, rows)
             if logs is not None:
                 return logs
         sums = _sum_in_logs(sums.lattice)
@@ -85,4 +88,4 @@ def log_messages(sums: Sums) -> tuple[torch.Tensor, torch.Tensor]:
         log_alpha = log_space.forward_messages(sums.lattice)
     if log_beta is None:
         log_beta = log_space.backward_messages(sums.lattice)
-    return log_alpha, log_beta
+    return log_alpha[rows], log_beta[rows]

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from .decode import viterbi
-from .lattice import Lattice, make_lattice, result_dtype, unpack
+from .lattice import Lattice, make_lattice, positions, result_dtype, unpack
 from .layout import Lengths, first_rows
 from .log_space import blocks
 from .messages import expected_counts, log_messages, sum_paths
@@ -117,17 +117,19 @@ def segment_log_posteriors(
 
     device = lattice.emissions.device
     tags = tags.to(device, torch.int64)
-    alpha, into = _flat_messages(lattice)
+    places = np.flatnonzero(goes_on)
+    # what is known of few rows only is needed in logs: each segment's first, and all that follow
+    wanted_rows = positions(np.concatenate([begins, rows[places] + 1]), lattice)
+    log_alpha, log_beta = log_messages(sum_paths(lattice), wanted_rows)
+    n_segments = len(begins)
+    both = (log_alpha + log_beta)[:n_segments]
+    into = (lattice.emissions[wanted_rows] + log_beta)[n_segments:]
     first = torch.from_numpy(np.flatnonzero(rows == begins[segment])).to(device)
-    both = alpha[torch.from_numpy(begins).to(device)]
     log_p = _log_share(both.gather(1, tags[first, None])[:, 0], torch.logsumexp(both, dim=1))
 
-    places = np.flatnonzero(goes_on)
-    place, next_row, owner = (
-        torch.from_numpy(x).to(device) for x in (places, rows[places] + 1, segment[places])
-    )
+    place, owner = (torch.from_numpy(x).to(device) for x in (places, segment[places]))
     # shape: (places, K), the log weight of each tag of the next row, given the tag of this one
-    onward = lattice.transitions[tags[place]] + into[next_row]
+    onward = lattice.transitions[tags[place]] + into
     wanted = followers.to(device, torch.bool)[owner]
     inner = torch.from_numpy(~is_last[places]).to(device)
     wanted[inner] = False

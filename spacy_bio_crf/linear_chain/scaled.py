@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import Lattice, leads_on, reachable
+from .lattice import ALL_ROWS, Lattice, leads_on, reachable
 from .layout import Packing
 
 # Smallest entry that a message may have where a path exists: terms that were lost to
@@ -216,10 +216,15 @@ def expected_counts(
     return tags, pairs * forward.transition_weights
 
 
-def log_messages(forward: Forward, backward: Backward) -> tuple[torch.Tensor, torch.Tensor] | None:
+def log_messages(
+    forward: Forward, backward: Backward, rows: torch.Tensor | slice = ALL_ROWS
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Take the logs of both messages.
 
-    RETURNS (Tuple[Tensor, Tensor]): Packed rows [N, K], each up to a constant; None where an entry
+    forward (Forward): The way forwards.
+    backward (Backward): The way backwards.
+    rows (Tensor | slice): Which packed rows are wanted; int64 [R].
+    RETURNS (Tuple[Tensor, Tensor]): Those rows [R, K], each up to a constant; None where an entry
         of beta is lost to underflow. That does no harm to expected counts, for they multiply it by
         an alpha as small, but to what is conditioned on it.
     """
@@ -227,7 +232,7 @@ def log_messages(forward: Forward, backward: Backward) -> tuple[torch.Tensor, to
         low = backward.beta < SMALLEST_ENTRY
         if (low & leads_on(forward.lattice, backward.beta > 0.0)).any():
             return None
-    return forward.alpha.log(), backward.beta.log()
+    return forward.alpha[rows].log(), backward.beta[rows].log()
 
 
 def _weights(scores: torch.Tensor) -> tuple[torch.Tensor, float, float]:
