@@ -74,6 +74,10 @@ class TorchShim(PyTorchShim):
         # A copy starts its steps anew: the optimiser's schedules can be neither copied nor pickled.
         return {**self.__dict__, "_step": None}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # An optimiser knows weights by the id of their shim, so a copy has its own.
+        self.__dict__.update(state, id=PyTorchShim(None).id)
+
     def finish_update(self, optimizer: Optimizer) -> None:
         """Take one step with the gradients that have gathered, and clear them.
 
@@ -115,7 +119,8 @@ class TorchShim(PyTorchShim):
             # The decay that thinc has, so that layers of both kinds are averaged alike.
             optimizer.nr_update[key] += 1
             t = optimizer.nr_update[key]
-            xp2torch(averages[key]).lerp_(weights, 1 - min((1 + t) / (10 + t), MOST_DECAY))
+            average = xp2torch(averages[key], device=parameter.device)
+            average.lerp_(weights, 1 - min((1 + t) / (10 + t), MOST_DECAY))
 
     @contextlib.contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
@@ -123,6 +128,7 @@ class TorchShim(PyTorchShim):
 
         params (Mapping): By the shim's id and the parameter's name: an optimiser's averages, those
             of other layers among them.
+        RAISES: ValueError for weights of another shape.
         """
         parameters = [] if self._model is None else list(self._model.named_parameters())
         others = {
@@ -136,8 +142,14 @@ class TorchShim(PyTorchShim):
                     if name in weights:
                         parameter.copy_(weights[name])
 
-        put({name: xp2torch(array) for name, array in others.items()})
+        for name, parameter in parameters:
+            if name in others and others[name].shape != tuple(parameter.shape):
+                raise ValueError(
+                    f"The weights to use for {name!r} have the shape {others[name].shape}; expected"
+                    f" {tuple(parameter.shape)}."
+                )
         try:
+            put({name: xp2torch(array) for name, array in others.items()})
             yield
         finally:
             put(before)

@@ -1,13 +1,18 @@
 """Attention with dropout, and in bfloat16: torch's, by other ways."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
+from tiny_models import make_encoder, write_checkpoint
 from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
+from spacy_bio_crf.encoder import attention as attention_module
 from spacy_bio_crf.encoder.attention import SHORT
 from spacy_bio_crf.encoder.kernels import fast_kernels
 
@@ -122,3 +127,40 @@ def test_short_windows_in_bfloat16_on_processors_by_amd(
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     assert fused(length, dtype) is expected
+
+
+def test_many_scores_go_torch_s_way(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: AMD, raising=False)
+    for most, expected in ((2 * 3 * 6 * 6, False), (2 * 3 * 6 * 6 - 1, True)):
+        monkeypatch.setattr(attention_module, "MOST_SCORES", most)
+        assert fused(6, torch.bfloat16) is expected
+
+
+@pytest.mark.parametrize("dropout_p", [0.0, 0.1])
+def test_a_query_that_sees_nothing_gets_numbers(monkeypatch: pytest.MonkeyPatch, dropout_p: float):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: AMD, raising=False)
+    q, k, v = (x.detach().bfloat16() for x in heads(2, 3, 6, 4))
+    mask = torch.zeros(2, 1, 6, 6)
+    mask[0, 0, 5] = torch.finfo(torch.float32).min
+    with fast_kernels(CPU, training=True):
+        out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
+    assert torch.isfinite(out).all()
+
+
+@pytest.mark.parametrize("capabilities", [AMD, {}])
+def test_windows_of_padding_do_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict
+):
+    """In every second layer of ModernBERT a sub-word sees its neighbours alone, and one of padding
+    may see nothing; the next layer shows it to all."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    write_checkpoint(tmp_path, "modernbert", num_hidden_layers=3, local_attention=8)
+    _, shim = make_encoder(tmp_path, precision="bf16", dropout=0.1)
+    vocab = Vocab()
+    docs = [Doc(vocab, words=["a"] * n) for n in (4, 9, 14, 19, 24, 29)]
+    pieces = shim.tokenize(docs)
+    for training in (False, True):
+        vectors, backprop = shim.run(pieces, [p.rows for p in pieces], train=training)
+        assert torch.isfinite(vectors).all()
+    backprop(torch.ones_like(vectors))
+    assert all(torch.isfinite(p.grad).all() for _, p in shim.trained())

@@ -1,5 +1,6 @@
 """Sub-words that are remembered: by the object for a while, by the tokens from epoch to epoch."""
 
+import pickle
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from conftest import MakeNlp, make_examples, train
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from spacy_bio_crf.encoder.memory import SubwordMemory
+from spacy_bio_crf.encoder.memory import PER_DOCUMENT, SubwordMemory
 from spacy_bio_crf.encoder.transformer import transformer_shim
 from spacy_bio_crf.subwords import Subwords
 
@@ -71,12 +72,31 @@ def test_other_tokens_or_spaces_are_another_text(other: Doc):
 
 
 def test_it_stops_at_its_room():
-    memory, cut = SubwordMemory(room=5), Cutter()
     docs = [doc_of(text) for text in ("abc", "defg", "hi", "j")]
+    sizes = [PER_DOCUMENT + sum(x.nbytes for x in arrays(pieces_of(doc))) for doc in docs]
+    memory, cut = SubwordMemory(room=sizes[0] + sizes[2]), Cutter()
     for _ in range(2):
         assert same(memory.again(docs, cut), docs)
-    # "abc" and "hi" have five sub-words; what came later is cut anew.
+    # "abc" and "hi" fill it; the others are cut anew.
     assert cut.seen == ["abc ", "defg ", "hi ", "j ", "defg ", "j "]
+
+
+def arrays(pieces: Subwords) -> list[np.ndarray]:
+    return [array for array in vars(pieces).values() if array is not None]
+
+
+def test_it_holds_no_more_than_it_counts():
+    """What is cut together may lie in one array, which must not be kept for a part of it."""
+    whole = np.zeros(10_000, dtype=np.int64)
+
+    def cut(docs: list[Doc]) -> list[Subwords]:
+        return [Subwords(whole[:3], whole[:3], whole[:1], whole[:3]) for _ in docs]
+
+    memory = SubwordMemory()
+    memory.again([doc_of("abc")], cut)
+    (kept,) = memory.again([doc_of("abc")], cut)
+    assert kept.ids.tolist() == [0, 0, 0]
+    assert not any(np.shares_memory(array, whole) for array in arrays(kept))
 
 
 def test_documents_at_hand_are_known_until_the_end():
@@ -87,6 +107,12 @@ def test_documents_at_hand_are_known_until_the_end():
         assert same(memory.look_up(docs[::-1], cut), docs[::-1]) and cut.seen == []
         memory.look_up([docs[0], doc_of("a b")], cut)
         assert cut.seen == ["a b ", "a b "]
+        others = [doc_of("d")]
+        with memory.holding(others, cut(others)):
+            cut.seen = []
+            memory.look_up(others, cut)
+        memory.look_up(docs, cut)
+        assert cut.seen == []
         raise KeyError
     cut.seen = []
     memory.look_up(docs, cut)
@@ -113,5 +139,7 @@ def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
     nlp.update(examples)
     assert sum(counts) == 0
     # A copy has a memory of its own.
-    shim.copy().tokenize([eg.predicted for eg in examples])
-    assert sum(counts) == len(examples)
+    for copy in (shim.copy(), pickle.loads(pickle.dumps(shim))):
+        counts.clear()
+        with copy.remembering([eg.predicted for eg in examples]):
+            assert sum(counts) == len(examples)

@@ -360,6 +360,33 @@ def test_other_averages_are_left_alone():
     assert Adam(0.01, use_averages=False).averages is None
 
 
+def test_a_copy_has_averages_of_its_own():
+    shim = make_shim()
+    copied = shim.copy()
+    with torch.no_grad():
+        copied.network.dense.weight += 100.0
+    optimizer = Adam(0.0, use_averages=True)
+    for each in (shim, copied):
+        set_gradients(each, 0)
+        each.finish_update(optimizer)
+    for each in (shim, copied):
+        before = weights_of(each)
+        with each.use_params(optimizer.averages):
+            assert_close(weights_of(each), before)
+
+
+def test_weights_of_another_shape_are_refused():
+    shim = make_shim()
+    before = weights_of(shim)
+    averages = {(shim.id, "transitions"): np.ones((2, 2)), (shim.id, "dense.weight"): np.ones(3)}
+    with (
+        pytest.raises(ValueError, match=r"'dense.weight' have the shape \(3,\); expected \(2, 3\)"),
+        shim.use_params(averages),
+    ):
+        pass
+    assert_close(weights_of(shim), before, atol=0)
+
+
 def test_a_pipeline_is_saved_with_its_averages(make_nlp: MakeNlp, tmp_path: Path):
     nlp = make_nlp(encoder_options={"dropout": 0.0, "precision": "bf16"})
     examples = make_examples(nlp)

@@ -183,3 +183,32 @@ def test_an_update_casts_weights_once_for_all_packs(tiny_encoder, precision, bud
     kept = budget == 100_000
     d_vectors = torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)
     assert casts(lambda: backprop(d_vectors)) == (count if kept else count * (1 + len(packs)))
+
+
+def test_a_caller_s_own_autocast_costs_no_gradient(tiny_encoder):
+    """The first pass over a pack is without gradient, the second one with it."""
+    gradients = []
+    for within in (False, True):
+        _, shim = make_encoder(tiny_encoder, precision="bf16", dropout=0.0, batch_subwords=40)
+        pieces = shim.tokenize(docs_of(TEXTS))
+        with torch.autocast("cpu", enabled=within, dtype=torch.bfloat16):
+            vectors, backprop = shim.run(pieces, all_rows(pieces), train=True)
+            backprop(torch.linspace(-1, 1, vectors.numel()).view(vectors.shape))
+        gradients.append({name: p.grad for name, p in shim.trained()})
+    assert list(gradients[0]) == list(gradients[1])
+    for a, b in zip(*(g.values() for g in gradients), strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_frozen_encoder_is_cast_once(tiny_encoder):
+    _, shim = make_encoder(tiny_encoder, precision="bf16", frozen_layers=-1)
+    pieces = shim.tokenize(docs_of(TEXTS))
+    expected, _ = shim.run(pieces, all_rows(pieces), train=False)
+    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
+        vectors, _ = shim.run(pieces, all_rows(pieces), train=True)
+        shim.finish_update(Adam(0.1))
+        shim.run(pieces, all_rows(pieces), train=True)
+    weights = {m.weight.shape for m in shim.network.modules() if isinstance(m, torch.nn.Linear)}
+    copied = [e.input_shapes[0] for e in seen.events() if e.name == "aten::_to_copy"]
+    assert not [shape for shape in copied if (*shape,) in weights]
+    assert torch.equal(vectors, expected)

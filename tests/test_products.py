@@ -8,7 +8,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from spacy_bio_crf.encoder import products
-from spacy_bio_crf.encoder.kernels import FastKernels
+from spacy_bio_crf.encoder.kernels import FastKernels, fast_kernels
 from spacy_bio_crf.encoder.precision import autocast
 from spacy_bio_crf.encoder.processor import prefers_onednn
 from spacy_bio_crf.encoder.products import has_linear
@@ -65,16 +65,76 @@ def test_results_and_gradients_are_torch_s(shape: tuple[int, ...], bias: bool):
     linear = nn.Linear(7, 4, bias=bias)
     x = torch.randn(shape)
     results = []
+    made: list[Tensor] = []
     for ours in (False, True):
         x = x.detach().requires_grad_(True)
         linear.zero_grad()
         with ByOneDnn() if ours else torch.enable_grad():
-            y = linear(x)
+            names = calls_of(lambda x=x: made.append(linear(x)))
+        assert (NAME in names) == (ours and x.numel() > 0)
+        y = made.pop()
         (y * torch.arange(1.0, y.numel() + 1).view(y.shape)).sum().backward()
         results.append([y, x.grad, *(p.grad for p in linear.parameters())])
     for a, b in zip(*results, strict=True):
         assert a.shape == b.shape
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def strange() -> dict[str, tuple[Tensor, Tensor, Tensor | None]]:
+    """Inputs, weights and biases that torch takes, and modules of it never make."""
+    torch.manual_seed(0)
+    x, weight = torch.randn(5, 7), torch.randn(4, 7)
+    return {
+        "one bias for all": (x, weight, torch.randn(1)),
+        "a bias without dimensions": (x, weight, torch.tensor(3.0)),
+        "a bias for each row": (x, weight, torch.randn(5, 4)),
+        "a bias that is repeated": (x, weight, torch.randn(1).expand(4)),
+        "every second bias": (x, weight, torch.randn(8)[::2]),
+        "a weight for one output": (x, torch.randn(7), None),
+        "no output": (x, torch.randn(0, 7), None),
+        "transposed": (torch.randn(7, 5).t(), torch.randn(7, 4).t(), torch.randn(4)),
+        "one row for all": (torch.randn(1, 7).expand(5, 7), weight, None),
+    }
+
+
+@needs_onednn
+@pytest.mark.parametrize("kind", list(strange()))
+def test_whatever_torch_takes_gives_what_torch_gives(kind: str):
+    x, weight, bias = strange()[kind]
+    expected = functional.linear(x, weight, bias)
+    with ByOneDnn():
+        torch.testing.assert_close(functional.linear(x, weight, bias), expected)
+
+
+def test_errors_are_torch_s():
+    with ByOneDnn(), pytest.raises(RuntimeError, match="cannot be multiplied"):
+        functional.linear(torch.randn(5, 6), torch.randn(4, 7))
+
+
+@needs_onednn
+def test_few_numbers_of_rows_are_asked_for():
+    """Every one costs memory for ever."""
+    linear = nn.Linear(7, 4)
+    shapes = set()
+    for n in range(1, 200):
+        x = torch.randn(n, 7, requires_grad=True)
+        with (
+            ByOneDnn(),
+            profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen,
+        ):
+            linear(x).sum().backward()
+        shapes |= {str(e.input_shapes[:2]) for e in seen.events() if e.name == NAME}
+    # For each of 64, 128, 192 and 256 rows the product and the gradients of inputs and of weights.
+    assert len(shapes) == 4 * 3
+
+
+@needs_onednn
+def test_onednn_switched_off_is_not_used(monkeypatch):
+    pretend(monkeypatch, **AMD)
+    linear, x = nn.Linear(7, 4), torch.randn(3, 7)
+    for on in (False, True):
+        with torch.backends.mkldnn.flags(enabled=on), fast_kernels(CPU, training=False):
+            assert (NAME in calls_of(lambda: linear(x))) == on
 
 
 @needs_onednn

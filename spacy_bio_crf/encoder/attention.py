@@ -10,8 +10,9 @@ from torch.nn import functional
 from .dropout import drop
 from .processor import prefers_onednn
 
-# Most keys for which scores are computed as a whole: a longer window has too many of them.
-SHORT = 256
+# Most keys, and most scores of a batch, for which they are computed as a whole in prediction: of
+# longer windows there are too many.
+SHORT, MOST_SCORES = 256, 2**23
 
 
 def attention(
@@ -37,7 +38,10 @@ def attention(
     # shape: [B, H, T, T]
     scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)
     if attn_mask is not None:
-        scores.add_(attn_mask)
+        # The least number of float32, which stands for a key that is not seen, is minus infinity in
+        # lower types, and a row of nothing but that has no softmax: the windows of ModernBERT's
+        # padding see nothing.
+        scores.add_(attn_mask.clamp(min=torch.finfo(scores.dtype).min / 2))
     return drop(scores.softmax(dim=-1), dropout_p) @ value
 
 
@@ -50,5 +54,7 @@ def slow_in_bf16(query: Tensor, key: Tensor) -> bool:
     key (Tensor): [B, H, T, d].
     RETURNS (bool): True for short windows in bfloat16 on processors that oneDNN is for.
     """
-    short = query.dtype == torch.bfloat16 and key.shape[-2] <= SHORT
-    return short and prefers_onednn()
+    n_batch, n_heads, n_queries, _ = query.shape
+    n_keys = key.shape[-2]
+    few = n_keys <= SHORT and n_batch * n_heads * n_queries * n_keys <= MOST_SCORES
+    return few and query.dtype == torch.bfloat16 and prefers_onednn()

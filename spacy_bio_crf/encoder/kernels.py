@@ -57,7 +57,8 @@ def fast_kernels(device: torch.device, *, training: bool) -> contextlib.Abstract
 
 def around_layers() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
     """What gradient checkpoints enter: nothing the first time, and fast kernels when they compute a
-    layer again, because in a backward pass no mode is active by itself.
+    layer again, because in a backward pass no mode is active by itself. Tensors on a GPU go
+    torch's way whatever the mode.
 
     RETURNS (tuple): The two contexts, as `torch.utils.checkpoint` takes them from its `context_fn`.
     """

@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 
+import numpy as np
 from spacy.attrs import ORTH, SPACY
 from spacy.tokens import Doc
 
 from ..subwords import Subwords
 
-# Sub-words that are kept from epoch to epoch; each takes about 30 bytes.
-ROOM = 2_000_000
+# What may be kept from epoch to epoch, in bytes, and what each document takes beside its arrays.
+ROOM, PER_DOCUMENT = 100_000_000, 1000
 
 Cut = Callable[[list[Doc]], list[Subwords]]
 
@@ -18,13 +20,13 @@ Cut = Callable[[list[Doc]], list[Subwords]]
 class SubwordMemory:
     """Remembers the sub-words of documents.
 
-    room (int): How many sub-words are kept from epoch to epoch. When they are that many, those that
-        are there stay: in epochs over more than fits, making room would throw out every document
-        before it comes again.
+    room (int): Bytes that may be kept from epoch to epoch. When they are full, what is there stays:
+        in epochs over more than fits, making room would throw out every document before it comes
+        again.
     """
 
     def __init__(self, *, room: int = ROOM):
-        self._room = room
+        self._left = room
         self._kept: dict[bytes, Subwords] = {}
         self._at_hand: dict[int, Subwords] = {}
 
@@ -51,9 +53,12 @@ class SubwordMemory:
         found = {i: self._kept[key] for i, key in enumerate(keys) if key in self._kept}
         for i, pieces in zip(missing, cut([docs[i] for i in missing]), strict=True):
             found[i] = pieces
-            if len(pieces.ids) <= self._room and keys[i] not in self._kept:
-                self._kept[keys[i]] = pieces
-                self._room -= len(pieces.ids)
+            size = PER_DOCUMENT + sum(array.nbytes for array in _arrays(pieces).values())
+            if size <= self._left and keys[i] not in self._kept:
+                # The arrays may be parts of larger ones.
+                copies = {name: array.copy() for name, array in _arrays(pieces).items()}
+                self._kept[keys[i]] = replace(pieces, **copies)
+                self._left -= size
         return [found[i] for i in range(len(docs))]
 
     @contextlib.contextmanager
@@ -63,11 +68,16 @@ class SubwordMemory:
         docs (Sequence[Doc]): The documents; they are left as they are until the end.
         pieces (Sequence[Subwords]): Their sub-words.
         """
+        before = self._at_hand
         self._at_hand = {id(doc): piece for doc, piece in zip(docs, pieces, strict=True)}
         try:
             yield
         finally:
-            self._at_hand = {}
+            self._at_hand = before
+
+
+def _arrays(pieces: Subwords) -> dict[str, np.ndarray]:
+    return {name: array for name, array in vars(pieces).items() if array is not None}
 
 
 def _content(doc: Doc) -> bytes:

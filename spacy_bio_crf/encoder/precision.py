@@ -1,6 +1,7 @@
 """What a network computes in, and where bfloat16 is worth it."""
 
 import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -56,13 +57,20 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
 
 
-def shared_casts(device: torch.device) -> contextlib.AbstractContextManager:
-    """What autocast casts of the weights is kept until the end, for every `autocast` within.
+@contextlib.contextmanager
+def shared_casts(device: torch.device) -> Iterator[None]:
+    """What autocast casts of the weights that learn is kept until the end, for every `autocast`
+    within.
 
     torch forgets it at the end of the outermost context, be that one switched off.
 
     device (torch.device): Where the network is.
-    RETURNS (AbstractContextManager): To enter around all passes between two changes of a weight,
-        either with or without gradient: a weight cast without one has none later either.
     """
-    return torch.autocast(device.type, enabled=False)
+    with torch.autocast(device.type, enabled=False):
+        # Within a caller's autocast this is not the outermost. Older versions of torch would take a
+        # weight that was cast without gradient for one with it.
+        torch.clear_autocast_cache()
+        try:
+            yield
+        finally:
+            torch.clear_autocast_cache()

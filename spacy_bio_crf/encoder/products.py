@@ -5,7 +5,6 @@ unused; oneDNN, which torch has on board for its convolutions and for bfloat16, 
 more than twice as fast there. With 256-bit instructions the two are equals.
 """
 
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -13,11 +12,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+# oneDNN compiles a kernel of half a megabyte for every number of rows, and keeps a thousand of
+# them: so few numbers are asked for.
+ROWS = 64
 
-@lru_cache(maxsize=1)
+
 def has_linear() -> bool:
-    """Whether this build of torch has oneDNN's linear layer."""
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    """Whether this build of torch has oneDNN's linear layer, and it is not switched off."""
+    mkldnn: Any = torch.backends.mkldnn
+    built = mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return built and bool(mkldnn.enabled)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -28,20 +32,43 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     bias (Tensor | None): [o].
     RETURNS (Tensor): `x W^T + b`, [..., o].
     """
-    tensors = [x, weight] if bias is None else [x, weight, bias]
-    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    if not plain or not x.numel() or torch.is_autocast_enabled("cpu"):
+    if not _fits(x, weight, bias) or torch.is_autocast_enabled("cpu"):
         return functional.linear(x, weight, bias)
     # shape: [n, i]
     rows = x.reshape(-1, x.shape[-1])
+    tensors = [x, weight] if bias is None else [x, weight, bias]
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     y = _Linear.apply(rows, weight, bias) if learns else _product(rows, weight, bias)
     return y.view(*x.shape[:-1], len(weight))
 
 
+def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """What of all that torch takes oneDNN takes as well."""
+    tensors = [x, weight] if bias is None else [x, weight, bias]
+    plain = all(t.device.type == "cpu" and t.dtype == torch.float32 and t.numel() for t in tensors)
+    if not plain or weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        return False
+    return bias is None or bias.shape == weight.shape[:1]
+
+
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """RETURNS (Tensor): `x W^T + b`, [n, o], of x [n, i], W [o, i] and b [o]."""
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+    n = len(x)
+    bias = None if bias is None else bias.contiguous()
+    y = torch.ops.mkldnn._linear_pointwise(_padded(x), weight, bias, "none", [], "")
+    return y[:n]
+
+
+def _padded(x: Tensor) -> Tensor:
+    """A matrix with rows of zeros below it, up to a multiple of `ROWS`."""
+    missing = -len(x) % ROWS
+    return functional.pad(x, (0, 0, 0, missing)) if missing else x
+
+
+def _outer(d_y: Tensor, x: Tensor) -> Tensor:
+    """RETURNS (Tensor): `d_y^T x`, [o, i], of d_y [n, o] and x [n, i]."""
+    left, right = _padded(d_y).t(), _padded(x).t()
+    return torch.ops.mkldnn._linear_pointwise(left, right, None, "none", [], "")
 
 
 class _Linear(torch.autograd.Function):
@@ -57,6 +84,6 @@ class _Linear(torch.autograd.Function):
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
             _product(d_y, weight.t()) if of_x else None,
-            _product(d_y.t(), x.t()) if of_weight else None,
+            _outer(d_y, x) if of_weight else None,
             d_y.sum(0) if of_bias else None,
         )

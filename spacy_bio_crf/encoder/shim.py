@@ -158,19 +158,14 @@ class TransformerShim(TorchShim):
         return self._memory.look_up(docs, self._cut)
 
     @contextlib.contextmanager
-    def remembering(
-        self, docs: Sequence[Doc], pieces: Sequence[Subwords] | None = None
-    ) -> Iterator[None]:
-        """Cut documents into sub-words once for everything that is done with them meanwhile.
+    def remembering(self, docs: Sequence[Doc]) -> Iterator[None]:
+        """Cut documents into sub-words once for everything that is done with them meanwhile, and
+        not at all if an earlier epoch has done it.
 
         docs (Sequence[Doc]): The documents; they are left as they are until the end.
-        pieces (Sequence[Subwords] | None): What `tokenize` gave for them; None takes it from an
-            earlier epoch, if the documents were there.
         """
         self.network  # noqa: B018 (raises when there is no model yet)
-        if pieces is None:
-            pieces = self._memory.again(docs, self._cut)
-        with self._memory.holding(docs, pieces):
+        with self._memory.holding(docs, self._memory.again(docs, self._cut)):
             yield
 
     def _cut(self, docs: list[Doc]) -> list[Subwords]:
@@ -233,8 +228,9 @@ class TransformerShim(TorchShim):
         )
         project = project or nn.Identity()
         words = WordTable(self.network, packs, self._row_gradient) if train else None
-        self.network.train(train and not self.frozen)
-        network = self.network if train else self._for_prediction()
+        learns = train and not self.frozen
+        self.network.train(learns)
+        network = self.network if learns else self._for_prediction()
         largest = max((p.size for p in packs), default=0)
         keep = train and sum(p.size for p in packs) <= max(self.budget, largest)
         states: list[State] = []
@@ -334,9 +330,11 @@ class TransformerShim(TorchShim):
         return {**super().__getstate__(), **fresh}
 
     def finish_update(self, optimizer: Optimizer) -> None:
+        changes = bool(self.trained())
         super().finish_update(optimizer)
-        # torch's fused steps write to weights and leave no trace.
-        self._prediction.forget()
+        if changes:
+            # torch's fused steps write to weights and leave no trace.
+            self._prediction.forget()
 
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         super()._thinc_step(optimizer, trained)
