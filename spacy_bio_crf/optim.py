@@ -240,9 +240,12 @@ def clip_global_norm(shims: Iterable[TorchShim], limit: float) -> float:
     if not shims:
         return 0.0
     grads = [p.grad for shim in shims for _, p in shim.trained() if p.grad is not None]
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads)))
-    torch._foreach_mul_(grads, torch.clamp(limit / (norm + 1e-6), max=1.0))
-    return float(norm)
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
+    # A pass over all gradients, where there is something to scale. One that is no number spoils
+    # them all, as in torch.
+    if not norm <= limit:
+        torch._foreach_mul_(grads, limit / (norm + 1e-6))
+    return norm
 
 
 @contextlib.contextmanager
