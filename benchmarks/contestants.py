@@ -243,7 +243,7 @@ def bare_encoder(nlp: Language, docs: list[Doc], precision: str) -> Callable[[],
         window=shim.window,
         overlap=shim.overlap,
         budget=shim.budget,
-        overhead=shim.overhead,
+        overhead=shim.overhead(train=False),
     )
     batches = [[torch.from_numpy(x).to(shim.device) for x in (p.ids, p.mask)] for p in packs]
     network = shim.network

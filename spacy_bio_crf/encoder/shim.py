@@ -27,9 +27,10 @@ from .words import RowGradient, WordTable
 
 # Padded sub-words in flight: what keeps a CPU's caches and a GPU's units busy.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
-# What a pack costs by itself, in sub-words. Starting the kernels of one of BERT's base size takes a
-# GPU (H200) 8 ms, in which it could compute 16,000 sub-words; smaller ones wait as long.
-CPU_OVERHEAD, GPU_OVERHEAD = 64, 8192
+# What a pack costs by itself, in sub-words: on a CPU by measurement, with MiniLM. Starting the
+# kernels of one of BERT's base size takes a GPU (H200) 8 ms, in which it could compute 16,000
+# sub-words; smaller ones wait as long.
+TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
 DEFAULT_OVERLAP = 64
 CASING_LR_SCALE = 10.0
 # Longest default window of a network that has no limit of its own.
@@ -142,10 +143,16 @@ class TransformerShim(TorchShim):
             return self.options.batch_subwords
         return CPU_BUDGET if self.device.type == "cpu" else GPU_BUDGET
 
-    @property
-    def overhead(self) -> int:
-        """What a pack costs by itself, in sub-words."""
-        return CPU_OVERHEAD if self.device.type == "cpu" else GPU_OVERHEAD
+    def overhead(self, *, train: bool) -> int:
+        """What a pack costs by itself, in sub-words.
+
+        train (bool): Forward and backward, or forward alone.
+        """
+        if self.device.type != "cpu":
+            return GPU_OVERHEAD
+        if train:
+            return TRAINING_OVERHEAD
+        return INT8_OVERHEAD if self.precision == INT8 else PREDICTION_OVERHEAD
 
     def tokenize(self, docs: Sequence[Doc]) -> list[Subwords]:
         """Cut documents into sub-words.
@@ -224,7 +231,7 @@ class TransformerShim(TorchShim):
             window=self.window,
             overlap=self.overlap,
             budget=self.budget,
-            overhead=self.overhead,
+            overhead=self.overhead(train=train),
         )
         project = project or nn.Identity()
         words = WordTable(self.network, packs, self._row_gradient) if train else None
