@@ -249,7 +249,12 @@ def test_dropout_is_the_same_when_a_pack_is_computed_again(tiny_encoder: Path, b
     own = nn.Linear(32, 3)
     pieces = shim.tokenize(docs_of(TEXTS))
     packs = make_packs(
-        pieces, all_rows(pieces), frame=shim.frame, budget=budget, overhead=64, **WINDOWS
+        pieces,
+        all_rows(pieces),
+        frame=shim.frame,
+        budget=budget,
+        overhead=shim.overhead(train=True),
+        **WINDOWS,
     )
     assert (len(packs) > 3) == (budget == 40)
     torch.manual_seed(1)

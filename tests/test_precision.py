@@ -161,7 +161,7 @@ def test_an_update_casts_weights_once_for_all_packs(tiny_encoder, precision, bud
         window=shim.window,
         overlap=shim.overlap,
         budget=budget,
-        overhead=64,
+        overhead=shim.overhead(train=True),
     )
     assert len(packs) > 1
     weight = next(m.weight for m in shim.network.modules() if isinstance(m, torch.nn.Linear))
