@@ -548,8 +548,20 @@ class BioNer(TrainablePipe):
         if shim is None:
             # A shared transformer answers for the batch it was given, not for parts of it.
             return [np.arange(len(docs))]
-        # As few parts as the budget allows: each part is a forward and a backward pass.
-        return pack(shim.costs(docs), budget=shim.budget, overhead=shim.budget)
+        # As few parts as the budget allows: each is a forward and a backward pass over the packs
+        # that the encoder will make of it.
+        costs = shim.costs(docs)
+        parts: list[np.ndarray] = []
+        left = 0
+        for members in pack(costs, budget=shim.budget, overhead=shim.overhead(train=True)):
+            size = len(members) * int(costs[members].max())
+            if size <= left:
+                parts[-1] = np.concatenate([parts[-1], members])
+            else:
+                parts.append(members)
+                left = shim.budget
+            left -= size
+        return parts
 
     def get_loss(self, examples: Iterable[Example], scores: Lattice) -> tuple[float, Lattice]:
         """Negative log-likelihood of the annotation, per annotated token.

@@ -99,6 +99,21 @@ def test_second_run_skips_every_step(project):
 
 
 @pytest.mark.slow
+def test_a_trained_pipeline_can_learn_on(project):
+    """Its optimiser's settings have to stand by themselves, without the rest of the config."""
+    nlp = spacy.load(project / "training" / "crf" / "model-best")
+    assert nlp.resume_training().learn_rate == 0.0
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.cfg")), ids=lambda p: p.stem)
+def test_the_learning_rate_falls_until_the_last_step(path: Path):
+    training = Config().from_disk(path, interpolate=False)["training"]
+    rate = training["optimizer"]["learn_rate"]
+    assert rate["total_steps"] == training["max_steps"] == 10 * rate["warmup_steps"]
+    assert training["max_epochs"] == 0
+
+
+@pytest.mark.slow
 def test_other_head_leaves_this_one_done(project):
     output = run_project(project, "train", "--vars.head", "softmax")
     assert "configs/softmax.cfg" in output
