@@ -80,6 +80,20 @@ def test_results_and_gradients_are_torch_s(shape: tuple[int, ...], bias: bool):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+@needs_onednn
+@pytest.mark.parametrize("n", [5, 64])
+def test_results_may_be_written_to(n: int):
+    torch.manual_seed(0)
+    linear = nn.Linear(7, 4)
+    gradients = []
+    for ours in (False, True):
+        x = torch.arange(n * 7.0).view(1, n, 7).div(100).requires_grad_(True)
+        with ByOneDnn() if ours else torch.enable_grad():
+            functional.relu_(linear(x).add_(0.5).mul_(2.0)).sum().backward()
+        gradients.append(x.grad)
+    torch.testing.assert_close(*gradients)
+
+
 def strange() -> dict[str, tuple[Tensor, Tensor, Tensor | None]]:
     """Inputs, weights and biases that torch takes, and modules of it never make."""
     torch.manual_seed(0)

@@ -39,7 +39,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     tensors = [x, weight] if bias is None else [x, weight, bias]
     learns = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     y = _Linear.apply(rows, weight, bias) if learns else _product(rows, weight, bias)
-    return y.view(*x.shape[:-1], len(weight))
+    return y[: len(rows)].view(*x.shape[:-1], len(weight))
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
@@ -52,11 +52,9 @@ def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """RETURNS (Tensor): `x W^T + b`, [n, o], of x [n, i], W [o, i] and b [o]."""
-    n = len(x)
+    """RETURNS (Tensor): `x W^T + b` of x [n, i], W [o, i] and b [o]; [n, o] and rows below it."""
     bias = None if bias is None else bias.contiguous()
-    y = torch.ops.mkldnn._linear_pointwise(_padded(x), weight, bias, "none", [], "")
-    return y[:n]
+    return torch.ops.mkldnn._linear_pointwise(_padded(x), weight, bias, "none", [], "")
 
 
 def _padded(x: Tensor) -> Tensor:
@@ -72,6 +70,7 @@ def _outer(d_y: Tensor, x: Tensor) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
+    # `_product` as it is: what is cut off within would be a view, which nobody may write to.
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -83,7 +82,7 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         of_x, of_weight, of_bias = ctx.needs_input_grad
         return (
-            _product(d_y, weight.t()) if of_x else None,
+            _product(d_y, weight.t())[: len(x)] if of_x else None,
             _outer(d_y, x) if of_weight else None,
             d_y.sum(0) if of_bias else None,
         )
