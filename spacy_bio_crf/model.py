@@ -16,7 +16,7 @@ from .encoder.transformer import transformer_shim
 from .heads import Emitter, Head, Lattice
 from .optim import TorchShim
 
-SUBWORD_LABELS = ("first", "all", "mean")
+SUBWORD_LABELS = ("first", "all")
 
 
 def build_bio_tagger(
@@ -30,12 +30,11 @@ def build_bio_tagger(
 
     encoder (Model[list[Doc], list[Ragged]]): Vectors of sub-words.
     head (Head): Softmax or CRF.
-    subword_labels (str): What has a token's label: "first", its first sub-word; "all" of them in
-        training, of which the first decides; "mean", the mean of them, which reads words that the
-        vocabulary cuts into many.
+    subword_labels (str): What trains: "first", the first sub-word of each token, or "all" of them.
+        The first decides either way.
     nO (int | None): Number of tags; None until the labels are known.
     RETURNS (Model[list[Doc], Lattice]): The network.
-    RAISES: ValueError if `subword_labels` is none of them.
+    RAISES: ValueError if `subword_labels` is neither.
     """
     if subword_labels not in SUBWORD_LABELS:
         raise ValueError(
@@ -78,11 +77,9 @@ def forward(
     """The lattice of some documents. The function beside it takes the gradient as a lattice too."""
     # Not by the refs: a copy of a model has none.
     encoder, emitter = model.layers
-    labels = model.attrs["subword_labels"]
-    every = labels == "mean" or (labels == "all" and is_train)
+    every = is_train and model.attrs["subword_labels"] == "all"
     run = _run_transformer if owns_transformer(encoder) else _run_layers
-    rows = run(encoder, emitter, docs, every, is_train)
-    emissions, tokens, backprop_emissions = _average(*rows) if labels == "mean" else rows
+    emissions, tokens, backprop_emissions = run(encoder, emitter, docs, every, is_train)
     scores = emitter_shim(emitter).network.scores()
     start, transitions, end = (s.detach() for s in scores)
     lattice = Lattice(emissions, start, transitions, end, tokens)
@@ -165,31 +162,6 @@ def pick(lengths: np.ndarray, *, every: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(int(lengths.sum())), np.repeat(np.arange(len(lengths)), lengths)
     tokens = np.flatnonzero(lengths)
     return (np.cumsum(lengths) - lengths)[tokens], tokens
-
-
-def _average(
-    emissions: Tensor, tokens: list[np.ndarray], backprop: Callable[[Tensor], None]
-) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]:
-    """From a row for every sub-word to their mean for every token.
-
-    The emitter is linear, so that this is what it gives for the mean of the vectors, as from
-    spaCy's `reduce_mean.v1`.
-    """
-    found = [np.unique(own, return_counts=True) for own in tokens]
-    # shape: [N]
-    counts = torch.from_numpy(np.concatenate([np.zeros(0, dtype=np.int64), *(n for _, n in found)]))
-    counts = counts.to(emissions.device)
-    # shape: [n_subwords of all documents]
-    owners = torch.repeat_interleave(torch.arange(len(counts), device=emissions.device), counts)
-    shares = counts.to(emissions.dtype)[:, None]
-    # shape: [N, K]
-    means = emissions.new_zeros((len(counts), emissions.shape[1]))
-    means.index_add_(0, owners, emissions).div_(shares)
-
-    def backprop_means(d_means: Tensor) -> None:
-        backprop((d_means / shares)[owners])
-
-    return means, [own for own, _ in found], backprop_means
 
 
 def forward_emitter(model: Model, vectors: Any, is_train: bool) -> tuple[Tensor, Callable]:

@@ -61,7 +61,6 @@ def clear(ner: BioNer) -> None:
 SETTINGS = [
     ("crf", "BIO", "first"),
     ("crf", "BIO", "all"),
-    ("crf", "BIO", "mean"),
     ("crf", "BILUO", "first"),
     ("crf", "BILUO", "all"),
     ("softmax", "BIO", "first"),
@@ -173,7 +172,7 @@ def test_a_fresh_model_is_about_undecided(make_nlp: MakeNlp):
 
 
 @pytest.mark.parametrize("head", ["crf", "softmax"])
-@pytest.mark.parametrize("subword_labels", ["first", "all", "mean"])
+@pytest.mark.parametrize("subword_labels", ["first", "all"])
 def test_gradient_does_not_depend_on_how_a_batch_is_cut(make_nlp, head: str, subword_labels: str):
     results = []
     for budget in (10, 60, 100_000):
@@ -432,7 +431,7 @@ def test_a_label_training_lacks_counts_as_missed_and_is_said_once(trained: Langu
     [
         ({"scheme": "IOB"}, r"'scheme' of 'bio_ner' is 'IOB'.*\['BIO', 'BILUO'\]"),
         ({"repair": "guess"}, r"'repair' of 'bio_ner' is 'guess'.*\['begin', 'discard'\]"),
-        ({"subword_labels": "last"}, r"'subword_labels' is 'last'.*\['first', 'all', 'mean'\]"),
+        ({"subword_labels": "last"}, r"'subword_labels' is 'last'.*\['first', 'all'\]"),
     ],
 )
 def test_options_out_of_range(make_nlp: MakeNlp, options: dict, message: str):

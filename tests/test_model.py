@@ -143,35 +143,9 @@ def test_all_sub_words_train_and_the_first_decides(tiny_encoder: Path):
     )
 
 
-def test_the_mean_of_its_sub_words_decides(tiny_encoder: Path):
-    """As the emitter would say of the mean of their vectors; training and prediction are alike."""
-    model = make_tagger(tiny_encoder, subword_labels="mean", dropout=0.0)
-    docs = docs_of()
-    means = []
-    for vectors in model.layers[0].predict(docs):
-        ends = np.cumsum(vectors.lengths)
-        means += [
-            vectors.dataXd[end - n : end].mean(axis=0)
-            for end, n in zip(ends, vectors.lengths, strict=True)
-            if n
-        ]
-    network = emitter_shim(model.layers[1]).network
-    with torch.no_grad():
-        expected = network.dense(torch.from_numpy(np.stack(means)))
-    trained, _ = model.begin_update(docs)
-    predicted = model.predict(docs)
-    firsts = make_tagger(tiny_encoder, dropout=0.0).predict(docs)
-    for lattice in (trained, predicted):
-        assert lattice.lengths == [9, 0, 0, 16, 1]
-        assert [t.tolist() for t in lattice.tokens] == [t.tolist() for t in firsts.tokens]
-        torch.testing.assert_close(lattice.emissions, expected, atol=1e-5, rtol=0)
-    assert not torch.allclose(firsts.emissions, expected, atol=1e-2)
-    assert model.predict([]).lengths == []
-
-
 def test_unknown_subword_labels(tiny_encoder: Path):
     with pytest.raises(
-        ValueError, match=r"'subword_labels' is 'last'; expected one of \['first', 'all', 'mean'\]"
+        ValueError, match=r"'subword_labels' is 'last'; expected one of \['first', 'all'\]"
     ):
         make_tagger(tiny_encoder, subword_labels="last")
 
@@ -194,7 +168,7 @@ def test_fresh_transition_scores_do_not_depend_on_the_machine(tiny_encoder: Path
 # Two roads ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("subword_labels", ["first", "all", "mean"])
+@pytest.mark.parametrize("subword_labels", ["first", "all"])
 @pytest.mark.parametrize("options", [{}, {"window": 9, "overlap": 4, "batch_subwords": 30}])
 def test_pack_by_pack_is_the_same_as_layer_by_layer(
     tiny_encoder: Path, subword_labels: str, options: dict[str, Any]
