@@ -135,6 +135,21 @@ def test_an_update_cuts_every_document_once(make_nlp: MakeNlp, monkeypatch: pyte
     assert len(seen) == 1
 
 
+def test_a_batch_of_unequal_documents_is_one_part_while_its_packs_fit(make_nlp: MakeNlp):
+    """Padded to the longest they would not fit together; side by side in two packs they do."""
+    nlp = make_nlp(encoder_options={"batch_subwords": 300, "dropout": 0.0})
+    examples = [make_example(nlp, ["a"] * n, []) for n in [50, *[3] * 20]]
+    labelled = long_example(nlp, 1)
+    nlp.initialize(lambda: [labelled, *examples])
+    ner = nlp.get_pipe("bio_ner")
+    (part,) = ner._parts([eg.predicted for eg in examples])
+    assert sorted(part.tolist()) == list(range(21))
+    more = [make_example(nlp, ["a"] * 50, []) for _ in range(9)]
+    parts = ner._parts([eg.predicted for eg in [*examples, *more]])
+    assert len(parts) > 1
+    assert sorted(i for part in parts for i in part.tolist()) == list(range(30))
+
+
 @pytest.mark.parametrize("head", ["softmax", "crf"])
 @pytest.mark.parametrize("budget", [20, 100_000])
 def test_the_loss_of_a_long_document_is_that_of_its_windows_cores(
