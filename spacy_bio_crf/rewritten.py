@@ -39,7 +39,7 @@ def stretch(
     pieces (Pieces): Their sub-words, with offsets in that text.
     only_space (np.ndarray): Which of these stand for a space alone, and so for no token; bool
         [n_subwords].
-    solid (np.ndarray): How many characters before each offset are not white space; int64
+    solid (np.ndarray): How many characters before each offset are not white space; int32
         [n_characters + 1].
     represented (Callable[[str], bool]): Whether the tokenizer has sub-words for a token's text
         where it stands alone.

@@ -30,9 +30,9 @@ from spacy.tokens import Doc
 from .chunks import Part, Pieces, join_parts, make_parts
 from .rewritten import stretch, token_offsets
 
-# How many texts go to the tokenizer in one call, and how many characters of Docs are treated at
-# once: they bound the memory that intermediate results take.
-CALL = 256
+# How many texts, and characters of them, go to the tokenizer in one call, and how many characters
+# of Docs are treated at once: they bound the memory that intermediate results take.
+CALL, CALL_CHARACTERS = 256, 2**18
 GROUP = 2_000_000
 # How many texts of words a tokenizer written in Python remembers.
 CACHE = 1 << 16
@@ -124,9 +124,10 @@ class SubwordTokenizer:
             uncut |= torn
         text = "".join(texts)
         codes = _codes(text)
+        solid = _solid(codes)
         spaces = _only_space(pieces, codes, self._markers)
-        pieces = stretch(docs, text, pieces, spaces, _solid(codes), represented=self._represented)
-        return _align(docs, text, self._without_special(pieces), self._markers)
+        pieces = stretch(docs, text, pieces, spaces, solid, represented=self._represented)
+        return _align(docs, codes, solid, self._without_special(pieces), self._markers)
 
     def _represented(self, text: str) -> bool:
         """Has a text sub-words by itself, others than the mark of a space?"""
@@ -136,8 +137,8 @@ class SubwordTokenizer:
     def _encode(self, parts: list[Part]) -> Pieces:
         """Pieces of all parts, the context included; their owners are the parts."""
         result = []
-        for i in range(0, len(parts), CALL):
-            texts = [part.text for part in parts[i : i + CALL]]
+        for i, j in _calls(parts):
+            texts = [part.text for part in parts[i:j]]
             skips = [self._deleted(text) for text in texts]
             encodings = self._fast.encode_batch(
                 [text[skip:] if skip else text for text, skip in zip(texts, skips, strict=True)],
@@ -145,7 +146,7 @@ class SubwordTokenizer:
             )
             counts = np.array([len(encoding) for encoding in encodings])
             owners = np.repeat(np.arange(i, i + len(texts)), counts)
-            begins = np.array([part.begin for part in parts[i : i + CALL]]) + skips
+            begins = np.array([part.begin for part in parts[i:j]]) + skips
             begins = np.repeat(begins, counts)
             ids = chain.from_iterable(encoding.ids for encoding in encodings)
             pairs = chain.from_iterable(encoding.offsets for encoding in encodings)
@@ -255,12 +256,36 @@ def _groups(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
         yield group
 
 
-def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) -> list[Subwords]:
-    """All Docs at once: their texts are laid end to end, and so are their tokens and pieces."""
-    codes = _codes(text)
+def _calls(parts: list[Part]) -> Iterator[tuple[int, int]]:
+    """Which parts go to the tokenizer together: first and exclusive end, one or more."""
+    begin, total = 0, 0
+    for i, part in enumerate(parts):
+        total += len(part.text)
+        if total >= CALL_CHARACTERS or i + 1 - begin == CALL:
+            yield begin, i + 1
+            begin, total = i + 1, 0
+    if begin < len(parts):
+        yield begin, len(parts)
+
+
+def _align(
+    docs: list[Doc],
+    codes: np.ndarray,
+    solid: np.ndarray,
+    pieces: Pieces,
+    markers: dict[int, int],
+) -> list[Subwords]:
+    """All Docs at once: their texts are laid end to end, and so are their tokens and pieces.
+
+    docs (list[Doc]): The Docs.
+    codes (np.ndarray): The code of each character; uint32 [n_characters].
+    solid (np.ndarray): What `_solid` says of them.
+    pieces (Pieces): Their sub-words.
+    markers (dict[int, int]): Codes and ids of the pieces that stand for a space.
+    RETURNS (list[Subwords]): One for each Doc.
+    """
     # Measured in characters that are not white space, white space has no length, so sub-words and
-    # tokens overlap exactly if they share a character that counts. shape: [n_characters + 1]
-    solid = _solid(codes)
+    # tokens overlap exactly if they share a character that counts.
     token_starts, token_ends = (solid[offsets] for offsets in token_offsets(docs))
     visible = np.flatnonzero(token_starts < token_ends)
     starts, ends = solid[pieces.starts], solid[pieces.ends]
@@ -272,8 +297,9 @@ def _align(docs: list[Doc], text: str, pieces: Pieces, markers: dict[int, int]) 
     rows = np.repeat(np.arange(len(counts)), counts)
     nth = np.arange(len(rows)) - np.repeat(np.cumsum(counts) - counts, counts)
     tokens = np.repeat(first, counts) + nth
-    order = np.argsort(tokens, kind="stable")
-    rows, tokens, nth = rows[order], tokens[order], nth[order]
+    if (tokens[1:] < tokens[:-1]).any():
+        order = np.argsort(tokens, kind="stable")
+        rows, tokens, nth = rows[order], tokens[order], nth[order]
     lengths = np.zeros(len(token_starts), dtype=np.int32)
     lengths[visible] = np.bincount(tokens, minlength=len(visible))
     # A sub-word begins a token if it is the first row of the first token that it overlaps.
@@ -305,8 +331,8 @@ def _codes(text: str) -> np.ndarray:
 
 
 def _solid(codes: np.ndarray) -> np.ndarray:
-    """How many characters before each offset are not white space; int64 [n_characters + 1]."""
-    solid = np.zeros(len(codes) + 1, dtype=np.int64)
+    """How many characters before each offset are not white space; int32 [n_characters + 1]."""
+    solid = np.zeros(len(codes) + 1, dtype=np.int32)
     np.cumsum(~_SPACES[np.minimum(codes, 0x3001)], out=solid[1:])
     return solid
 

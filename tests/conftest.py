@@ -219,10 +219,18 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
     return run
 
 
-@pytest.fixture(params=["steps", "tree"])
+@pytest.fixture(params=["steps", "sections", "tree"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test with the CRF engine's algorithms for a CPU, and with those for a GPU."""
+    """Run a test with the CRF engine's algorithms for a CPU, with those for long sequences, here of
+    every two time steps, and with those for a GPU."""
     monkeypatch.setattr(
         linear_chain.lattice, "prefers_tree", lambda device: request.param == "tree"
     )
+    if request.param == "sections":
+        monkeypatch.setattr(linear_chain.sections, "choose_bounds", every_two_steps)
     return request.param
+
+
+def every_two_steps(packing: linear_chain.layout.Packing) -> list[int]:
+    n_steps = len(packing.widths)
+    return [*range(0, n_steps, 2), n_steps] if n_steps else []

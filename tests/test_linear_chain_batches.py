@@ -8,7 +8,6 @@ from chain_oracle import random_chain
 from torchcrf import CRF
 
 from spacy_bio_crf import linear_chain
-from spacy_bio_crf.linear_chain import lattice
 
 
 def padded(seed: int, n_tags: int, lengths: list[int]):
@@ -37,10 +36,8 @@ RAGGED = [
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("tree", [False, True])
 @pytest.mark.parametrize("n_tags, lengths", RAGGED)
-def test_loss_and_gradients_equal_those_of_pytorch_crf(monkeypatch, n_tags, lengths, tree, dtype):
-    monkeypatch.setattr(lattice, "prefers_tree", lambda device: tree)
+def test_loss_and_gradients_equal_those_of_pytorch_crf(engine, n_tags, lengths, dtype):
     crf, emissions, mask, tags = padded(0, n_tags, lengths)
     leaves = [emissions, crf.start_transitions, crf.transitions, crf.end_transitions]
     likelihood = crf(emissions, tags, mask, reduction="none")
@@ -218,3 +215,14 @@ def test_mistakes_in_segments_are_named(starts, ends, n_tags, message):
             tags=torch.zeros(n_tags, dtype=torch.int64),
             followers=torch.ones(len(starts), 3).bool(),
         )
+
+
+def test_scores_that_change_before_the_way_back_are_noticed():
+    chain = random_chain(0, 3, [4], dtype=torch.float32)
+    emissions = chain.emissions.requires_grad_()
+    copy = emissions.clone()
+    log_z = linear_chain.log_partition(copy, *chain.args[1:])
+    with torch.no_grad():
+        copy.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        log_z.sum().backward()

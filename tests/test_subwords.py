@@ -264,6 +264,7 @@ def test_a_doc_has_the_same_sub_words_in_any_company(batch, names):
         with pytest.MonkeyPatch.context() as patch:
             # Few enough that even such a batch takes several calls.
             patch.setattr(subwords_module, "CALL", 2)
+            patch.setattr(subwords_module, "CALL_CHARACTERS", 20)
             patch.setattr(subwords_module, "GROUP", 30)
             together = tok(batch)
         assert len(together) == len(batch)
@@ -396,7 +397,8 @@ def test_sub_words_that_stand_for_the_same_characters_of_two_tokens():
     doc = doc_from("a|bc|d")
     order = np.arange(4)
     pieces = chunks.Pieces(order + 7, np.array([0, 0, 2, 1]), np.array([3, 3, 4, 2]), 0 * order)
-    [subwords] = subwords_module._align([doc], doc.text, pieces, {})
+    codes = subwords_module._codes(doc.text)
+    [subwords] = subwords_module._align([doc], codes, subwords_module._solid(codes), pieces, {})
     assert subwords.ids.tolist() == [7, 8, 9, 10]
     assert subwords.lengths.tolist() == [2, 4, 1]
     assert subwords.rows.tolist() == [0, 1, 0, 1, 2, 3, 2]

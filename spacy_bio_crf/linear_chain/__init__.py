@@ -14,8 +14,9 @@ from .decode import viterbi
 from .kbest import ScoredPath, kbest
 from .layout import from_padded
 from .partition import log_partition, negative_log_likelihood, path_score
-from .posteriors import entropy, marginals, max_marginal_decode, segment_log_posteriors
+from .posteriors import entropy, marginals, max_marginal_decode
 from .sampling import sample
+from .segments import segment_log_posteriors
 
 __all__ = [
     "ScoredPath",

@@ -8,7 +8,7 @@ import torch
 
 from .lattice import by_sequence, make_lattice
 from .layout import Lengths, first_rows, pack
-from .messages import sum_paths
+from .sections import sum_paths
 
 # Entries of the largest temporary array.
 CANDIDATES = 2**22

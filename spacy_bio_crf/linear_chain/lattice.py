@@ -1,7 +1,7 @@
-"""A batch's scores, checked, in float64 and packed by time step: what every algorithm reads."""
+"""A batch's scores, checked and packed by time step: what every algorithm reads."""
 
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import torch
@@ -16,26 +16,35 @@ ALL_ROWS = slice(None)
 
 @dataclass(frozen=True)
 class Lattice:
-    """The scores of a batch, detached, float64, on the device that computes.
+    """The scores of a batch, detached, on the device that computes.
 
     packing (Packing): Where the rows lie.
     index (Tensor): `packing.index` on the device, int64 [N].
-    emissions (Tensor): Packed rows [N, K].
-    start (Tensor): [K].
-    transitions (Tensor): [K, K], from and to.
-    end (Tensor): [K].
+    given (Tensor): Packed rows [N, K] in the dtype they were given in.
+    start (Tensor): float64 [K]; in a section of longer sequences one for each, by rank [A, K].
+    transitions (Tensor): float64 [K, K], from and to.
+    end (Tensor): float64 [K] or, like `start`, [A, K].
     """
 
     packing: Packing
     index: torch.Tensor
-    emissions: torch.Tensor
+    given: torch.Tensor
     start: torch.Tensor
     transitions: torch.Tensor
     end: torch.Tensor
 
+    @cached_property
+    def emissions(self) -> torch.Tensor:
+        """Packed rows, float64 [N, K]."""
+        return self.given.double()
+
+    @property
+    def device(self) -> torch.device:
+        return self.given.device
+
     @property
     def uses_tree(self) -> bool:
-        return prefers_tree(self.emissions.device)
+        return prefers_tree(self.device)
 
 
 def prefers_tree(device: torch.device) -> bool:
@@ -91,9 +100,11 @@ def make_lattice(
     packing = pack(as_lengths(lengths, len(emissions)))
     device = computing_device(emissions)
     index = torch.from_numpy(packing.index).to(device)
-    packed = emissions.detach().to(device).index_select(0, index)
+    rows = emissions.detach().to(device)
+    # the rows of a single sequence are in order as they are
+    packed = rows if packing.widths.max(initial=0) == 1 else rows.index_select(0, index)
     rest = (x.detach().to(device, torch.float64) for x in (start, transitions, end))
-    return Lattice(packing, index, packed.double(), *rest)
+    return Lattice(packing, index, packed, *rest)
 
 
 def computing_device(emissions: torch.Tensor) -> torch.device:
@@ -107,14 +118,16 @@ def computing_device(emissions: torch.Tensor) -> torch.device:
 
 def unpack(packed: torch.Tensor, lattice: Lattice) -> torch.Tensor:
     """Bring packed rows [N, ...] back into flat order."""
+    if lattice.packing.widths.max(initial=0) == 1:
+        return packed
     return torch.empty_like(packed).index_copy_(0, lattice.index, packed)
 
 
-def positions(rows: np.ndarray, lattice: Lattice) -> torch.Tensor:
+def positions(rows: np.ndarray, lattice: Lattice) -> np.ndarray:
     """Find where flat rows, int64 [R], stand among the packed ones, int64 [R]."""
     place = np.empty_like(lattice.packing.index)
     place[lattice.packing.index] = np.arange(len(place))
-    return torch.from_numpy(place[rows]).to(lattice.emissions.device)
+    return place[rows]
 
 
 def by_sequence(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
@@ -125,11 +138,11 @@ def by_sequence(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
 
 def by_rank(values: torch.Tensor, lattice: Lattice) -> torch.Tensor:
     """Bring values in the order of the batch [B] to the lattice's device, by rank [A]."""
-    return values.to(lattice.emissions.device).index_select(0, _alive(lattice))
+    return values.to(lattice.device).index_select(0, _alive(lattice))
 
 
 def _alive(lattice: Lattice) -> torch.Tensor:
-    return torch.from_numpy(lattice.packing.alive).to(lattice.emissions.device)
+    return torch.from_numpy(lattice.packing.alive).to(lattice.device)
 
 
 def reachable(lattice: Lattice, reached: torch.Tensor) -> torch.Tensor:
@@ -159,7 +172,8 @@ def leads_on(lattice: Lattice, reached: torch.Tensor) -> torch.Tensor:
     packing = lattice.packing
     open_transitions = torch.isfinite(lattice.transitions).float()
     # before and last together are all rows
-    possible = torch.isfinite(lattice.end).repeat(len(reached), 1)
+    possible = torch.empty_like(reached)
+    possible[torch.from_numpy(packing.last)] = torch.isfinite(lattice.end)
     after = (reached & torch.isfinite(lattice.emissions))[packing.after]
     possible[packing.before] = after.float() @ open_transitions.T > 0
     return possible

@@ -116,8 +116,10 @@ def pack(lengths: np.ndarray) -> Packing:
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
     # time, position: [N], in the order of the flat rows
-    time = np.arange(n_rows) - np.repeat(first_rows(lengths), lengths)
-    position = offsets[time] + np.repeat(rank, lengths)
+    time = np.arange(n_rows)
+    time -= np.repeat(first_rows(lengths), lengths)
+    position = offsets[time]
+    position += np.repeat(rank, lengths)
     index = np.empty(n_rows, dtype=np.int64)
     index[position] = np.arange(n_rows)
     return Packing(order=order, lengths=lengths, index=index, widths=widths, offsets=offsets)

@@ -51,7 +51,8 @@ def backward_messages(lattice: Lattice) -> torch.Tensor:
         rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
         here = beta[rows]
         going_on = len(after)
-        here[going_on:] = lattice.end
+        ending = slice(going_on, len(here))
+        here[ending] = lattice.end if lattice.end.ndim == 1 else lattice.end[ending]
         here[:going_on] = torch.logsumexp(lattice.transitions + after[:, None, :], dim=2)
         # shape: (width, K to)
         after = here + lattice.emissions[rows]

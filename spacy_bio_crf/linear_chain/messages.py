@@ -1,6 +1,7 @@
 """The sum over all paths, by whichever algorithm suits the device and the scores."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 
@@ -24,6 +25,11 @@ class Sums:
     forward: scaled.Forward | None = None
     log_alpha: torch.Tensor | None = None
     log_beta: torch.Tensor | None = None
+
+    @cached_property
+    def backward(self) -> scaled.Backward | None:
+        """The scaled messages of the way back; None where float64 does not reach."""
+        return None if self.forward is None else scaled.backward(self.forward)
 
 
 def sum_paths(lattice: Lattice) -> Sums:
@@ -56,14 +62,26 @@ def expected_counts(
         A sequence that has no path counts nothing.
     """
     if sums.forward is not None:
-        backward = scaled.backward(sums.forward)
-        if backward is not None:
-            return scaled.expected_counts(sums.forward, backward, sequence_weights)
+        if sums.backward is not None:
+            return scaled.expected_counts(sums.forward, sums.backward, sequence_weights)
         sums = _sum_in_logs(sums.lattice)
     log_alpha, log_beta = log_messages(sums)
     return log_space.expected_counts(
         sums.lattice, log_alpha, log_beta, sums.log_z, sequence_weights
     )
+
+
+def log_alpha(sums: Sums, rows: torch.Tensor) -> torch.Tensor:
+    """Give the messages of the way forwards in logs.
+
+    sums (Sums): The sums over all paths.
+    rows (Tensor): Which packed rows are wanted; int64 [R].
+    RETURNS (Tensor): Log alpha of those rows [R, K], each row up to a constant.
+    """
+    if sums.forward is not None:
+        return sums.forward.alpha[rows].log()
+    assert sums.log_alpha is not None
+    return sums.log_alpha[rows]
 
 
 def log_messages(
@@ -77,9 +95,8 @@ def log_messages(
         constant. A row's own emission is part of alpha.
     """
     if sums.forward is not None:
-        backward = scaled.backward(sums.forward)
-        if backward is not None:
-            logs = scaled.log_messages(sums.forward, backward, rows)
+        if sums.backward is not None:
+            logs = scaled.log_messages(sums.forward, sums.backward, rows)
             if logs is not None:
                 return logs
         sums = _sum_in_logs(sums.lattice)

@@ -1,14 +1,15 @@
 """The log-partition, the score of a path and the loss made of both, with exact gradients."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 
 from .lattice import Lattice, by_rank, by_sequence, make_lattice, result_dtype, unpack
 from .layout import Lengths, as_lengths
-from .messages import expected_counts, sum_paths
 from .paths import add_used_counts, make_paths, score_paths
+from .sections import expected_counts, sum_paths
 
 
 class _LogPartition(torch.autograd.Function):
@@ -16,6 +17,7 @@ class _LogPartition(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, lengths, emissions, start, transitions, end):
+        ctx.save_for_backward(emissions, start, transitions, end)
         lattice = make_lattice(emissions, lengths, start, transitions, end)
         ctx.sums = sum_paths(lattice)
         ctx.dtypes = [x.dtype for x in (emissions, start, transitions, end)]
@@ -24,6 +26,7 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
+        _check_unchanged(ctx)
         lattice = ctx.sums.lattice
         counts = expected_counts(ctx.sums, by_rank(grad, lattice))
         return None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
@@ -34,6 +37,7 @@ class _PathScore(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, tags, lengths, emissions, start, transitions, end):
+        ctx.save_for_backward(emissions, start, transitions, end)
         ctx.lattice = make_lattice(emissions, lengths, start, transitions, end)
         ctx.paths = make_paths(tags, ctx.lattice)
         ctx.dtypes = [x.dtype for x in (emissions, start, transitions, end)]
@@ -43,8 +47,10 @@ class _PathScore(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
+        _check_unchanged(ctx)
         lattice = ctx.lattice
-        counts = torch.zeros_like(lattice.emissions), torch.zeros_like(lattice.transitions)
+        tags = torch.zeros_like(lattice.given, dtype=torch.float64)
+        counts = tags, torch.zeros_like(lattice.transitions)
         add_used_counts(ctx.paths, lattice, by_rank(grad, lattice), *counts)
         return None, None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
 
@@ -54,6 +60,7 @@ class _Loss(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, tags, lengths, emissions, start, transitions, end):
+        ctx.save_for_backward(emissions, start, transitions, end)
         lattice = make_lattice(emissions, lengths, start, transitions, end)
         ctx.paths = make_paths(tags, lattice)
         ctx.sums = sum_paths(lattice)
@@ -66,11 +73,18 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
+        _check_unchanged(ctx)
         lattice = ctx.sums.lattice
         weights = torch.where(ctx.possible, by_rank(grad.double(), lattice), 0.0)
         counts = expected_counts(ctx.sums, weights)
         add_used_counts(ctx.paths, lattice, -weights, *counts)
         return None, None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
+
+
+def _check_unchanged(ctx: Any) -> None:
+    """Raise torch's own error if scores have been written to since: a lattice may share memory with
+    them."""
+    ctx.saved_tensors  # noqa: B018
 
 
 def _gradients(

@@ -35,7 +35,7 @@ def make_paths(tags: torch.Tensor, lattice: Lattice) -> Paths:
             "tags must match the rows of emissions, "
             f"got {tuple(tags.shape)} and {len(packing.index)}"
         )
-    device = lattice.emissions.device
+    device = lattice.device
     packed = tags.to(device, torch.int64).index_select(0, lattice.index)
     return Paths(
         tags=packed,
@@ -54,7 +54,7 @@ def score_paths(paths: Paths, lattice: Lattice) -> torch.Tensor:
     packing = lattice.packing
     last = paths.tags[torch.from_numpy(packing.last)]
     scores = lattice.start[paths.tags[packing.first]] + lattice.end[last]
-    rows = lattice.emissions.gather(1, paths.tags[:, None])[:, 0]
+    rows = lattice.given.gather(1, paths.tags[:, None])[:, 0].double()
     moves = lattice.transitions.view(-1)[paths.moves]
     scores.index_add_(0, paths.rank, rows)
     return scores.index_add_(0, paths.rank[packing.after], moves)

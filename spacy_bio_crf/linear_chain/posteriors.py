@@ -1,4 +1,4 @@
-"""What follows from the distribution over paths: of tags, of segments, its entropy."""
+"""What follows from the distribution over paths: that of tags, and its entropy."""
 
 import math
 
@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from .decode import viterbi
-from .lattice import Lattice, make_lattice, positions, result_dtype, unpack
+from .lattice import Lattice, make_lattice, result_dtype, unpack
 from .layout import Lengths, first_rows
 from .log_space import blocks
-from .messages import expected_counts, log_messages, sum_paths
+from .sections import expected_counts, log_messages, sum_paths
 
 
 def marginals(
@@ -69,76 +69,6 @@ def max_marginal_decode(
     return tags, probabilities.gather(1, tags[:, None])[:, 0]
 
 
-def segment_log_posteriors(
-    emissions: torch.Tensor,
-    lengths: Lengths,
-    start: torch.Tensor,
-    transitions: torch.Tensor,
-    end: torch.Tensor,
-    *,
-    starts: torch.Tensor,
-    ends: torch.Tensor,
-    tags: torch.Tensor,
-    followers: torch.Tensor,
-) -> torch.Tensor:
-    """Compute how probable it is that rows have certain tags, and what follows them is as wished.
-
-    With the tags of an entity, and as followers all tags that do not go on with it, this is the
-    probability of exactly this entity (Culotta and McCallum 2004, "Confidence estimation for
-    information extraction", section 3). It is a product of conditional probabilities, none of which
-    can lose precision in a long sequence: P(y_s), then P(y_{t+1} | y_t), then P(follower | y_e).
-
-    emissions (Tensor): [N, K].
-    lengths (Tensor, ndarray or list): [B].
-    start (Tensor): [K].
-    transitions (Tensor): [K, K].
-    end (Tensor): [K].
-    starts (Tensor): First flat row of each segment, int64 [S].
-    ends (Tensor): The flat row after its last, int64 [S].
-    tags (Tensor): The tags of all rows of the first segment, then of the second, and so on, int64.
-    followers (Tensor): For each segment the tags that may come next, bool [S, K]. Without meaning
-        where a segment ends its sequence.
-    RETURNS (Tensor): [S], in nats; -inf for what is not possible.
-    RAISES: ValueError, if shapes or lengths do not agree, or a segment has no rows or does not lie
-        within one sequence.
-    """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
-    lattice = make_lattice(emissions, lengths, start, transitions, end)
-    begins, stops = (x.detach().cpu().numpy().astype(np.int64) for x in (starts, ends))
-    sequence = np.repeat(np.arange(len(lattice.packing.lengths)), lattice.packing.lengths)
-    _check_segments(begins, stops, tags, followers, sequence, emissions.shape[1])
-    sizes = stops - begins
-    segment = np.repeat(np.arange(len(sizes)), sizes)
-    # rows [R]: the flat rows of all segments, one after the other
-    rows = np.arange(sizes.sum()) + np.repeat(begins - first_rows(sizes), sizes)
-    is_last = rows == stops[segment] - 1
-    goes_on = np.ones(len(rows), dtype=bool)
-    goes_on[is_last] = np.append(sequence, -1)[stops] == sequence[begins]
-
-    device = lattice.emissions.device
-    tags = tags.to(device, torch.int64)
-    places = np.flatnonzero(goes_on)
-    # what is known of few rows only is needed in logs: each segment's first, and all that follow
-    wanted_rows = positions(np.concatenate([begins, rows[places] + 1]), lattice)
-    log_alpha, log_beta = log_messages(sum_paths(lattice), wanted_rows)
-    n_segments = len(begins)
-    both = (log_alpha + log_beta)[:n_segments]
-    into = (lattice.emissions[wanted_rows] + log_beta)[n_segments:]
-    first = torch.from_numpy(np.flatnonzero(rows == begins[segment])).to(device)
-    log_p = _log_share(both.gather(1, tags[first, None])[:, 0], torch.logsumexp(both, dim=1))
-
-    place, owner = (torch.from_numpy(x).to(device) for x in (places, segment[places]))
-    # shape: (places, K), the log weight of each tag of the next row, given the tag of this one
-    onward = lattice.transitions[tags[place]] + into
-    wanted = followers.to(device, torch.bool)[owner]
-    inner = torch.from_numpy(~is_last[places]).to(device)
-    wanted[inner] = False
-    wanted[inner, tags[place[inner] + 1]] = True
-    chosen = torch.logsumexp(onward.masked_fill(~wanted, -math.inf), dim=1)
-    log_p = log_p.index_add(0, owner, _log_share(chosen, torch.logsumexp(onward, dim=1)))
-    return log_p.to(emissions.device, dtype)
-
-
 def entropy(
     emissions: torch.Tensor,
     lengths: Lengths,
@@ -187,32 +117,3 @@ def _flat_messages(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute alpha + beta and e + beta in logs and flat order [N, K], rows up to a constant."""
     alpha, beta = log_messages(sum_paths(lattice))
     return unpack(alpha + beta, lattice), unpack(lattice.emissions + beta, lattice)
-
-
-def _log_share(part: torch.Tensor, whole: torch.Tensor) -> torch.Tensor:
-    """Divide in logs; nothing out of nothing is nothing."""
-    return torch.where(part > -math.inf, part - whole, -math.inf).clamp(max=0.0)
-
-
-def _check_segments(
-    begins: np.ndarray,
-    stops: np.ndarray,
-    tags: torch.Tensor,
-    followers: torch.Tensor,
-    sequence: np.ndarray,
-    n_tags: int,
-) -> None:
-    if begins.shape != stops.shape or begins.ndim != 1:
-        raise ValueError(f"starts and ends must match, got shapes {begins.shape}, {stops.shape}")
-    for begin, stop in zip(begins.tolist(), stops.tolist(), strict=True):
-        if not 0 <= begin < stop <= len(sequence) or sequence[begin] != sequence[stop - 1]:
-            raise ValueError(
-                f"a segment must have rows, all of one sequence, got rows {begin} to {stop}"
-            )
-    if tags.shape != (int((stops - begins).sum()),):
-        raise ValueError(
-            "tags must match the rows of all segments, got shapes "
-            f"{tuple(tags.shape)} and {(int((stops - begins).sum()),)}"
-        )
-    if tuple(followers.shape) != (len(begins), n_tags):
-        raise ValueError(f"followers must be {(len(begins), n_tags)}, got {tuple(followers.shape)}")

@@ -5,7 +5,7 @@ import torch
 
 from .lattice import make_lattice
 from .layout import Lengths
-from .messages import log_messages, sum_paths
+from .sections import log_messages, sum_paths
 
 
 def sample(

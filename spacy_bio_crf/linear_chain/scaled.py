@@ -34,7 +34,7 @@ class Forward:
     lattice (Lattice): The scores.
     emission_weights (Tensor): E [N, K].
     transition_weights (Tensor): W [K, K].
-    end_weights (Tensor): [K].
+    end_weights (Tensor): [K], or by rank [A, K].
     alpha (Tensor): [N, K], each row up to a factor.
     row_sums (Tensor): The sum by which each row was divided [N]; 1 for most.
     log_z (Tensor): By rank [A]; -inf where no path exists.
@@ -92,7 +92,8 @@ def forward(lattice: Lattice) -> Forward | None:
         if (low & reachable(lattice, alpha > 0.0)).any():
             return None
     final = alpha[torch.from_numpy(packing.last)]
-    total = final @ end_weights
+    # shape: (A,)
+    total = torch.linalg.vecdot(final, end_weights)
     if _smallest(total) < SMALLEST_ENTRY:
         low = total < SMALLEST_ENTRY
         if (low[:, None] & (final > 0.0) & torch.isfinite(lattice.end)).any():
@@ -170,7 +171,8 @@ def _backward_steps(forward: Forward) -> tuple[torch.Tensor, torch.Tensor]:
         here = beta[begin:stop]
         going_on = len(after)
         if going_on < len(here):
-            here[going_on:] = end_weights
+            ending = slice(going_on, len(here))
+            here[ending] = end_weights if end_weights.ndim == 1 else end_weights[ending]
         if going_on:
             _multiply(after, from_next, here[:going_on])
         if step % forward.every == 0:

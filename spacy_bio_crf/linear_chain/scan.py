@@ -42,7 +42,7 @@ def plan_leaves(lattice: Lattice) -> Leaves:
     counts = counts[counts > 0]
     time = 1 + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.repeat(np.arange(len(counts)), counts)
-    device = lattice.emissions.device
+    device = lattice.device
     both = np.stack([packing.offsets[time] + rank, packing.offsets[time - 1] + rank])
     position, before = torch.from_numpy(both).to(device)
     return Leaves(position, before, build_levels(counts, device), len(counts))

@@ -1,0 +1,222 @@
+"""The sum over all paths of a batch; section by section where sequences are long.
+
+All rows' messages of a document of a million tokens would take a gigabyte. Time is therefore cut
+into sections, each of which is a lattice by itself: what can have come before it enters as a start
+score of each tag, what may follow as an end score.
+
+    start'(j) = log Σ_i exp(alpha_before(i) + A(i, j))
+    end'(i)   = log Σ_j exp(A(i, j) + e_after(j) + beta_after(j))
+
+Forwards only the messages between sections are kept; backwards each section is computed again
+(checkpoints in time, as Griewank 1992, "Achieving logarithmic growth of temporal and spatial
+complexity in reverse automatic differentiation", section 2, has them on one level).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from . import messages
+from .lattice import Lattice
+from .layout import Packing
+from .messages import Sums
+
+# Rows that are worked on together, and the fewest time steps worth a section.
+SECTION_ROWS, SECTION_STEPS = 2**15, 64
+
+
+@dataclass(frozen=True)
+class SectionedSums:
+    """The sums over all paths of a batch, and what was kept on the way to them.
+
+    lattice (Lattice): The scores.
+    log_z (Tensor): Log-partitions in float64, by rank [A].
+    bounds (list[int]): Time steps at which sections begin; at the end that of the last one's end.
+    before (list[Tensor | None]): For each section log alpha of the rows before it, which add up to
+        one a row, by rank [width, K]; None for the first.
+    last (Sums): The last section's.
+    """
+
+    lattice: Lattice
+    log_z: torch.Tensor
+    bounds: list[int]
+    before: list[torch.Tensor | None]
+    last: Sums
+
+
+AnySums = Sums | SectionedSums
+
+
+def sum_paths(lattice: Lattice) -> AnySums:
+    """Sum over all paths of each sequence.
+
+    lattice (Lattice): The scores.
+    RETURNS (Sums | SectionedSums): The sums.
+    """
+    bounds = choose_bounds(lattice.packing)
+    if lattice.uses_tree or len(bounds) < 3:
+        return messages.sum_paths(lattice)
+    log_z = torch.full((lattice.packing.first.stop,), -math.inf, dtype=torch.float64)
+    # what the rows before a section add to the sum, by rank
+    so_far = torch.zeros_like(log_z)
+    before: list[torch.Tensor | None] = [None]
+    for begin, stop in zip(bounds[:-2], bounds[1:-1], strict=True):
+        # whatever may follow, the sum of the rows so far is wanted
+        leaving = torch.zeros((_width(lattice, stop), lattice.given.shape[1]), dtype=torch.float64)
+        sums = messages.sum_paths(_section(lattice, begin, stop, before[-1], leaving))
+        going_on, width = len(leaving), len(sums.log_z)
+        so_far = so_far[:width] + sums.log_z
+        log_z[going_on:width] = so_far[going_on:]
+        so_far = so_far[:going_on]
+        lasts = torch.from_numpy(sums.lattice.packing.last[:going_on])
+        before.append(_normalise(messages.log_alpha(sums, lasts)))
+    last = messages.sum_paths(_section(lattice, bounds[-2], bounds[-1], before[-1], None))
+    log_z[: len(last.log_z)] = so_far + last.log_z
+    return SectionedSums(lattice, log_z, bounds, before, last)
+
+
+def expected_counts(
+    sums: AnySums, sequence_weights: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Count how often tags and pairs of tags are expected, weighted by sequence.
+
+    sums (Sums | SectionedSums): The sums over all paths.
+    sequence_weights (Tensor): float64, by rank [A].
+    RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs, from and to [K, K].
+        A sequence that has no path counts nothing.
+    """
+    if isinstance(sums, Sums):
+        return messages.expected_counts(sums, sequence_weights)
+    lattice = sums.lattice
+    tags = torch.empty(lattice.given.shape, dtype=torch.float64)
+    pairs = torch.zeros_like(lattice.transitions)
+    for rows, before, section in _backwards(sums):
+        width = len(section.log_z)
+        tags[rows], inside = messages.expected_counts(section, sequence_weights[:width])
+        pairs += inside
+        if before is not None:
+            pairs += _pairs_between(before, lattice.transitions, tags[rows][:width])
+    return tags, pairs
+
+
+def log_messages(sums: AnySums) -> tuple[torch.Tensor, torch.Tensor]:
+    """Give both messages in logs, packed [N, K], each row up to a constant. A row's own emission is
+    part of alpha."""
+    if isinstance(sums, Sums):
+        return messages.log_messages(sums)
+    log_alpha = torch.empty(sums.lattice.given.shape, dtype=torch.float64)
+    log_beta = torch.empty_like(log_alpha)
+    for rows, _, section in _backwards(sums):
+        log_alpha[rows], log_beta[rows] = messages.log_messages(section)
+    return log_alpha, log_beta
+
+
+def log_messages_at(
+    sums: AnySums, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, torch.Tensor, torch.Tensor]]:
+    """Give both messages of some rows in logs, those of a section at a time.
+
+    sums (Sums | SectionedSums): The sums over all paths.
+    rows (ndarray): Which packed rows are wanted, int64 [R].
+    YIELDS (Tuple[ndarray, Tensor, Tensor]): Places in `rows`, in rising order, int64 [r], with log
+        alpha and log beta [r, K], each row up to a constant.
+    """
+    if isinstance(sums, Sums):
+        wanted = torch.from_numpy(rows).to(sums.lattice.device)
+        yield np.arange(len(rows)), *messages.log_messages(sums, wanted)
+        return
+    for own, _, section in _backwards(sums):
+        inside = np.flatnonzero((rows >= own.start) & (rows < own.stop))
+        wanted = torch.from_numpy(rows[inside] - own.start)
+        yield inside, *messages.log_messages(section, wanted)
+
+
+def choose_bounds(packing: Packing) -> list[int]:
+    """Choose the time steps at which sections begin, and at the end that of the last one's end.
+
+    packing (Packing): The layout of a batch.
+    RETURNS (list[int]): Two for a batch that stays whole; none for one without rows.
+    """
+    n_steps = len(packing.widths)
+    if len(packing.index) <= SECTION_ROWS or packing.widths[0] * SECTION_STEPS > SECTION_ROWS:
+        return [0, n_steps] if n_steps else []
+    bounds = [0]
+    while bounds[-1] < n_steps:
+        most = packing.offsets[bounds[-1]] + SECTION_ROWS
+        bounds.append(int(np.searchsorted(packing.offsets, most, side="right")) - 1)
+    return bounds
+
+
+def _backwards(sums: SectionedSums) -> Iterator[tuple[slice, torch.Tensor | None, Sums]]:
+    """Go through the sections, last one first: packed rows, what came before, and their sums."""
+    lattice, offsets = sums.lattice, sums.lattice.packing.offsets
+    section, leaving = sums.last, None
+    for begin, stop, before in zip(
+        sums.bounds[-2::-1], sums.bounds[:0:-1], sums.before[::-1], strict=True
+    ):
+        if leaving is not None:
+            section = messages.sum_paths(_section(lattice, begin, stop, before, leaving))
+        yield slice(int(offsets[begin]), int(offsets[stop])), before, section
+        first = section.lattice.packing.first
+        _, log_beta = messages.log_messages(section, first)
+        onward = section.lattice.given[first] + log_beta
+        leaving = _normalise(torch.logsumexp(lattice.transitions + onward[:, None, :], dim=2))
+
+
+def _section(
+    lattice: Lattice,
+    begin: int,
+    stop: int,
+    before: torch.Tensor | None,
+    leaving: torch.Tensor | None,
+) -> Lattice:
+    """Cut out time steps; log messages of the rows before and scores of what follows, by rank."""
+    packing = lattice.packing
+    offsets = packing.offsets[begin : stop + 1] - packing.offsets[begin]
+    width = int(packing.widths[begin])
+    lengths = np.minimum(packing.lengths[packing.order[:width]], stop) - begin
+    index = np.arange(offsets[-1])
+    start, end = lattice.start, lattice.end
+    if before is not None:
+        start = torch.logsumexp(before[:, :, None] + lattice.transitions, dim=1)
+    if leaving is not None:
+        end = torch.cat([leaving, lattice.end.expand(width - len(leaving), -1)])
+    return Lattice(
+        Packing(
+            order=np.arange(width),
+            lengths=lengths,
+            index=index,
+            widths=packing.widths[begin:stop],
+            offsets=offsets,
+        ),
+        torch.from_numpy(index),
+        lattice.given[int(packing.offsets[begin]) : int(packing.offsets[stop])],
+        start,
+        lattice.transitions,
+        end,
+    )
+
+
+def _width(lattice: Lattice, step: int) -> int:
+    """How many sequences have a row at a time step."""
+    widths = lattice.packing.widths
+    return int(widths[step]) if step < len(widths) else 0
+
+
+def _normalise(logs: torch.Tensor) -> torch.Tensor:
+    """Let the weights of each row add up to one; a row of -inf stays."""
+    total = torch.logsumexp(logs, dim=1, keepdim=True)
+    return logs - total.masked_fill(total == -math.inf, 0.0)
+
+
+def _pairs_between(
+    before: torch.Tensor, transitions: torch.Tensor, tags: torch.Tensor
+) -> torch.Tensor:
+    """Count pairs [K, K] of tags before [A, K] and first tags of a section: of each sequence
+    P(y_t = j) P(y_{t-1} = i | y_t = j), the first weighted."""
+    # shape: (A, K from, K to)
+    share = torch.softmax(before[:, :, None] + transitions, dim=1).nan_to_num(0.0)
+    return (share * tags[:, None, :]).sum(dim=0)
