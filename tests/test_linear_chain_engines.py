@@ -9,6 +9,7 @@ import math
 import pytest
 import torch
 from chain_oracle import Chain, all_paths, leaves_of, log_sum, random_chain
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_bio_crf import linear_chain
 from spacy_bio_crf.linear_chain import lattice, log_space, scaled, scan
@@ -50,7 +51,47 @@ def test_usual_scores_take_the_fast_road():
     forward = scaled.forward(packed)
     assert forward is not None
     assert scaled.backward(forward) is not None
-    assert scan.messages(packed) is not None
+    scanned = scan.forward(packed)
+    assert scanned is not None
+    assert scan.backward(scanned) is not None
+
+
+class Launches(TorchDispatchMode):
+    """Counts operations that are a launch or more on a GPU, those that only look at memory not."""
+
+    VIEWS = ("view", "unsafe_view", "detach", "expand", "slice", "select", "split", "unbind")
+    FREE = (*VIEWS, "empty", "transpose", "t", "unsqueeze", "alias", "promote_types", "lift_fresh")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__.lstrip("_").removeprefix("new_")
+        self.count += not name.startswith(self.FREE)
+        return func(*args, **(kwargs or {}))
+
+
+def test_a_tree_takes_few_launches(monkeypatch):
+    monkeypatch.setattr(lattice, "prefers_tree", lambda device: True)
+
+    def launches(length: int) -> tuple[int, int]:
+        chain = random_chain(0, 5, [length] * 3, dtype=torch.float32)
+        leaves = leaves_of(chain)
+        tags = torch.zeros(3 * length, dtype=torch.int64)
+        with Launches() as loss:
+            nll = linear_chain.negative_log_likelihood(*chain.args, tags=tags).sum()
+            torch.autograd.grad(nll, leaves)
+        with Launches() as decoding:
+            linear_chain.viterbi(*chain.args)
+        return loss.count, decoding.count
+
+    (loss, decoding), (longer_loss, longer_decoding) = launches(33), launches(33 * 32)
+    assert loss < 180
+    assert decoding < 90
+    # five levels more
+    assert longer_loss - loss <= 5 * 13
+    assert longer_decoding - decoding <= 5 * 13
 
 
 @pytest.mark.parametrize("n_tags", [2, 4])

@@ -1,5 +1,6 @@
 """A batch's scores, checked and packed by time step: what every algorithm reads."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, reduce
 
@@ -37,6 +38,16 @@ class Lattice:
     def emissions(self) -> torch.Tensor:
         """Packed rows, float64 [N, K]."""
         return self.given.double()
+
+    @cached_property
+    def last(self) -> torch.Tensor:
+        """Packed positions of all last rows, by rank, on the device, int64 [A]."""
+        return torch.from_numpy(self.packing.last).to(self.device)
+
+    @cached_property
+    def rank(self) -> torch.Tensor:
+        """The rank of each packed row's sequence, on the device, int64 [N]."""
+        return torch.from_numpy(self.packing.rank).to(self.device)
 
     @property
     def device(self) -> torch.device:
@@ -155,9 +166,9 @@ def reachable(lattice: Lattice, reached: torch.Tensor) -> torch.Tensor:
     RETURNS (Tensor): bool, packed rows [N, K].
     """
     packing = lattice.packing
-    open_transitions = torch.isfinite(lattice.transitions).float()
-    possible = torch.isfinite(lattice.emissions)
-    possible[packing.first] &= torch.isfinite(lattice.start)
+    open_transitions = (lattice.transitions > -math.inf).float()
+    possible = lattice.emissions > -math.inf
+    possible[packing.first] &= lattice.start > -math.inf
     possible[packing.after] &= reached[packing.before].float() @ open_transitions > 0
     return possible
 
@@ -170,10 +181,10 @@ def leads_on(lattice: Lattice, reached: torch.Tensor) -> torch.Tensor:
     RETURNS (Tensor): bool, packed rows [N, K]; a row's own emission is not part of it.
     """
     packing = lattice.packing
-    open_transitions = torch.isfinite(lattice.transitions).float()
+    open_transitions = (lattice.transitions > -math.inf).float()
     # before and last together are all rows
     possible = torch.empty_like(reached)
-    possible[torch.from_numpy(packing.last)] = torch.isfinite(lattice.end)
-    after = (reached & torch.isfinite(lattice.emissions))[packing.after]
+    possible[lattice.last] = lattice.end > -math.inf
+    after = (reached & (lattice.emissions > -math.inf))[packing.after]
     possible[packing.before] = after.float() @ open_transitions.T > 0
     return possible

@@ -61,8 +61,7 @@ def backward_messages(lattice: Lattice) -> torch.Tensor:
 
 def log_partitions(lattice: Lattice, alpha: torch.Tensor) -> torch.Tensor:
     """Close the forward messages with the end scores; by rank [A]."""
-    last = torch.from_numpy(lattice.packing.last).to(alpha.device)
-    return torch.logsumexp(alpha[last] + lattice.end, dim=1)
+    return torch.logsumexp(alpha[lattice.last] + lattice.end, dim=1)
 
 
 def expected_counts(
@@ -82,7 +81,7 @@ def expected_counts(
     RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs [K, K].
     """
     packing = lattice.packing
-    rank = torch.from_numpy(packing.rank).to(alpha.device)
+    rank = lattice.rank
     # exp(-inf - -inf) is NaN, exp(-inf - 0) the zero that is meant
     log_z = log_z.masked_fill(log_z == -math.inf, 0.0)[rank, None]
     # shape: (N, 1)

@@ -16,29 +16,30 @@ class Sums:
     lattice (Lattice): The scores.
     log_z (Tensor): Log-partitions in float64, by rank [A].
     forward (scaled.Forward): The scaled messages, or None where logs were needed.
+    tree (scan.Scan): What `forward` comes from, where that is a tree.
     log_alpha (Tensor): Packed log messages [N, K], where there are no scaled ones.
-    log_beta (Tensor): Likewise; None where they have not been needed yet.
     """
 
     lattice: Lattice
     log_z: torch.Tensor
     forward: scaled.Forward | None = None
+    tree: scan.Scan | None = None
     log_alpha: torch.Tensor | None = None
-    log_beta: torch.Tensor | None = None
 
     @cached_property
     def backward(self) -> scaled.Backward | None:
         """The scaled messages of the way back; None where float64 does not reach."""
+        if self.tree is not None:
+            return scan.backward(self.tree)
         return None if self.forward is None else scaled.backward(self.forward)
 
 
 def sum_paths(lattice: Lattice) -> Sums:
     """Sum over all paths of each sequence."""
     if lattice.uses_tree:
-        scanned = scan.messages(lattice)
+        scanned = scan.forward(lattice)
         if scanned is not None:
-            log_alpha, log_beta, log_z = scanned
-            return Sums(lattice, log_z, log_alpha=log_alpha, log_beta=log_beta)
+            return Sums(lattice, scanned.forward.log_z, forward=scanned.forward, tree=scanned)
     else:
         forward = scaled.forward(lattice)
         if forward is not None:
@@ -100,9 +101,5 @@ def log_messages(
             if logs is not None:
                 return logs
         sums = _sum_in_logs(sums.lattice)
-    log_alpha, log_beta = sums.log_alpha, sums.log_beta
-    if log_alpha is None:
-        log_alpha = log_space.forward_messages(sums.lattice)
-    if log_beta is None:
-        log_beta = log_space.backward_messages(sums.lattice)
-    return log_alpha[rows], log_beta[rows]
+    assert sums.log_alpha is not None
+    return sums.log_alpha[rows], log_space.backward_messages(sums.lattice)[rows]

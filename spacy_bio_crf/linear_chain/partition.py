@@ -97,9 +97,8 @@ def _gradients(
     """Turn counts of tags [N, K] and of pairs [K, K] into gradients of emissions, start,
     transitions and end."""
     packing = lattice.packing
-    last = torch.from_numpy(packing.last)
     rows = unpack(tags.to(dtypes[0]), lattice)
-    counts = rows, tags[packing.first].sum(dim=0), pairs, tags[last].sum(dim=0)
+    counts = rows, tags[packing.first].sum(dim=0), pairs, tags[lattice.last].sum(dim=0)
     return [x.to(device, dtype) for x, dtype in zip(counts, dtypes, strict=True)]
 
 

@@ -40,7 +40,7 @@ def make_paths(tags: torch.Tensor, lattice: Lattice) -> Paths:
     return Paths(
         tags=packed,
         moves=packed[packing.before] * len(lattice.start) + packed[packing.after],
-        rank=torch.from_numpy(packing.rank).to(device),
+        rank=lattice.rank,
     )
 
 
@@ -52,7 +52,7 @@ def score_paths(paths: Paths, lattice: Lattice) -> torch.Tensor:
     RETURNS (Tensor): float64, by rank [A].
     """
     packing = lattice.packing
-    last = paths.tags[torch.from_numpy(packing.last)]
+    last = paths.tags[lattice.last]
     scores = lattice.start[paths.tags[packing.first]] + lattice.end[last]
     rows = lattice.given.gather(1, paths.tags[:, None])[:, 0].double()
     moves = lattice.transitions.view(-1)[paths.moves]

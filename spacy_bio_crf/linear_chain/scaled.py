@@ -38,7 +38,7 @@ class Forward:
     alpha (Tensor): [N, K], each row up to a factor.
     row_sums (Tensor): The sum by which each row was divided [N]; 1 for most.
     log_z (Tensor): By rank [A]; -inf where no path exists.
-    every (int): Steps from one rescaling to the next.
+    every (int): Time steps from one rescaling to the next.
     """
 
     lattice: Lattice
@@ -48,7 +48,7 @@ class Forward:
     alpha: torch.Tensor
     row_sums: torch.Tensor
     log_z: torch.Tensor
-    every: int
+    every: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,14 +73,14 @@ def forward(lattice: Lattice) -> Forward | None:
     """
     packing = lattice.packing
     # shape: (N, 1)
-    top = _finite(lattice.emissions.amax(dim=1, keepdim=True))
+    top = finite(lattice.emissions.amax(dim=1, keepdim=True))
     shifted = lattice.emissions - top
     # NumPy's exponential of float64 takes less than half the time of torch's
     emission_weights = torch.from_numpy(np.exp(shifted.numpy()))
     transition_weights, top_transition, spread = _weights(lattice.transitions)
     start_weights, top_start, _ = _weights(lattice.start)
     end_weights, top_end, _ = _weights(lattice.end)
-    spread += math.log(shifted.shape[1]) - _smallest_finite(shifted)
+    spread += math.log(shifted.shape[1]) - _smallestfinite(shifted)
     every = max(1, int(SHRINK / max(spread, 1.0)))
     alpha, row_sums = _forward_steps(
         emission_weights, transition_weights, start_weights, packing, every
@@ -91,7 +91,7 @@ def forward(lattice: Lattice) -> Forward | None:
         low = alpha < SMALLEST_ENTRY
         if (low & reachable(lattice, alpha > 0.0)).any():
             return None
-    final = alpha[torch.from_numpy(packing.last)]
+    final = alpha[lattice.last]
     # shape: (A,)
     total = torch.linalg.vecdot(final, end_weights)
     if _smallest(total) < SMALLEST_ENTRY:
@@ -100,7 +100,7 @@ def forward(lattice: Lattice) -> Forward | None:
             return None
     # what was divided out, by rank: every row's sum and maximum, and the maxima of the rest
     shift = row_sums.log().add_(top[:, 0])
-    log_z = total.log().index_add_(0, torch.from_numpy(packing.rank), shift)
+    log_z = total.log().index_add_(0, lattice.rank, shift)
     log_z += top_start + top_end
     log_z += torch.from_numpy((packing.lengths[packing.alive] - 1) * top_transition)
     return Forward(
@@ -149,11 +149,10 @@ def backward(forward: Forward) -> Backward | None:
     forward (Forward): What the way forwards left.
     RETURNS (Backward): Messages, or None where float64 does not reach.
     """
-    packing = forward.lattice.packing
     beta, weighted = _backward_steps(forward)
     mass = torch.linalg.vecdot(forward.alpha, beta)
     if _smallest(mass) < SMALLEST_ENTRY:
-        alive = torch.isfinite(forward.log_z)[torch.from_numpy(packing.rank)]
+        alive = torch.isfinite(forward.log_z)[forward.lattice.rank]
         if (alive & (mass < SMALLEST_ENTRY)).any():
             return None
         mass = torch.where(alive, mass, 0.0)
@@ -208,7 +207,7 @@ def expected_counts(
     """
     packing = forward.lattice.packing
     # shape: (N,); no path, no share
-    share = sequence_weights[torch.from_numpy(packing.rank)] / backward.mass
+    share = sequence_weights[forward.lattice.rank] / backward.mass
     share.masked_fill_(backward.mass == 0.0, 0.0)
     tags = (forward.alpha * backward.beta).mul_(share[:, None])
     # alpha_{t-1} W * E_t is alpha_t before it was divided by its sum
@@ -250,15 +249,16 @@ def _weights(scores: torch.Tensor) -> tuple[torch.Tensor, float, float]:
     return torch.from_numpy(np.exp(shifted)), top, -float(smallest)
 
 
-def _finite(top: torch.Tensor) -> torch.Tensor:
-    return top.masked_fill(top == -math.inf, 0.0)
+def finite(top: torch.Tensor) -> torch.Tensor:
+    """Replace -inf, the maximum of scores that forbid everything."""
+    return top.clamp(min=torch.finfo(top.dtype).min)
 
 
 def _smallest(values: torch.Tensor) -> float:
     return float(values.min()) if len(values) else math.inf
 
 
-def _smallest_finite(scores: torch.Tensor) -> float:
+def _smallestfinite(scores: torch.Tensor) -> float:
     smallest = _smallest(scores)
     if smallest == -math.inf:
         smallest = _smallest(scores.masked_fill(scores == -math.inf, 0.0))

@@ -1,7 +1,9 @@
 """Forward-backward and Viterbi as tree scans: a number of launches that grows with log T, not T.
 
-A leaf is a row that has a row before it, and holds `A + e` [K, K]: the score of going from each tag
-of the row before to each tag of its own.
+A leaf is a row that has a row before it, and holds what leads from each tag of that row to each of
+its own [K, K]: for Viterbi the score `A + e`, for sums the weight `W * E` of `scaled`, whose
+messages come out. Every few levels nodes and messages are divided by their sums; where float64 does
+not reach far enough in between, `forward` and `backward` notice and return None.
 """
 
 import math
@@ -10,22 +12,25 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import Lattice, leads_on, reachable
-from .log_space import blocks, log_partitions
-from .tree import Level, build_levels, come_back, come_down, go_up
+from .lattice import Lattice, reachable
+from .log_space import blocks
+from .scaled import SMALLEST_ENTRY, SMALLEST_SUM, Backward, Forward, finite
+from .tree import Level, build_tree, come_back, come_down, go_up
 
-# A product keeps of each row what lies within e^-745 of its largest entry; messages that stay
-# this many nats below that are exact.
-REACH = 600.0
+# Levels from one division to the next: what lies some nats apart in a leaf lies four times as far
+# apart two levels up.
+EVERY = 2
+# What is divided by instead of 0.
+NOTHING = 1e-300
 
 
 @dataclass(frozen=True)
 class Leaves:
-    """The leaves of a batch, sequence after sequence, and their trees.
+    """The leaves of a batch, as they lie in their trees.
 
     position (Tensor): Their packed rows, int64 [n].
     before (Tensor): The packed rows before those, int64 [n].
-    levels (List[Level]): The trees.
+    levels (list[Level]): The trees.
     n_roots (int): Sequences that have leaves; these are the first so many by rank.
     """
 
@@ -35,6 +40,20 @@ class Leaves:
     n_roots: int
 
 
+@dataclass(frozen=True)
+class Scan:
+    """What the way forwards leaves for the way back.
+
+    forward (Forward): The messages.
+    leaves (Leaves): The leaves.
+    nodes (list[Tensor]): The weights of each level's nodes [n, K, K].
+    """
+
+    forward: Forward
+    leaves: Leaves
+    nodes: list[torch.Tensor]
+
+
 def plan_leaves(lattice: Lattice) -> Leaves:
     """Find the leaves of a batch."""
     packing = lattice.packing
@@ -42,40 +61,114 @@ def plan_leaves(lattice: Lattice) -> Leaves:
     counts = counts[counts > 0]
     time = 1 + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.repeat(np.arange(len(counts)), counts)
-    device = lattice.device
+    tree = build_tree(counts, lattice.device)
     both = np.stack([packing.offsets[time] + rank, packing.offsets[time - 1] + rank])
-    position, before = torch.from_numpy(both).to(device)
-    return Leaves(position, before, build_levels(counts, device), len(counts))
+    position, before = torch.from_numpy(both[:, tree.leaves]).to(lattice.device)
+    return Leaves(position, before, tree.levels, len(counts))
 
 
-def messages(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None:
-    """Run forwards and backwards.
+def forward(lattice: Lattice) -> Scan | None:
+    """Run forwards.
 
     lattice (Lattice): The scores, on any device.
-    RETURNS (Tuple[Tensor, Tensor, Tensor]): Packed log messages alpha and beta [N, K], and
-        log-partitions by rank [A]; None where float64 does not reach.
+    RETURNS (Scan): Messages and log-partitions, or None where float64 does not reach.
     """
-    leaves = plan_leaves(lattice)
-    matrices = lattice.transitions + lattice.emissions[leaves.position, None, :]
-    nodes = go_up(matrices, leaves.levels, _log_product)
-    alpha = lattice.emissions + lattice.start
-    entering = come_down(nodes, leaves.levels, alpha[: leaves.n_roots].clone(), _log_advance)
-    alpha[leaves.position] = _log_advance(entering, matrices)
-    beta = lattice.end.repeat(len(alpha), 1)
-    leaving = come_back(nodes, leaves.levels, beta[: leaves.n_roots].clone(), _log_retreat)
-    beta[leaves.before] = _log_retreat(matrices, leaving)
-    if not (
-        _complete(alpha, reachable(lattice, alpha > -math.inf))
-        and _complete(beta, leads_on(lattice, beta > -math.inf))
+    packing, leaves, up, down = lattice.packing, plan_leaves(lattice), _Scaler(), _Scaler()
+    # shape: (N, 1)
+    top = finite(lattice.emissions.amax(dim=1, keepdim=True))
+    emission_weights = (lattice.emissions - top).exp_()
+    tops = [finite(x.amax()) for x in (lattice.start, lattice.transitions, lattice.end)]
+    chain = (lattice.start, lattice.transitions, lattice.end)
+    start, transitions, end = ((x - most).exp_() for x, most in zip(chain, tops, strict=True))
+
+    def combine(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return up(left @ right)
+
+    def advance(entering: torch.Tensor, nodes: torch.Tensor) -> torch.Tensor:
+        return down((entering[:, None] @ nodes)[:, 0])
+
+    rows = emission_weights[leaves.position]
+    nodes = go_up(transitions * rows[:, None], leaves.levels, combine)
+    alpha = emission_weights * start
+    entering = come_down(nodes, leaves.levels, alpha[: leaves.n_roots], advance)
+    entering = entering / down.keep(entering.sum(dim=1, keepdim=True))
+    alpha[leaves.position] = (entering @ transitions) * rows
+    row_sums = down.keep(alpha.sum(dim=1))
+    alpha /= row_sums[:, None]
+    final = alpha[lattice.last]
+    # shape: (A,)
+    total = torch.linalg.vecdot(final, end)
+    if _lost(
+        [*up.sums, *down.sums],
+        (alpha < SMALLEST_ENTRY) & reachable(lattice, alpha > 0.0),
+        (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (lattice.end > -math.inf),
     ):
         return None
-    return alpha, beta, log_partitions(lattice, alpha)
+    log_z = total.log().index_add_(0, lattice.rank, row_sums.log().add_(top[:, 0]))
+    steps = torch.from_numpy(packing.lengths[packing.alive] - 1).to(lattice.device)
+    log_z += steps * tops[1] + (tops[0] + tops[2])
+    messages = Forward(
+        lattice=lattice,
+        emission_weights=emission_weights,
+        transition_weights=transitions,
+        end_weights=end,
+        alpha=alpha,
+        row_sums=row_sums,
+        log_z=log_z,
+    )
+    return Scan(messages, leaves, nodes)
 
 
-def _complete(logs: torch.Tensor, possible: torch.Tensor) -> bool:
-    """Check that nothing possible is close to underflow."""
-    lost = possible & (logs < logs.amax(dim=1, keepdim=True) - REACH)
-    return not bool(lost.any())
+def backward(scan: Scan) -> Backward | None:
+    """Run backwards.
+
+    scan (Scan): What the way forwards left.
+    RETURNS (Backward): Messages, or None where float64 does not reach.
+    """
+    messages, leaves, back = scan.forward, scan.leaves, _Scaler()
+    weights = messages.emission_weights
+
+    def retreat(nodes: torch.Tensor, leaving: torch.Tensor) -> torch.Tensor:
+        return back((nodes @ leaving[:, :, None])[:, :, 0])
+
+    beta = messages.end_weights.repeat(len(weights), 1)
+    leaving = come_back(scan.nodes, leaves.levels, beta[: leaves.n_roots], retreat)
+    onward = leaving * weights[leaves.position]
+    onward = onward @ messages.transition_weights.T
+    beta[leaves.before] = onward / back.keep(onward.sum(dim=1, keepdim=True))
+    mass = torch.linalg.vecdot(messages.alpha, beta)
+    alive = (messages.log_z > -math.inf)[messages.lattice.rank]
+    if _lost(back.sums, alive & (mass < SMALLEST_ENTRY)):
+        return None
+    mass = torch.where(alive, mass, 0.0)
+    return Backward(beta=beta, weighted_beta=weights * beta, mass=mass)
+
+
+class _Scaler:
+    """Divides what each level of a sweep holds by its sums, every few levels, and keeps those."""
+
+    def __init__(self) -> None:
+        self._levels = 0
+        self.sums: list[torch.Tensor] = []
+
+    def __call__(self, values: torch.Tensor) -> torch.Tensor:
+        """Divide each of values [n, ...] by its sum, in place, if it is time."""
+        self._levels += 1
+        if self._levels % EVERY == 0:
+            values /= self.keep(values.sum(dim=tuple(range(1, values.ndim)), keepdim=True))
+        return values
+
+    def keep(self, sums: torch.Tensor) -> torch.Tensor:
+        """Give divisors: what has no path adds up to nothing, and stays that."""
+        self.sums.append(sums.view(-1))
+        return sums.clamp(min=NOTHING)
+
+
+def _lost(sums: list[torch.Tensor], *signs: torch.Tensor) -> bool:
+    """Whether a sum was too small or a sign is True. Waits for the device, once."""
+    both = torch.cat(sums)
+    small = (both < SMALLEST_SUM) & (both > 0.0)
+    return bool(torch.cat([small, *(sign.view(-1) for sign in signs)]).any())
 
 
 def best_tags(lattice: Lattice) -> torch.Tensor:
@@ -85,50 +178,27 @@ def best_tags(lattice: Lattice) -> torch.Tensor:
     RETURNS (Tensor): Tag ids in packed order, int64 [N]. Ties go as in `viterbi`.
     """
     leaves = plan_leaves(lattice)
-    matrices = lattice.transitions + lattice.emissions[leaves.position, None, :]
-    nodes = go_up(matrices, leaves.levels, _max_product)
+    rows = lattice.emissions[leaves.position]
+    nodes = go_up(lattice.transitions + rows[:, None], leaves.levels, _max_product)
     best = lattice.emissions + lattice.start
-    entering = come_down(nodes, leaves.levels, best[: leaves.n_roots].clone(), _max_advance)
-    best[leaves.position] = _max_advance(entering, matrices)
-    last = torch.from_numpy(lattice.packing.last).to(best.device)
-    # shape: (A,)
-    final = (best[last] + lattice.end).argmax(dim=1)
+    entering = come_down(nodes, leaves.levels, best[: leaves.n_roots], _max_advance)
     # for each leaf and each tag of its row, the best tag of the row before [n, K]
     origin = torch.empty_like(entering, dtype=torch.int64)
     for block in blocks(len(entering), lattice.transitions.numel()):
-        origin[block] = (entering[block, :, None] + lattice.transitions).argmax(dim=1)
+        reached, origin[block] = (entering[block, :, None] + lattice.transitions).max(dim=1)
+        best[leaves.position[block]] = reached + rows[block]
+    # shape: (A,)
+    final = (best[lattice.last] + lattice.end).argmax(dim=1)
     maps = go_up(origin, leaves.levels, lambda left, right: left.gather(1, right))
     leaving = come_back(maps, leaves.levels, final[: leaves.n_roots], _origin_of)
-    tags = torch.empty(len(best), dtype=torch.int64, device=best.device)
-    tags[last] = final
+    tags = torch.empty(len(best), dtype=torch.int64, device=lattice.device)
+    tags[lattice.last] = final
     tags[leaves.before] = _origin_of(origin, leaving)
     return tags
 
 
 def _origin_of(maps: torch.Tensor, tags: torch.Tensor) -> torch.Tensor:
     return maps.gather(1, tags[:, None])[:, 0]
-
-
-def _log_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    # shape: (p, K middle, 1), the largest entry of each row on the right
-    top_right = _finite(right.amax(dim=2, keepdim=True))
-    # shape: (p, K from, K middle)
-    left = left + top_right.transpose(1, 2)
-    top_left = _finite(left.amax(dim=2, keepdim=True))
-    product = torch.exp(left - top_left) @ torch.exp(right - top_right)
-    return product.log_().add_(top_left)
-
-
-def _finite(top: torch.Tensor) -> torch.Tensor:
-    return top.masked_fill(top == -math.inf, 0.0)
-
-
-def _log_advance(entering: torch.Tensor, matrices: torch.Tensor) -> torch.Tensor:
-    return torch.logsumexp(entering[:, :, None] + matrices, dim=1)
-
-
-def _log_retreat(matrices: torch.Tensor, leaving: torch.Tensor) -> torch.Tensor:
-    return torch.logsumexp(matrices + leaving[:, None, :], dim=2)
 
 
 def _max_product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

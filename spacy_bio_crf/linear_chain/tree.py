@@ -11,6 +11,9 @@ With T rows that takes log T levels of a handful of operations each, instead of 
 1990, "Prefix sums and their applications"; for chains Hassan, Särkkä and García-Fernández 2021,
 "Temporal parallelization of inference in hidden Markov models"). Nothing here depends on what a
 node holds.
+
+The nodes of a level lie so that no index is needed to take the children from it: first all left
+ones, then their right ones in the same order, then those that are alone.
 """
 
 from collections.abc import Callable
@@ -26,53 +29,84 @@ Combine = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Level:
-    """How the nodes of a level are made of those below. All int64.
+    """How the nodes of a level follow from those below.
 
-    left (Tensor): The left child of each node, or its only one [n].
-    paired (Tensor): The nodes that have two children [p].
-    right (Tensor): Their right children [p].
+    n_pairs (int): How many of them have two children; the others have one.
+    order (Tensor | None): From the children's order, pairs first, to that in which the nodes lie
+        here, int64 [n]; None where the two are the same.
+    back (Tensor | None): The other way round.
     """
 
-    left: torch.Tensor
-    paired: torch.Tensor
-    right: torch.Tensor
+    n_pairs: int
+    order: torch.Tensor | None
+    back: torch.Tensor | None
 
 
-def build_levels(counts: np.ndarray, device: torch.device) -> list[Level]:
+@dataclass(frozen=True)
+class Tree:
+    """The trees of a batch.
+
+    leaves (ndarray): The leaf, counted from the first sequence's first one, that lies at each
+        place, int64 [n].
+    levels (list[Level]): From the leaves' parents up to the roots, which are in the sequences'
+        order.
+    """
+
+    leaves: np.ndarray
+    levels: list[Level]
+
+
+def build_tree(counts: np.ndarray, device: torch.device) -> Tree:
     """Plan the trees of a batch, with one copy to the device.
 
     counts (ndarray): Leaves of each sequence, one or more, int64 [S].
     device (torch.device): Where the indices are wanted.
-    RETURNS (List[Level]): From the leaves' parents up to the roots.
+    RETURNS (Tree): The plan.
     """
-    plan: list[np.ndarray] = []
-    while counts.max(initial=0) > 1:
-        parents = (counts + 1) // 2
+    below = [counts]
+    while below[-1].max(initial=0) > 1:
+        below.append((below[-1] + 1) // 2)
+    # the nodes of a level in the order in which they lie, from the roots down to the leaves
+    nodes = np.arange(len(counts))
+    plan: list[tuple[int, np.ndarray | None, np.ndarray | None]] = []
+    for children, parents in zip(below[-2::-1], below[:0:-1], strict=True):
         place = np.arange(parents.sum()) - np.repeat(first_rows(parents), parents)
-        left = np.repeat(first_rows(counts), parents) + 2 * place
-        paired = np.flatnonzero(2 * place + 1 < np.repeat(counts, parents))
-        plan += [left, paired, left[paired] + 1]
-        counts = parents
-    if not plan:
-        return []
-    parts = torch.from_numpy(np.concatenate(plan)).to(device).split([len(part) for part in plan])
-    return [Level(*parts[i : i + 3]) for i in range(0, len(parts), 3)]
+        left = np.repeat(first_rows(children), parents) + 2 * place
+        has_two = (2 * place + 1 < np.repeat(children, parents))[nodes]
+        # pairs first; otherwise as they lie here
+        back = np.argsort(~has_two, kind="stable")
+        n_pairs = int(has_two.sum())
+        same = bool((back[1:] > back[:-1]).all())
+        plan.append((n_pairs, None if same else np.argsort(back), None if same else back))
+        left = left[nodes[back]]
+        nodes = np.concatenate([left[:n_pairs], left[:n_pairs] + 1, left[n_pairs:]])
+    moved = iter(_to_device([x for _, *both in plan for x in both if x is not None], device))
+    levels = [
+        Level(n_pairs, *(None if x is None else next(moved) for x in (order, back)))
+        for n_pairs, order, back in plan
+    ]
+    return Tree(nodes, levels[::-1])
+
+
+def _to_device(arrays: list[np.ndarray], device: torch.device) -> tuple[torch.Tensor, ...]:
+    if not arrays:
+        return ()
+    return torch.from_numpy(np.concatenate(arrays)).to(device).split([len(x) for x in arrays])
 
 
 def go_up(leaves: torch.Tensor, levels: list[Level], combine: Combine) -> list[torch.Tensor]:
     """Combine neighbours level by level.
 
-    leaves (Tensor): What the leaves hold [n, ...], sequence after sequence.
-    levels (List[Level]): The plan.
+    leaves (Tensor): What the leaves hold [n, ...], as they lie.
+    levels (list[Level]): The plan.
     combine (Callable): Makes of left and right nodes [p, ...] their parents [p, ...].
-    RETURNS (List[Tensor]): What the nodes of each level hold, leaves first.
+    RETURNS (list[Tensor]): What the nodes of each level hold, leaves first.
     """
     nodes = [leaves]
     for level in levels:
-        below = nodes[-1]
-        here = below[level.left]
-        here[level.paired] = combine(here[level.paired], below[level.right])
-        nodes.append(here)
+        below, n = nodes[-1], level.n_pairs
+        here = _join(combine(below[:n], below[n : 2 * n]), below[2 * n :])
+        nodes.append(here if level.order is None else here[level.order])
     return nodes
 
 
@@ -81,17 +115,17 @@ def come_down(
 ) -> torch.Tensor:
     """Find what enters each leaf from its left.
 
-    nodes (List[Tensor]): What the nodes hold, from `go_up`.
-    levels (List[Level]): The plan.
+    nodes (list[Tensor]): What the nodes hold, from `go_up`.
+    levels (list[Level]): The plan.
     entering (Tensor): What enters each sequence [S, ...].
     advance (Callable): Takes what enters nodes and the nodes, gives what leaves them.
-    RETURNS (Tensor): [n, ...].
+    RETURNS (Tensor): [n, ...], as the leaves lie.
     """
     for below, level in zip(reversed(nodes[:-1]), reversed(levels), strict=True):
-        lower = entering.new_empty((len(below), *entering.shape[1:]))
-        lower[level.left] = entering
-        lower[level.right] = advance(entering[level.paired], below[level.left[level.paired]])
-        entering = lower
+        n = level.n_pairs
+        if level.back is not None:
+            entering = entering[level.back]
+        entering = _join(entering[:n], advance(entering[:n], below[:n]), entering[n:])
     return entering
 
 
@@ -100,16 +134,21 @@ def come_back(
 ) -> torch.Tensor:
     """Find what leaves each leaf to its right.
 
-    nodes (List[Tensor]): What the nodes hold, from `go_up`.
-    levels (List[Level]): The plan.
+    nodes (list[Tensor]): What the nodes hold, from `go_up`.
+    levels (list[Level]): The plan.
     leaving (Tensor): What leaves each sequence [S, ...].
     retreat (Callable): Takes nodes and what leaves them, gives what has to enter them.
-    RETURNS (Tensor): [n, ...].
+    RETURNS (Tensor): [n, ...], as the leaves lie.
     """
     for below, level in zip(reversed(nodes[:-1]), reversed(levels), strict=True):
-        lower = leaving.new_empty((len(below), *leaving.shape[1:]))
-        lower[level.left] = leaving
-        lower[level.right] = leaving[level.paired]
-        lower[level.left[level.paired]] = retreat(below[level.right], leaving[level.paired])
-        leaving = lower
+        n = level.n_pairs
+        if level.back is not None:
+            leaving = leaving[level.back]
+        leaving = _join(retreat(below[n : 2 * n], leaving[:n]), leaving[:n], leaving[n:])
     return leaving
+
+
+def _join(*parts: torch.Tensor) -> torch.Tensor:
+    """Concatenate what is not empty."""
+    some = [part for part in parts if len(part)]
+    return some[0] if len(some) == 1 else torch.cat(some or list(parts))
