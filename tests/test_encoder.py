@@ -16,6 +16,7 @@ from thinc.api import SGD, Adam
 from tiny_models import make_encoder
 from torch import Tensor, nn
 
+from spacy_bio_crf.encoder import shim as shim_module
 from spacy_bio_crf.encoder import storage
 from spacy_bio_crf.encoder.kernels import fast_kernels
 from spacy_bio_crf.encoder.packs import make_packs
@@ -236,6 +237,19 @@ def test_gradients_are_those_of_the_windows_by_hand(tiny_encoder: Path, budget: 
     expected.backward(a_gradient(expected))
     close(network, gradients(shim.network))
     close(emitter, gradients(own))
+
+
+def test_training_and_prediction_have_packs_of_their_own(tiny_encoder: Path, monkeypatch):
+    monkeypatch.setattr(shim_module, "TRAINING_OVERHEAD", 100_000)
+    monkeypatch.setattr(shim_module, "PREDICTION_OVERHEAD", 0)
+    _, shim = make_encoder(tiny_encoder)
+    shapes: list[tuple[int, ...]] = []
+    shim.network.embeddings.register_forward_hook(lambda *args: shapes.append(args[2].shape[:2]))
+    pieces = shim.tokenize(docs_of(["Bo", "Bo met Ana Ruiz in Lisbon .", "Bo"]))
+    for train, rows in ((True, [3]), (False, [1, 2])):
+        shapes.clear()
+        shim.run(pieces, all_rows(pieces), train=train)
+        assert sorted(n for n, _ in shapes) == rows
 
 
 @pytest.mark.parametrize("budget", [40, 100_000])

@@ -140,6 +140,18 @@ def test_mass_lost_on_the_way_back_is_found_again():
     )
 
 
+def test_messages_that_hardly_meet(engine):
+    # only tag 1 can be first; in the second half and at the end it falls behind by 855 nats, which
+    # is seen from behind, while from the front no more than a quarter of the rows is in one node
+    lanes = two_lanes(33, 25.0)
+    lanes.emissions[:17] = 0.0
+    start, end = torch.tensor([[-math.inf, 0.0], [0.0, -455.0]]).double()
+    chain = Chain(lanes.emissions, lanes.lengths, start, lanes.transitions, end)
+    assert linear_chain.log_partition(*chain.args).item() == pytest.approx(-855.0)
+    expected = torch.tensor([[0.0, 1.0]]).double().repeat(33, 1)
+    torch.testing.assert_close(linear_chain.marginals(*chain.args), expected, rtol=0.0, atol=1e-12)
+
+
 def few_rows(emissions: list, start: list, transitions: list, end: list) -> Chain:
     tensors = [torch.tensor(x, dtype=torch.float64) for x in (emissions, start, transitions, end)]
     return Chain(tensors[0], [len(emissions)], *tensors[1:])
