@@ -287,6 +287,14 @@ def test_chunks_give_the_sub_words_of_the_whole_text(doc, sizes, names):
         assert_equal(joined, whole)
 
 
+def test_a_call_of_the_tokenizer_is_bounded(monkeypatch):
+    monkeypatch.setattr(subwords_module, "CALL", 4)
+    monkeypatch.setattr(subwords_module, "CALL_CHARACTERS", 100)
+    parts = chunks.make_parts(["x" * n for n in (40, 40, 40, 500, 1, 1, 1, 1, 1, 1)], set())
+    assert list(subwords_module._calls(parts)) == [(0, 3), (3, 4), (4, 8), (8, 10)]
+    assert list(subwords_module._calls([])) == []
+
+
 # Traps, by hand -----------------------------------------------------------------------------------
 
 
