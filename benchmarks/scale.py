@@ -148,7 +148,7 @@ def document(nlp: Language, length: int) -> Doc:
 
 
 def pipeline(encoder: str) -> Language:
-    """An initialised pipeline of one `bio_ner` that finds an entity in ten words or more."""
+    """An initialised pipeline of one `bio_ner` with no more than an entity in ten words."""
     nlp = spacy.blank("en")
     ner: Any = nlp.add_pipe("bio_ner", config={"model": {"encoder": {"name": encoder}}})
     docs = [Doc(nlp.vocab, words=["a"], ents=[f"B-{label}"]) for label in LABELS]

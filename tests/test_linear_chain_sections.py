@@ -73,6 +73,15 @@ def test_other_batches_stay_whole(lengths, expected):
     assert sections.choose_bounds(pack(np.array(lengths, dtype=np.int64))) == expected
 
 
+def test_a_long_sequence_is_cut_in_any_company(monkeypatch):
+    monkeypatch.setattr(sections, "SECTION_ROWS", 200)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    bounds = sections.choose_bounds(pack(np.array([1] * 500 + [1000])))
+    assert bounds[:2] == [0, 8]
+    assert np.diff(bounds).max() <= 200
+    assert sections.choose_bounds(pack(np.array([20] * 100))) == [0, 8, 16, 20]
+
+
 def test_no_path_through_a_section(monkeypatch):
     monkeypatch.setattr(sections, "SECTION_ROWS", 100)
     monkeypatch.setattr(sections, "SECTION_STEPS", 8)

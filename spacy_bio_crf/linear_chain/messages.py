@@ -33,6 +33,14 @@ class Sums:
             return scan.backward(self.tree)
         return None if self.forward is None else scaled.backward(self.forward)
 
+    @cached_property
+    def logs(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Packed log messages alpha and beta [N, K], by the recurrence in logs."""
+        log_alpha = self.log_alpha
+        if log_alpha is None:
+            log_alpha = log_space.forward_messages(self.lattice)
+        return log_alpha, log_space.backward_messages(self.lattice)
+
 
 def sum_paths(lattice: Lattice) -> Sums:
     """Sum over all paths of each sequence."""
@@ -62,14 +70,9 @@ def expected_counts(
     RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs, from and to [K, K].
         A sequence that has no path counts nothing.
     """
-    if sums.forward is not None:
-        if sums.backward is not None:
-            return scaled.expected_counts(sums.forward, sums.backward, sequence_weights)
-        sums = _sum_in_logs(sums.lattice)
-    log_alpha, log_beta = log_messages(sums)
-    return log_space.expected_counts(
-        sums.lattice, log_alpha, log_beta, sums.log_z, sequence_weights
-    )
+    if sums.forward is not None and sums.backward is not None:
+        return scaled.expected_counts(sums.forward, sums.backward, sequence_weights)
+    return log_space.expected_counts(sums.lattice, *sums.logs, sums.log_z, sequence_weights)
 
 
 def log_alpha(sums: Sums, rows: torch.Tensor) -> torch.Tensor:
@@ -95,11 +98,9 @@ def log_messages(
     RETURNS (Tuple[Tensor, Tensor]): Log alpha and log beta of those rows [R, K], each row up to a
         constant. A row's own emission is part of alpha.
     """
-    if sums.forward is not None:
-        if sums.backward is not None:
-            logs = scaled.log_messages(sums.forward, sums.backward, rows)
-            if logs is not None:
-                return logs
-        sums = _sum_in_logs(sums.lattice)
-    assert sums.log_alpha is not None
-    return sums.log_alpha[rows], log_space.backward_messages(sums.lattice)[rows]
+    if sums.forward is not None and sums.backward is not None:
+        logs = scaled.log_messages(sums.forward, sums.backward, rows)
+        if logs is not None:
+            return logs
+    log_alpha, log_beta = sums.logs
+    return log_alpha[rows], log_beta[rows]

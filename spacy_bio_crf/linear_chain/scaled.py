@@ -36,9 +36,9 @@ class Forward:
     transition_weights (Tensor): W [K, K].
     end_weights (Tensor): [K], or by rank [A, K].
     alpha (Tensor): [N, K], each row up to a factor.
-    row_sums (Tensor): The sum by which each row was divided [N]; 1 for most.
+    row_sums (Tensor): The sum by which each row was divided [N], or 1.
     log_z (Tensor): By rank [A]; -inf where no path exists.
-    every (int): Time steps from one rescaling to the next.
+    every (int): Time steps from one rescaling to the next, where it was done step by step.
     """
 
     lattice: Lattice
@@ -77,10 +77,12 @@ def forward(lattice: Lattice) -> Forward | None:
     shifted = lattice.emissions - top
     # NumPy's exponential of float64 takes less than half the time of torch's
     emission_weights = torch.from_numpy(np.exp(shifted.numpy()))
-    transition_weights, top_transition, spread = _weights(lattice.transitions)
-    start_weights, top_start, _ = _weights(lattice.start)
-    end_weights, top_end, _ = _weights(lattice.end)
-    spread += math.log(shifted.shape[1]) - _smallestfinite(shifted)
+    transition_weights, top_transition = _weights(lattice.transitions, None)
+    # shape of the maxima: (1,) or, in a section, (A, 1)
+    start_weights, top_start = _weights(lattice.start)
+    end_weights, top_end = _weights(lattice.end)
+    spread = math.log(shifted.shape[1]) - _smallest_finite(shifted)
+    spread -= _smallest_finite(lattice.transitions - top_transition.item())
     every = max(1, int(SHRINK / max(spread, 1.0)))
     alpha, row_sums = _forward_steps(
         emission_weights, transition_weights, start_weights, packing, every
@@ -101,8 +103,8 @@ def forward(lattice: Lattice) -> Forward | None:
     # what was divided out, by rank: every row's sum and maximum, and the maxima of the rest
     shift = row_sums.log().add_(top[:, 0])
     log_z = total.log().index_add_(0, lattice.rank, shift)
-    log_z += top_start + top_end
-    log_z += torch.from_numpy((packing.lengths[packing.alive] - 1) * top_transition)
+    log_z += torch.from_numpy((top_start + top_end)[..., 0])
+    log_z += torch.from_numpy((packing.lengths[packing.alive] - 1) * top_transition.item())
     return Forward(
         lattice=lattice,
         emission_weights=emission_weights,
@@ -236,17 +238,12 @@ def log_messages(
     return forward.alpha[rows].log(), backward.beta[rows].log()
 
 
-def _weights(scores: torch.Tensor) -> tuple[torch.Tensor, float, float]:
-    """Exponentiate scores less their maximum; also give that maximum and how far they spread."""
+def _weights(scores: torch.Tensor, axis: int | None = -1) -> tuple[torch.Tensor, np.ndarray]:
+    """Exponentiate scores less their maxima along an axis, or less that of all; also give those."""
     values = scores.numpy()
-    top = float(values.max())
-    if top == -math.inf:
-        top = 0.0
-    shifted = values - top
-    smallest = shifted.min()
-    if smallest == -math.inf:
-        smallest = shifted.min(initial=0.0, where=np.isfinite(shifted))
-    return torch.from_numpy(np.exp(shifted)), top, -float(smallest)
+    top = values.max(axis=axis, keepdims=True)
+    top[top == -math.inf] = 0.0
+    return torch.from_numpy(np.exp(values - top)), top
 
 
 def finite(top: torch.Tensor) -> torch.Tensor:
@@ -258,7 +255,7 @@ def _smallest(values: torch.Tensor) -> float:
     return float(values.min()) if len(values) else math.inf
 
 
-def _smallestfinite(scores: torch.Tensor) -> float:
+def _smallest_finite(scores: torch.Tensor) -> float:
     smallest = _smallest(scores)
     if smallest == -math.inf:
         smallest = _smallest(scores.masked_fill(scores == -math.inf, 0.0))

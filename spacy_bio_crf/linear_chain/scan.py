@@ -2,8 +2,9 @@
 
 A leaf is a row that has a row before it, and holds what leads from each tag of that row to each of
 its own [K, K]: for Viterbi the score `A + e`, for sums the weight `W * E` of `scaled`, whose
-messages come out. Every few levels nodes and messages are divided by their sums; where float64 does
-not reach far enough in between, `forward` and `backward` notice and return None.
+messages come out. Every few levels nodes and messages are divided by their sums. What enters a leaf
+by the tree is also what leaves the row before it: where the two differ, float64 did not reach far
+enough, and `forward` and `backward` return None.
 """
 
 import math
@@ -20,8 +21,11 @@ from .tree import Level, build_tree, come_back, come_down, go_up
 # Levels from one division to the next: what lies some nats apart in a leaf lies four times as far
 # apart two levels up.
 EVERY = 2
-# What is divided by instead of 0.
-NOTHING = 1e-300
+# What is divided by instead of 0, and lost in an entry at the most.
+NOTHING = 1e-280
+# Relative error of an entry of a message. Products of positive numbers do not let it grow, so that
+# T rows have T times as much at the most; rounding takes a hundredth of it.
+TOLERANCE = 1e-11
 
 
 @dataclass(frozen=True)
@@ -90,16 +94,18 @@ def forward(lattice: Lattice) -> Scan | None:
     rows = emission_weights[leaves.position]
     nodes = go_up(transitions * rows[:, None], leaves.levels, combine)
     alpha = emission_weights * start
-    entering = come_down(nodes, leaves.levels, alpha[: leaves.n_roots], advance)
-    entering = entering / down.keep(entering.sum(dim=1, keepdim=True))
+    entering = _normalise(come_down(nodes, leaves.levels, alpha[: leaves.n_roots], advance))
     alpha[leaves.position] = (entering @ transitions) * rows
-    row_sums = down.keep(alpha.sum(dim=1))
+    row_sums = alpha.sum(dim=1)
+    small = (row_sums < SMALLEST_SUM) & (row_sums > 0.0)
+    row_sums.clamp_(min=NOTHING)
     alpha /= row_sums[:, None]
     final = alpha[lattice.last]
     # shape: (A,)
     total = torch.linalg.vecdot(final, end)
-    if _lost(
-        [*up.sums, *down.sums],
+    if _any(
+        small,
+        _differ(entering, alpha[leaves.before]),
         (alpha < SMALLEST_ENTRY) & reachable(lattice, alpha > 0.0),
         (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (lattice.end > -math.inf),
     ):
@@ -132,43 +138,50 @@ def backward(scan: Scan) -> Backward | None:
         return back((nodes @ leaving[:, :, None])[:, :, 0])
 
     beta = messages.end_weights.repeat(len(weights), 1)
-    leaving = come_back(scan.nodes, leaves.levels, beta[: leaves.n_roots], retreat)
+    leaving = _normalise(come_back(scan.nodes, leaves.levels, beta[: leaves.n_roots], retreat))
     onward = leaving * weights[leaves.position]
-    onward = onward @ messages.transition_weights.T
-    beta[leaves.before] = onward / back.keep(onward.sum(dim=1, keepdim=True))
+    beta[leaves.before] = onward @ messages.transition_weights.T
+    sums = beta.sum(dim=1)
+    beta /= sums[:, None].clamp(min=NOTHING)
     mass = torch.linalg.vecdot(messages.alpha, beta)
     alive = (messages.log_z > -math.inf)[messages.lattice.rank]
-    if _lost(back.sums, alive & (mass < SMALLEST_ENTRY)):
+    if _any(
+        (sums < SMALLEST_SUM) & (sums > 0.0),
+        _differ(leaving, beta[leaves.position]),
+        alive & (mass < SMALLEST_ENTRY),
+    ):
         return None
     mass = torch.where(alive, mass, 0.0)
     return Backward(beta=beta, weighted_beta=weights * beta, mass=mass)
 
 
 class _Scaler:
-    """Divides what each level of a sweep holds by its sums, every few levels, and keeps those."""
+    """Divides what each level of a sweep holds [n, ...] by its sums, in place, every few levels."""
 
     def __init__(self) -> None:
         self._levels = 0
-        self.sums: list[torch.Tensor] = []
 
     def __call__(self, values: torch.Tensor) -> torch.Tensor:
-        """Divide each of values [n, ...] by its sum, in place, if it is time."""
         self._levels += 1
         if self._levels % EVERY == 0:
-            values /= self.keep(values.sum(dim=tuple(range(1, values.ndim)), keepdim=True))
+            sums = values.sum(dim=tuple(range(1, values.ndim)), keepdim=True)
+            values /= sums.clamp_(min=NOTHING)
         return values
 
-    def keep(self, sums: torch.Tensor) -> torch.Tensor:
-        """Give divisors: what has no path adds up to nothing, and stays that."""
-        self.sums.append(sums.view(-1))
-        return sums.clamp(min=NOTHING)
+
+def _normalise(rows: torch.Tensor) -> torch.Tensor:
+    """Divide rows [n, K] by their sums; what has no path adds up to nothing, and stays that."""
+    return rows / rows.sum(dim=1, keepdim=True).clamp_(min=NOTHING)
 
 
-def _lost(sums: list[torch.Tensor], *signs: torch.Tensor) -> bool:
-    """Whether a sum was too small or a sign is True. Waits for the device, once."""
-    both = torch.cat(sums)
-    small = (both < SMALLEST_SUM) & (both > 0.0)
-    return bool(torch.cat([small, *(sign.view(-1) for sign in signs)]).any())
+def _differ(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Where one message differs from what should be the same one, by more than rounding."""
+    return (one - other).abs_() > other * TOLERANCE + NOTHING
+
+
+def _any(*signs: torch.Tensor) -> bool:
+    """Whether anything is True. Waits for the device, once."""
+    return bool(torch.cat([sign.view(-1) for sign in signs]).any())
 
 
 def best_tags(lattice: Lattice) -> torch.Tensor:

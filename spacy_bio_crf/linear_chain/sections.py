@@ -22,6 +22,7 @@ import torch
 from . import messages
 from .lattice import Lattice
 from .layout import Packing
+from .log_space import blocks
 from .messages import Sums
 
 # Rows that are worked on together, and the fewest time steps worth a section.
@@ -141,12 +142,13 @@ def choose_bounds(packing: Packing) -> list[int]:
     RETURNS (list[int]): Two for a batch that stays whole; none for one without rows.
     """
     n_steps = len(packing.widths)
-    if len(packing.index) <= SECTION_ROWS or packing.widths[0] * SECTION_STEPS > SECTION_ROWS:
+    if len(packing.index) <= SECTION_ROWS:
         return [0, n_steps] if n_steps else []
     bounds = [0]
     while bounds[-1] < n_steps:
         most = packing.offsets[bounds[-1]] + SECTION_ROWS
-        bounds.append(int(np.searchsorted(packing.offsets, most, side="right")) - 1)
+        stop = int(np.searchsorted(packing.offsets, most, side="right")) - 1
+        bounds.append(min(n_steps, max(stop, bounds[-1] + SECTION_STEPS)))
     return bounds
 
 
@@ -163,7 +165,7 @@ def _backwards(sums: SectionedSums) -> Iterator[tuple[slice, torch.Tensor | None
         first = section.lattice.packing.first
         _, log_beta = messages.log_messages(section, first)
         onward = section.lattice.given[first] + log_beta
-        leaving = _normalise(torch.logsumexp(lattice.transitions + onward[:, None, :], dim=2))
+        leaving = _normalise(_move(onward, lattice.transitions.T))
 
 
 def _section(
@@ -181,7 +183,7 @@ def _section(
     index = np.arange(offsets[-1])
     start, end = lattice.start, lattice.end
     if before is not None:
-        start = torch.logsumexp(before[:, :, None] + lattice.transitions, dim=1)
+        start = _move(before, lattice.transitions)
     if leaving is not None:
         end = torch.cat([leaving, lattice.end.expand(width - len(leaving), -1)])
     return Lattice(
@@ -212,11 +214,22 @@ def _normalise(logs: torch.Tensor) -> torch.Tensor:
     return logs - total.masked_fill(total == -math.inf, 0.0)
 
 
+def _move(logs: torch.Tensor, transitions: torch.Tensor) -> torch.Tensor:
+    """Log weights [A, K] after a transition, from and to [K, K]."""
+    result = torch.empty_like(logs)
+    for block in blocks(len(logs), transitions.numel()):
+        result[block] = torch.logsumexp(logs[block, :, None] + transitions, dim=1)
+    return result
+
+
 def _pairs_between(
     before: torch.Tensor, transitions: torch.Tensor, tags: torch.Tensor
 ) -> torch.Tensor:
     """Count pairs [K, K] of tags before [A, K] and first tags of a section: of each sequence
     P(y_t = j) P(y_{t-1} = i | y_t = j), the first weighted."""
-    # shape: (A, K from, K to)
-    share = torch.softmax(before[:, :, None] + transitions, dim=1).nan_to_num(0.0)
-    return (share * tags[:, None, :]).sum(dim=0)
+    pairs = torch.zeros_like(transitions)
+    for block in blocks(len(before), transitions.numel()):
+        # shape: (block, K from, K to)
+        share = torch.softmax(before[block, :, None] + transitions, dim=1).nan_to_num_(0.0)
+        pairs += (share * tags[block, None, :]).sum(dim=0)
+    return pairs
