@@ -82,6 +82,39 @@ def test_a_long_sequence_is_cut_in_any_company(monkeypatch):
     assert sections.choose_bounds(pack(np.array([20] * 100))) == [0, 8, 16, 20]
 
 
+def in_sections(monkeypatch, chain: Chain) -> sections.AnySums:
+    monkeypatch.setattr(sections, "SECTION_ROWS", 100)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    return sections.sum_paths(linear_chain.lattice.make_lattice(*chain.args))
+
+
+def calls(monkeypatch, owner: object, name: str) -> list[int]:
+    counted: list[int] = []
+    function = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args: counted.append(1) or function(*args))
+    return counted
+
+
+def test_a_constant_in_the_end_scores_costs_nothing(monkeypatch):
+    chain = random_chain(0, 5, [300, 250])
+    chain.end.add_(-500.0)
+    detours = calls(monkeypatch, linear_chain.log_space, "forward_messages")
+    sums = in_sections(monkeypatch, chain)
+    sections.expected_counts(sums, torch.ones(2).double())
+    assert not detours
+
+
+def test_logs_of_a_section_are_computed_once(monkeypatch):
+    found = calls(monkeypatch, linear_chain.log_space, "backward_messages")
+    sums = in_sections(monkeypatch, random_chain(0, 5, [300, 250], scale=1e4))
+    sections.log_messages(sums)
+    assert len(found) == len(sums.bounds) - 1
+    sections_computed = calls(monkeypatch, sections, "_section")
+    sections.expected_counts(sums, torch.ones(2).double())
+    # the last one is there
+    assert len(sections_computed) == len(sums.bounds) - 2
+
+
 def test_no_path_through_a_section(monkeypatch):
     monkeypatch.setattr(sections, "SECTION_ROWS", 100)
     monkeypatch.setattr(sections, "SECTION_STEPS", 8)

@@ -112,8 +112,7 @@ def make_lattice(
     device = computing_device(emissions)
     index = torch.from_numpy(packing.index).to(device)
     rows = emissions.detach().to(device)
-    # the rows of a single sequence are in order as they are
-    packed = rows if packing.widths.max(initial=0) == 1 else rows.index_select(0, index)
+    packed = rows if packing.is_flat else rows.index_select(0, index)
     rest = (x.detach().to(device, torch.float64) for x in (start, transitions, end))
     return Lattice(packing, index, packed, *rest)
 
@@ -129,7 +128,7 @@ def computing_device(emissions: torch.Tensor) -> torch.device:
 
 def unpack(packed: torch.Tensor, lattice: Lattice) -> torch.Tensor:
     """Bring packed rows [N, ...] back into flat order."""
-    if lattice.packing.widths.max(initial=0) == 1:
+    if lattice.packing.is_flat:
         return packed
     return torch.empty_like(packed).index_copy_(0, lattice.index, packed)
 

@@ -47,6 +47,11 @@ class Packing:
         """Packed positions of all first rows, by rank."""
         return slice(0, int(self.widths[0]) if len(self.widths) else 0)
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether packed rows are in flat order, as those of a single sequence are."""
+        return self.first.stop <= 1
+
     @cached_property
     def last(self) -> np.ndarray:
         """Packed positions of all last rows, by rank, int64 [A]."""

@@ -57,8 +57,10 @@ def sum_paths(lattice: Lattice) -> AnySums:
     lattice (Lattice): The scores.
     RETURNS (Sums | SectionedSums): The sums.
     """
+    if lattice.uses_tree:
+        return messages.sum_paths(lattice)
     bounds = choose_bounds(lattice.packing)
-    if lattice.uses_tree or len(bounds) < 3:
+    if len(bounds) < 3:
         return messages.sum_paths(lattice)
     log_z = torch.full((lattice.packing.first.stop,), -math.inf, dtype=torch.float64)
     # what the rows before a section add to the sum, by rank
@@ -66,11 +68,11 @@ def sum_paths(lattice: Lattice) -> AnySums:
     before: list[torch.Tensor | None] = [None]
     for begin, stop in zip(bounds[:-2], bounds[1:-1], strict=True):
         # whatever may follow, the sum of the rows so far is wanted
-        leaving = torch.zeros((_width(lattice, stop), lattice.given.shape[1]), dtype=torch.float64)
+        going_on = int(lattice.packing.widths[stop])
+        leaving = torch.zeros((going_on, lattice.given.shape[1]), dtype=torch.float64)
         sums = messages.sum_paths(_section(lattice, begin, stop, before[-1], leaving))
-        going_on, width = len(leaving), len(sums.log_z)
-        so_far = so_far[:width] + sums.log_z
-        log_z[going_on:width] = so_far[going_on:]
+        so_far = so_far[: len(sums.log_z)] + sums.log_z
+        log_z[going_on : len(so_far)] = so_far[going_on:]
         so_far = so_far[:going_on]
         lasts = torch.from_numpy(sums.lattice.packing.last[:going_on])
         before.append(_normalise(messages.log_alpha(sums, lasts)))
@@ -162,6 +164,8 @@ def _backwards(sums: SectionedSums) -> Iterator[tuple[slice, torch.Tensor | None
         if leaving is not None:
             section = messages.sum_paths(_section(lattice, begin, stop, before, leaving))
         yield slice(int(offsets[begin]), int(offsets[stop])), before, section
+        if begin == 0:
+            return
         first = section.lattice.packing.first
         _, log_beta = messages.log_messages(section, first)
         onward = section.lattice.given[first] + log_beta
@@ -200,12 +204,6 @@ def _section(
         lattice.transitions,
         end,
     )
-
-
-def _width(lattice: Lattice, step: int) -> int:
-    """How many sequences have a row at a time step."""
-    widths = lattice.packing.widths
-    return int(widths[step]) if step < len(widths) else 0
 
 
 def _normalise(logs: torch.Tensor) -> torch.Tensor:
