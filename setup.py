@@ -34,7 +34,7 @@ setup(
     packages=find_packages(include=["spacy_bio_crf", "spacy_bio_crf.*"]),
     package_data={
         "spacy_bio_crf": ["py.typed"],
-        "spacy_bio_crf.evaluation.report": ["*.css", "*.js"],
+        "spacy_bio_crf.report": ["*.css", "*.js"],
     },
     python_requires=">=3.10",
     install_requires=[
@@ -67,27 +67,28 @@ setup(
     },
     entry_points={
         "spacy_factories": [
-            "bio_ner = spacy_bio_crf.component:make_bio_ner",
+            "bio_ner = spacy_bio_crf.pipes.bio_ner:make_bio_ner",
         ],
         "spacy_architectures": [
             "spacy-bio-crf.BioTagger.v1 = spacy_bio_crf.model:build_bio_tagger",
             "spacy-bio-crf.TransformerEncoder.v1"
-            " = spacy_bio_crf.encoder.transformer:build_transformer_encoder",
+            " = spacy_bio_crf.encoders.transformer.layer:build_transformer_encoder",
             "spacy-bio-crf.TransformerListener.v1"
-            " = spacy_bio_crf.encoder.listener:build_transformer_listener",
-            "spacy-bio-crf.Tok2VecEncoder.v1 = spacy_bio_crf.encoder.tok2vec:build_tok2vec_encoder",
-            "spacy-bio-crf.SoftmaxHead.v1 = spacy_bio_crf.heads:build_softmax_head",
-            "spacy-bio-crf.CRFHead.v1 = spacy_bio_crf.heads:build_crf_head",
+            " = spacy_bio_crf.encoders.listener:build_transformer_listener",
+            "spacy-bio-crf.Tok2VecEncoder.v1"
+            " = spacy_bio_crf.encoders.tok2vec:build_tok2vec_encoder",
+            "spacy-bio-crf.SoftmaxHead.v1 = spacy_bio_crf.heads.emitter:build_softmax_head",
+            "spacy-bio-crf.CRFHead.v1 = spacy_bio_crf.heads.emitter:build_crf_head",
         ],
         "spacy_batchers": [
             "spacy-bio-crf.batch_by_subwords.v1"
-            " = spacy_bio_crf.batching:configure_batch_by_subwords",
+            " = spacy_bio_crf.training.batcher:configure_batch_by_subwords",
         ],
         "spacy_scorers": [
-            "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.scoring:make_bio_ner_scorer",
+            "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.metrics.scorer:make_bio_ner_scorer",
         ],
         "spacy_loggers": [
-            "spacy-bio-crf.CurveLogger.v1 = spacy_bio_crf.training_log:build_curve_logger",
+            "spacy-bio-crf.CurveLogger.v1 = spacy_bio_crf.training.logger:build_curve_logger",
         ],
         "spacy_cli": [
             "bio-ner = spacy_bio_crf.cli:app",

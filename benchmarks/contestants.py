@@ -14,8 +14,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed, get_torch_default_device
 
-from spacy_bio_crf.encoder.packs import make_packs
-from spacy_bio_crf.encoder.precision import autocast
+from spacy_bio_crf.kernels.precision import autocast
+from spacy_bio_crf.subwords.batches import make_packs
 
 PAIR = "spaCy transformer + ner"
 BARE = "bare encoder"

@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torchcrf import CRF
 
-from spacy_bio_crf import linear_chain
+from spacy_bio_crf import crf as linear_chain
 
 # batch, length, tags; a range of lengths is a ragged batch
 SIZES: list[tuple[int, tuple[int, int], int]] = [

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from spacy.tokens import Doc
 
-from spacy_bio_crf.analysis import find_entities
-from spacy_bio_crf.heads import Lattice
+from spacy_bio_crf.heads.decode import find_entities
+from spacy_bio_crf.heads.emitter import Lattice
 from spacy_bio_crf.model import emitter_shim, pick
 
 from .contestants import bio_ner, device, ready

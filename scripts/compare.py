@@ -21,8 +21,8 @@ import spacy
 from spacy import util
 from wasabi import msg
 
-from spacy_bio_crf.evaluation import analyse, predict
-from spacy_bio_crf.evaluation.files import write_json, write_text
+from spacy_bio_crf.metrics import analyse, predict
+from spacy_bio_crf.metrics.files import write_json, write_text
 
 # System: the configuration it is trained with, and whether it decodes legal sequences only.
 SYSTEMS = {"softmax": ("softmax", False), "constrained": ("softmax", True), "crf": ("crf", True)}

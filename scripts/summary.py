@@ -9,8 +9,8 @@ import spacy
 import srsly
 from wasabi import msg, table
 
-from spacy_bio_crf.evaluation import ALL
-from spacy_bio_crf.evaluation.tables import percent
+from spacy_bio_crf.metrics import ALL
+from spacy_bio_crf.metrics.tables import percent
 
 SENTENCES = (
     "Nadia Okonkwo left Brightwater Energy last week and moved from Calgary to Lisbon.",

@@ -15,7 +15,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from wasabi import msg
 
-from spacy_bio_crf.evaluation import predict
+from spacy_bio_crf.metrics import predict
 
 PALETTE = ("#7fb2ff", "#ffd166", "#9be0b5", "#f4a3c4", "#c9b6f2", "#ffb38a", "#b8dbe8", "#d9d9a3")
 

@@ -11,10 +11,10 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Ragged
 from torch import Tensor
 
-from .encoder.shim import TransformerShim
-from .encoder.transformer import transformer_shim
-from .heads import Emitter, Head, Lattice
-from .optim import TorchShim
+from .encoders.transformer.layer import transformer_shim
+from .encoders.transformer.shim import TransformerShim
+from .heads.emitter import Emitter, Head, Lattice
+from .training.optimizer import TorchShim
 
 SUBWORD_LABELS = ("first", "all")
 

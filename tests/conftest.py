@@ -13,34 +13,12 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
-from spacy.tokens import Doc, Span
-from spacy.training import Example
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from spacy_bio_crf import linear_chain
-
-HEADS = {"crf": "spacy-bio-crf.CRFHead.v1", "softmax": "spacy-bio-crf.SoftmaxHead.v1"}
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-
-Words = list[str]
-Ents = list[tuple[int, int, str]]  # start token, exclusive end token, label
-
-# A word may be of two kinds ("Washington"), so that the context has to be learnt.
-SENTENCES: list[tuple[Words, Ents]] = [
-    (
-        ["Ana", "Ruiz", "met", "Bo", "in", "New", "York", "City", "."],
-        [(0, 2, "PER"), (3, 4, "PER"), (5, 8, "LOC")],
-    ),
-    (
-        ["Bo", "moved", "from", "Lisbon", "to", "Berlin", "."],
-        [(0, 1, "PER"), (3, 4, "LOC"), (5, 6, "LOC")],
-    ),
-    (["Ana", "Maria", "da", "Silva", "lives", "in", "Washington"], [(0, 4, "PER"), (6, 7, "LOC")]),
-    (["Washington", "met", "Ana", "Ruiz", "yesterday"], [(0, 1, "PER"), (2, 4, "PER")]),
-    (["Nobody", "works", "today", "."], []),
-    (["They", "flew", "New", "York", "Lisbon", "twice"], [(2, 4, "LOC"), (4, 5, "LOC")]),
-]
+from spacy_bio_crf import crf as linear_chain
+from tests.support.paths import CORPORA
+from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,9 +65,6 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-MakeNlp = Callable[..., Language]
-
-
 @pytest.fixture(scope="session")
 def make_nlp(tiny_encoder: Path) -> MakeNlp:
     """Make a blank English pipeline with one `bio_ner` on the tiny encoder.
@@ -131,45 +106,6 @@ def make_nlp(tiny_encoder: Path) -> MakeNlp:
     return make
 
 
-def make_examples(nlp: Language) -> list[Example]:
-    """The training sentences, annotated completely, as fresh examples."""
-    return [make_example(nlp, words, ents) for words, ents in SENTENCES]
-
-
-def make_example(nlp: Language, words: Words, ents: Ents) -> Example:
-    """An example with the same tokens on both sides, annotated completely."""
-    reference = Doc(nlp.vocab, words=words)
-    reference.set_ents([Span(reference, start, end, label=label) for start, end, label in ents])
-    return Example(Doc(nlp.vocab, words=words), reference)
-
-
-def train(
-    nlp: Language,
-    examples: list[Example],
-    *,
-    steps: int = 40,
-    lr: float = 2e-3,
-    settle: bool = False,
-) -> Language:
-    """Initialise a pipeline and fit it to some examples, the same way every time.
-
-    settle: Let the learning rate fall to zero, for tests of the loss: after a last step at the full
-    rate it hangs on the noise of that step, which differs from one processor to another.
-    """
-    torch.manual_seed(0)
-    spacy.util.fix_random_seed(0)
-    optimizer = nlp.initialize(lambda: examples)
-    for step in range(steps):
-        optimizer.learn_rate = lr * (1.0 - step / steps) if settle else lr
-        nlp.update(examples, sgd=optimizer)
-    return nlp
-
-
-def spans_of(doc: Doc) -> Ents:
-    """A document's entities as start token, exclusive end token and label."""
-    return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-
-
 @pytest.fixture(scope="session")
 def trained(make_nlp: MakeNlp) -> Language:
     """A pipeline with a CRF head that has learnt the training sentences. Do not change it."""
@@ -179,11 +115,10 @@ def trained(make_nlp: MakeNlp) -> Language:
 
 @pytest.fixture(scope="session")
 def corpora() -> Path:
-    """The folder with the real corpora, which lie beside the project and not in it."""
-    folder = Path(__file__).parents[2] / "shared" / "data"
-    if not folder.is_dir():
-        pytest.skip(f"there are no corpora in {folder}")
-    return folder
+    """The folder of public corpora that BIO_NER_CORPORA names."""
+    if not CORPORA.is_dir():
+        pytest.skip("BIO_NER_CORPORA names no folder of corpora")
+    return CORPORA
 
 
 @pytest.fixture

@@ -13,12 +13,11 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import SGD, Adam, Model, set_dropout_rate
 from thinc.types import Ragged
-from tiny_models import make_encoder, make_tagger
 from torch import Tensor
 
-from spacy_bio_crf import losses
-from spacy_bio_crf.encoder.transformer import build_transformer_encoder, transformer_shim
-from spacy_bio_crf.heads import Lattice, build_crf_head, build_softmax_head
+from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder, transformer_shim
+from spacy_bio_crf.heads import losses
+from spacy_bio_crf.heads.emitter import Lattice, build_crf_head, build_softmax_head
 from spacy_bio_crf.model import (
     EmitterShim,
     build_bio_tagger,
@@ -27,7 +26,8 @@ from spacy_bio_crf.model import (
     pick,
     torch_shims,
 )
-from spacy_bio_crf.scheme import TagSet
+from spacy_bio_crf.tags.tagset import TagSet
+from tests.support.tiny_models import make_encoder, make_tagger
 
 NLP = spacy.blank("en")
 TAGSET = TagSet(("PER", "LOC"), "BIO")  # K = 5

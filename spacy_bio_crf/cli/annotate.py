@@ -16,7 +16,7 @@ from .loading import load_pipeline
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..annotate import Progress
+    from ..bulk import Progress
 
 SHOWN = 10  # skipped records that are named
 DELAY = 1.0  # seconds before a bar is shown
@@ -75,7 +75,7 @@ def annotate_cli(
 
     An interrupted run goes on when the command is given again.
     """
-    from ..annotate import AnnotateError, annotate
+    from ..bulk import AnnotateError, annotate
 
     # A GPU can't be shared with forked processes, and some systems have none: each process loads
     # the pipeline itself.

@@ -9,7 +9,7 @@ from wasabi import msg
 from .loading import find_component, load_pipeline
 
 if TYPE_CHECKING:
-    from ..calibration import Bin, Outcomes
+    from ..temperature import Bin, Outcomes
 
 BAR = 30  # characters of the diagram in the terminal
 
@@ -37,7 +37,7 @@ def calibrate_cli(
     import srsly
     from spacy.training import Corpus
 
-    from .. import calibration
+    from .. import temperature as calibration
 
     nlp = load_pipeline(model, gpu_id)
     pipe = find_component(nlp, component)
@@ -61,7 +61,7 @@ def calibrate_cli(
     if json_path is not None:
         srsly.write_json(json_path, _figures(old, new, results, diagrams, errors))
     if plot is not None:
-        from ..plots import draw_reliability
+        from ..report.plots import draw_reliability
 
         draw_reliability(
             [(f"temperature {t:.3f}", diagrams[t], errors[t]) for t in (old, new)], plot
@@ -76,7 +76,7 @@ def calibrate_cli(
 
 
 def _show(title: str, results: "Outcomes", diagram: "list[Bin]", error: float) -> None:
-    from ..calibration import log_loss
+    from ..temperature import log_loss
 
     msg.divider(title)
     rows = []
@@ -105,7 +105,7 @@ def _figures(
 ) -> dict:
     from dataclasses import asdict
 
-    from ..calibration import log_loss
+    from ..temperature import log_loss
 
     return {
         when: {

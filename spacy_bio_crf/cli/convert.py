@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 
 if TYPE_CHECKING:
-    from ..convert import Summary
+    from ..corpora import Summary
 
 SHOWN = 10
 REPAIR_TEXTS = {
@@ -96,7 +96,7 @@ def convert_cli(
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing output"),
 ) -> None:
     """Convert annotated files to spaCy's training data, and say what was found in them."""
-    from ..convert import ConvertError, convert
+    from ..corpora import ConvertError, convert
 
     *inputs, output = paths
     if not inputs:
@@ -139,7 +139,7 @@ def convert_cli(
 
 def _names(pairs: list[str]) -> dict[str, str]:
     """From "OLD=NEW" to {"OLD": "NEW"}."""
-    from ..convert import ConvertError
+    from ..corpora import ConvertError
 
     names: dict[str, str] = {}
     for pair in pairs:

@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 if TYPE_CHECKING:
-    from ..diagnosis import Finding, Report, Spot
+    from ..debug import Finding, Report, Spot
 
 FAIL_ON = ("warning", "error", "never")
 
@@ -58,8 +58,8 @@ def debug_cli(
     if fail_on not in FAIL_ON:
         msg.fail(f"--fail-on: got {fail_on!r}, expected one of {', '.join(FAIL_ON)}", exits=1)
     paths, overrides = _split(arguments)
-    from ..convert import ConvertError
-    from ..diagnosis import SettingsError, diagnose, read_part, read_settings
+    from ..corpora import ConvertError
+    from ..debug import SettingsError, diagnose, read_part, read_settings
 
     try:
         settings = None
@@ -124,7 +124,7 @@ def _write(report: "Report", path: str) -> None:
 
 
 def _show(report: "Report") -> None:
-    from ..diagnosis import CHECKS, SEVERITIES
+    from ..debug import CHECKS, SEVERITIES
 
     _show_figures(report)
     if not report.findings:
@@ -168,7 +168,7 @@ def _value(value: Any) -> str:
 
 
 def _show_finding(finding: "Finding") -> None:
-    from ..diagnosis import CHECKS
+    from ..debug import CHECKS
 
     check = CHECKS[finding.check]
     say: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}

@@ -52,11 +52,11 @@ def evaluate_cli(
             wanted = "a training log (.jsonl)" if path == log else "annotated documents (.spacy)"
             msg.fail(f"No file {path}: expected {wanted}", exits=1)
 
-    from ..evaluation import analyse, read_documents
-    from ..evaluation.bootstrap import Chance
-    from ..evaluation.breakdowns import read_surfaces
-    from ..evaluation.files import write_json, write_text
-    from ..evaluation.tables import comparison_tables, tables
+    from ..metrics import analyse, read_documents
+    from ..metrics.bootstrap import Chance
+    from ..metrics.breakdowns import read_surfaces
+    from ..metrics.files import write_json, write_text
+    from ..metrics.tables import comparison_tables, tables
 
     nlp = load_pipeline(model, gpu_id)
     examples = _predict(nlp, corpus, limit)
@@ -71,7 +71,7 @@ def evaluate_cli(
     }
     documents = read_documents(examples)
     if compare is not None:
-        from ..evaluation import compare as compare_documents
+        from ..metrics import compare as compare_documents
 
         other = read_documents(_predict(load_pipeline(compare, gpu_id), corpus, limit))
         metrics["comparison"] = {
@@ -85,8 +85,8 @@ def evaluate_cli(
         write_json(output, metrics)
         msg.good(f"Figures: {output}")
     if report is not None:
-        from ..evaluation.report import render_report
-        from ..training_log import read_log
+        from ..report import render_report
+        from ..training.logger import read_log
 
         rows = []
         if log is not None:
@@ -99,7 +99,7 @@ def evaluate_cli(
 
 
 def _predict(nlp: "Language", corpus: Path, limit: int) -> "list[Example]":
-    from ..evaluation import predict
+    from ..metrics import predict
 
     try:
         return predict(nlp, corpus, limit=limit)
@@ -109,7 +109,7 @@ def _predict(nlp: "Language", corpus: Path, limit: int) -> "list[Example]":
 
 
 def _read(nlp: "Language", corpus: Path) -> "list[Example]":
-    from ..evaluation.documents import read_corpus
+    from ..metrics.documents import read_corpus
 
     try:
         return read_corpus(nlp, corpus)

@@ -8,7 +8,7 @@ from wasabi import msg
 if TYPE_CHECKING:
     from spacy.language import Language
 
-    from ..component import BioNer
+    from ..pipes.bio_ner import BioNer
 
 
 def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
@@ -36,7 +36,7 @@ def find_component(nlp: "Language", name: str | None) -> "BioNer":
     name (str | None): The component's name, needed where there are several.
     RETURNS (BioNer): The component.
     """
-    from ..component import BioNer
+    from ..pipes.bio_ner import BioNer
 
     found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
     names = ", ".join(found) or "none"

@@ -26,7 +26,7 @@ def transitions_cli(
     """
     import srsly
 
-    from ..transitions import transition_table
+    from ..report.transition_table import transition_table
 
     nlp = load_pipeline(model)
     pipe = find_component(nlp, component)
@@ -51,7 +51,7 @@ def transitions_cli(
             json_path, {"rows": table.rows, "columns": table.columns, "scores": table.scores}
         )
     if plot is not None:
-        from ..plots import draw_transitions
+        from ..report.plots import draw_transitions
 
         draw_transitions(table, plot)
         msg.good(f"Heat map: {plot}")

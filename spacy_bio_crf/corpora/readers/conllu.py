@@ -1,0 +1,152 @@
+"""Read CoNLL-U with entities in the last column, MISC.
+
+What becomes one token is what has no space in it: the range line of a multiword token, not the
+syntactic words it is made of.
+
+    1-2  da    _ … _        token "da"
+    1    de    _ … NER=O    its tags: O, B-LOC
+    2    a     _ … NER=B-LOC
+"""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from ...tags.tagset import OUTSIDE
+from ..passages import ConvertError, ReadOptions, Sentence, Summary, no_tick
+from .layout import document_mark, numbered_lines
+from .tagged import Block, read_tagged
+
+N_COLUMNS = 10
+# Keys of MISC that hold a tag, in any case: of stanza, of spaCy's own converter, and others.
+KEYS = ("ner", "ne", "name", "entity")
+EMPTY_NODE = "empty node"
+
+_WORD = re.compile(r"[0-9]+")
+_RANGE = re.compile(r"([0-9]+)-([0-9]+)")
+_EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
+
+
+def read_conllu(
+    paths: Sequence[Path], options: ReadOptions, summary: Summary
+) -> Iterator[Sentence]:
+    """Read CoNLL-U files whose MISC has a tag such as `NER=B-PER`; a token without one is O.
+
+    An entity takes in every token one of whose words it takes in. A range line with a tag of its
+    own speaks for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
+
+    paths (Sequence[Path]): The files.
+    options (ReadOptions): Scheme and rule of repair.
+    summary (Summary): Gets repairs, drops and notes.
+    YIELDS (Sentence): The sentences, in order.
+    RAISES: ConvertError if a line is no CoNLL-U, or no token of any file has a tag.
+    """
+    keys = {path: key for path in paths if (key := _key(path)) is not None}
+    if not keys:
+        line = next((n for path in paths for n, _, _ in _rows(path, no_tick)), 1)
+        raise ConvertError(
+            f"{paths[0]}, line {line}: expected tags in the column MISC such as NER=B-PER (keys, "
+            f"in any case: {', '.join(KEYS)}), found none in the whole input"
+        )
+
+    def blocks(path: Path, tick: Callable[[int], None]) -> Iterator[Block]:
+        return _blocks(path, keys.get(path), tick)
+
+    notes = {
+        path: f"CoNLL-U, tags in MISC under {keys[path]}"
+        if path in keys
+        else "CoNLL-U without tags"
+        for path in paths
+    }
+    return read_tagged(blocks, notes, options, summary)
+
+
+def misc_values(misc: str) -> dict[str, str]:
+    """RETURNS (dict[str, str]): What the column MISC says, with the keys in small letters."""
+    pairs = (item.partition("=") for item in misc.split("|") if "=" in item)
+    return {key.lower(): value for key, _, value in pairs}
+
+
+def looks_like_conllu(text: str) -> bool:
+    """Are the rows CoNLL-U, whatever they say about entities?
+
+    text (str): The first lines of a file.
+    RETURNS (bool): Has the first row ten columns, the first of them a number?
+    """
+    for line in text.splitlines():
+        if line.strip() and not line.startswith("#"):
+            fields = line.split("\t")
+            numbered = _WORD.fullmatch(fields[0]) or _RANGE.fullmatch(fields[0])
+            return len(fields) == N_COLUMNS and numbered is not None
+    return False
+
+
+def has_tags_in_misc(text: str) -> bool:
+    """RETURNS (bool): Has any of these lines a key of `KEYS` in its last column?"""
+    last = (line.rsplit("\t", 1)[-1] for line in text.splitlines() if not line.startswith("#"))
+    return any(not misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
+
+
+def _key(path: Path) -> str | None:
+    """The key under which the file has its tags."""
+    for _, fields, _ in _rows(path, no_tick):
+        if fields is not None:
+            found = misc_values(fields[-1])
+            for key in KEYS:
+                if key in found:
+                    return key
+    return None
+
+
+def _rows(path: Path, tick: Callable[[int], None]) -> Iterator[tuple[int, list[str] | None, str]]:
+    """Every line's number, its columns if it is a row, and its text."""
+    for line, text in numbered_lines(path, tick):
+        if not text.strip() or text.startswith("#"):
+            yield line, None, text
+            continue
+        fields = text.split("\t")
+        if len(fields) != N_COLUMNS:
+            raise ConvertError(
+                f"{path}, line {line}: expected {N_COLUMNS} columns separated by tabs, found "
+                f"{len(fields)}: {text!r}"
+            )
+        yield line, fields, text
+
+
+def _blocks(path: Path, key: str | None, tick: Callable[[int], None]) -> Iterator[Block]:
+    block = Block(starts_document=True)
+    last_in_range, range_has_tag = 0, False
+    for line, fields, text in _rows(path, tick):
+        if fields is None:
+            name = document_mark(text) if text.startswith("#") else None
+            if block.words and (name is not None or not text.strip()):
+                yield block
+                block = Block()
+                last_in_range = 0
+            if name is not None:
+                block.starts_document, block.document_id = True, name
+            continue
+        number, form, misc = fields[0], fields[1], misc_values(fields[-1])
+        tag = misc.get(key or "")
+        span = _RANGE.fullmatch(number)
+        if _EMPTY_NODE.fullmatch(number):
+            block.dropped[EMPTY_NODE] += 1
+            continue
+        if span:
+            last_in_range, range_has_tag = int(span[2]), tag is not None
+        elif not _WORD.fullmatch(number):
+            raise ConvertError(
+                f"{path}, line {line}: expected a number such as 1, 1-2 or 1.1 in the first "
+                f"column, found {number!r}"
+            )
+        inside = not span and int(number) <= last_in_range
+        if not inside:
+            block.words.append(form)
+            block.spaces.append(misc.get("spaceafter") != "No")
+        # A range line without a tag leaves it to its words.
+        if (span and tag is not None) or (not span and not (inside and range_has_tag)):
+            block.tags.append(OUTSIDE if tag is None else tag)
+            block.lines.append(line)
+            block.owners.append(len(block.words) - 1)
+    if block.words:
+        yield block

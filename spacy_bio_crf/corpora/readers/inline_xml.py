@@ -1,0 +1,250 @@
+"""Read text with entities as XML elements, above all HAREM's:
+
+    <DOC DOCID="a"><P>O <EM CATEG="PESSOA">Rui</EM> viu a <ALT><EM CATEG="OBRA">Casa
+    Rosa</EM>|<EM CATEG="LOCAL|COISA">Casa</EM> Rosa</ALT>.</P></DOC>
+
+Systems are evaluated on HAREM's golden collections in two scenarios: the total one has all ten
+categories; the selective one, which later work on Portuguese reports too, has five of them.
+"""
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.parsers import expat
+
+from ..passages import ConvertError, Passage, ReadOptions, Summary, TextSpan
+
+# Elements that are entities, and the attribute with their labels.
+ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE"}
+SELECTIVE = frozenset({"PESSOA", "ORGANIZACAO", "LOCAL", "TEMPO", "VALOR"})
+SCENARIOS = ("total", "selective")
+ALTERNATIVES = ("most", "coverage")
+DOCUMENT, DOCUMENT_ID = "DOC", "DOCID"
+OMITTED = "OMITIDO"  # text that HAREM leaves out of the evaluation
+ALT = "ALT"
+
+NO_LABEL = "entities without a category, whose tokens are left without annotation"
+VAGUE = "entities of several categories, of which the first one in the scenario was taken"
+CHOSEN = "places with alternatives, of which one was taken (--alt {rule})"
+OUTSIDE = "text outside of a DOC element"
+LEFT_OUT = "category {label} (not in the selective scenario)"
+
+# What may stand before the first element. Without a document type of its own, the text is put into
+# an element, so that it need not be in one.
+_HEAD = re.compile(rb"\s*(<\?xml[^>]*\?>)?(\s|<!--.*?-->)*(<!DOCTYPE[^\[>]*>)?", re.DOTALL)
+_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_FIRST = re.compile(r"\s*<(\?xml|!DOCTYPE)\b")
+_ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE)\s*=")
+
+
+def looks_like_xml(text: str) -> bool:
+    """RETURNS (bool): Does a file that begins so hold XML or elements that are entities?"""
+    return _FIRST.match(text) is not None or _ENTITY.search(text) is not None
+
+
+@dataclass
+class _Stretch:
+    """Text with its entities, the stretches that nobody has annotated, and an account."""
+
+    text: list[str] = field(default_factory=list)
+    length: int = 0
+    spans: list[TextSpan] = field(default_factory=list)
+    missing: list[tuple[int, int]] = field(default_factory=list)
+    remarks: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def add(self, text: str) -> None:
+        self.text.append(text)
+        self.length += len(text)
+
+    def append(self, other: "_Stretch") -> None:
+        shift = self.length
+        self.spans += [s._replace(start=s.start + shift, end=s.end + shift) for s in other.spans]
+        self.missing += [(start + shift, end + shift) for start, end in other.missing]
+        self.add("".join(other.text))
+        self.remarks += other.remarks
+        self.dropped += other.dropped
+
+
+def read_xml(paths: Sequence[Path], options: ReadOptions, summary: Summary) -> Iterator[Passage]:
+    """Read one Doc from every DOC element, or from the whole file if it has none.
+
+    An entity of several categories ("A|B") gets the first one that is in the scenario; of the
+    alternatives in an ALT, the one with most entities in the scenario is read ("most") or the one
+    whose entities cover most characters ("coverage"), the first of equals. Entities without
+    category and text that is left out of the evaluation (OMITIDO) are left without annotation.
+
+    paths (Sequence[Path]): The files.
+    options (ReadOptions): `scenario` and `alternatives`.
+    summary (Summary): Gets notes, remarks and drops.
+    YIELDS (Passage): The texts, in order.
+    RAISES: ConvertError if a file is not well-formed.
+    """
+    for path in paths:
+        yield from _File(path, options, summary).passages()
+        summary.notes[f"XML with entities, {options.scenario} scenario"] += 1
+
+
+class _File:
+    """The state of reading one file."""
+
+    def __init__(self, path: Path, options: ReadOptions, summary: Summary) -> None:
+        self.path, self.options, self.summary = path, options, summary
+        self.done: list[Passage] = []
+        self.has_documents = False
+        self.in_id = False
+        self._begin("", 1)
+
+    def _begin(self, name: str, line: int) -> None:
+        self.name, self.line = name, line
+        self.stretch = _Stretch()
+        self.open: list[tuple[int, str, str]] = []  # entities: start, categories, place
+        self.omitted = 0
+        # For every ALT that is open: what was before it, its alternatives so far, and how many
+        # entities were open where it began.
+        self.outer: list[tuple[_Stretch, list[_Stretch], int]] = []
+
+    def passages(self) -> Iterator[Passage]:
+        raw = self.path.read_bytes().removeprefix(codecs.BOM_UTF8)
+        head = _HEAD.match(raw)
+        at = head.end() if head else 0
+        bare = not re.match(rb"\s*<!DOCTYPE", raw[at:])
+        encoding = _ENCODING.search(raw[:at])
+        name = encoding[1].decode("ascii") if encoding else None
+        self.parser = expat.ParserCreate(name)
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self._start
+        self.parser.EndElementHandler = self._end
+        self.parser.CharacterDataHandler = self._characters
+        self.first_line = raw[:at].count(b"\n") if bare else 0
+        if bare:
+            raw = b"<_>" + raw[at:] + b"</_>"
+        size = 1 << 16
+        for start in range(0, len(raw), size):
+            chunk = raw[start : start + size]
+            self._parse(chunk, final=start + size >= len(raw))
+            self.options.tick(len(chunk))
+            yield from self.done
+            self.done.clear()
+        if self.has_documents:
+            self._check_outside()
+        else:
+            self._finish()
+        yield from self.done
+
+    def _parse(self, chunk: bytes, *, final: bool) -> None:
+        try:
+            self.parser.Parse(chunk, final)
+        except (expat.ExpatError, LookupError) as err:
+            code = getattr(err, "code", None)
+            what = expat.errors.messages.get(code, str(err)) if code else str(err)
+            raise ConvertError(f"{self._place()}: expected well-formed XML: {what}") from None
+
+    def _place(self) -> str:
+        return f"{self.path}, line {self.first_line + self.parser.CurrentLineNumber}"
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name == DOCUMENT:
+            self.has_documents = True
+            self._check_outside()
+            self._begin(attributes.get(DOCUMENT_ID, ""), self.parser.CurrentLineNumber)
+            self.line += self.first_line
+        elif name == DOCUMENT_ID:
+            self.in_id = True
+        elif name == ALT:
+            self.outer.append((self.stretch, [], len(self.open)))
+            self.stretch = _Stretch()
+        elif name == OMITTED:
+            self.omitted = self.stretch.length
+        elif name in ENTITIES:
+            categories = attributes.get(ENTITIES[name], "")
+            self.open.append((self.stretch.length, categories, self._place()))
+
+    def _end(self, name: str) -> None:
+        if name == DOCUMENT:
+            self._finish()
+            self._begin("", 1)
+        elif name == DOCUMENT_ID:
+            self.in_id = False
+        elif name == ALT:
+            before, alternatives, _ = self.outer.pop()
+            alternatives.append(self.stretch)
+            self.stretch = before
+            self.stretch.append(self._chosen(alternatives))
+        elif name == OMITTED and self.stretch.length > self.omitted:
+            self.stretch.missing.append((self.omitted, self.stretch.length))
+        elif name in ENTITIES:
+            self._entity(*self.open.pop())
+
+    def _characters(self, text: str) -> None:
+        if self.in_id:
+            self.name += text.strip()
+        elif self.outer and len(self.open) == self.outer[-1][2] and "|" in text:
+            first, *others = text.split("|")
+            self.stretch.add(first)
+            for other in others:
+                self.outer[-1][1].append(self.stretch)
+                self.stretch = _Stretch()
+                self.stretch.add(other)
+        else:
+            self.stretch.add(text)
+
+    def _entity(self, start: int, categories: str, place: str) -> None:
+        end = self.stretch.length
+        labels = [label.strip() for label in categories.split("|") if label.strip()]
+        if start == end:
+            self.stretch.dropped["entity without text"] += 1
+        elif not labels:
+            self.stretch.remarks[NO_LABEL] += 1
+            self.stretch.missing.append((start, end))
+        else:
+            if self.options.scenario == "selective":
+                inside = [label for label in labels if label in SELECTIVE]
+            else:
+                inside = labels
+            if not inside:
+                self.stretch.dropped[LEFT_OUT.format(label=labels[0])] += 1
+                return
+            self.stretch.remarks.update([VAGUE] * (len(labels) > 1))
+            self.stretch.spans.append(TextSpan(start, end, inside[0], place))
+
+    def _chosen(self, alternatives: list[_Stretch]) -> _Stretch:
+        self.summary.remarks[CHOSEN.format(rule=self.options.alternatives)] += 1
+        if self.options.alternatives == "most":
+            return max(alternatives, key=lambda a: len(a.spans))
+        return max(alternatives, key=lambda a: sum(s.end - s.start for s in a.spans))
+
+    def _check_outside(self) -> None:
+        if "".join(self.stretch.text).strip():
+            self.summary.dropped[OUTSIDE] += 1
+
+    def _finish(self) -> None:
+        """Make a passage of what has been read, without the white space around it."""
+        self.summary.remarks += self.stretch.remarks
+        self.summary.dropped += self.stretch.dropped
+        text = "".join(self.stretch.text)
+        first = len(text) - len(text.lstrip())
+        text = text.strip()
+
+        def moved(start: int, end: int) -> tuple[int, int]:
+            return max(start - first, 0), min(end - first, len(text))
+
+        spans = []
+        for span in sorted(self.stretch.spans, key=lambda s: (s.start, -s.end)):
+            start, end = moved(span.start, span.end)
+            if start < end:
+                spans.append(span._replace(start=start, end=end))
+        self.done.append(
+            Passage(
+                text=text,
+                spans=spans,
+                path=self.path,
+                line=self.line,
+                place=f"{self.path}, line {self.line}",
+                missing=[moved(*piece) for piece in self.stretch.missing],
+                document_id=self.name.strip(),
+            )
+        )

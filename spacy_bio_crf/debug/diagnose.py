@@ -1,0 +1,65 @@
+"""All checks over all parts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from .alignment import check_alignment
+from .annotated import check_annotation, check_labels, check_tags
+from .characters import check_characters
+from .findings import Recorder, Report
+from .leakage import Index, check_leakage, check_repetition
+from .parts import Part, check_reading
+from .settings import ModelSettings
+
+LEAST = 10  # entities of a label in the training data
+
+
+def diagnose(
+    parts: Sequence[Part],
+    settings: ModelSettings | None = None,
+    *,
+    least: int = LEAST,
+    n_examples: int = 5,
+) -> Report:
+    """Find what a tagger can not learn from a corpus, and what will surprise its owner.
+
+    parts (Sequence[Part]): The training data first, then what is held out, if anything.
+    settings (ModelSettings | None): Tokenizer, window and scheme; None leaves out what only these
+        can tell.
+    least (int): Labels with fewer entities in the training data are too rare.
+    n_examples (int): Most examples of each finding.
+    RETURNS (Report): The findings.
+    RAISES: ValueError if there are no parts or the first is not "train".
+    """
+    if not parts or parts[0].name != "train":
+        names = ", ".join(part.name for part in parts) or "none"
+        raise ValueError(f"expected the part 'train' and maybe others after it, got {names}")
+    recorders = {part.name: Recorder(part.name, n_examples) for part in parts}
+    figures: dict[str, dict[str, Any]] = {}
+    train = Index()
+    for part in parts:
+        recorder = recorders[part.name]
+        check_reading(part, recorder)
+        numbers = check_annotation(part.docs, recorder)
+        check_characters(part.docs, recorder)
+        if settings is not None:
+            numbers |= check_alignment(part.docs, settings, recorder)
+        index = check_repetition(part.docs, recorder)
+        if part.name == "train":
+            train = index
+        else:
+            numbers |= check_leakage(part.docs, train, recorder)
+        numbers["read_as"] = list(part.summary.notes)
+        figures[part.name] = numbers
+    known = settings.labels if settings is not None else ()
+    counts = {name: numbers["labels"] for name, numbers in figures.items()}
+    check_labels(counts, recorders, least=least, known=known)
+    if settings is not None:
+        check_tags(parts[0].docs, settings.scheme, recorders["train"])
+        if settings.cutter is None:
+            recorders["train"].add("no_tokenizer")
+    return Report(
+        figures=figures,
+        findings=[finding for part in parts for finding in recorders[part.name].findings()],
+        model={} if settings is None else settings.summary(),
+    )

@@ -1,0 +1,131 @@
+"""What training has to leave aside: counted, and said once."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .annotation import Annotation
+
+SHOWN = 40  # characters of a document in a message
+
+
+@dataclass
+class Tally:
+    """What some documents hold that can not be learnt from.
+
+    documents (int): The documents.
+    entities (int): Their annotated entities.
+    misfits (int): Of these, the ones that do not fit the tokens.
+    tokens (int): The documents' tokens, white space left out.
+    bare (int): Of these, the ones without a sub-word.
+    bare_entities (int): Entities of which no token has a sub-word.
+    first_misfit (str), first_bare (str): The first of each, for a message.
+    """
+
+    documents: int = 0
+    entities: int = 0
+    misfits: int = 0
+    tokens: int = 0
+    bare: int = 0
+    bare_entities: int = 0
+    first_misfit: str = ""
+    first_bare: str = ""
+
+    def add(self, example: Example, annotation: Annotation, rows: np.ndarray | None) -> None:
+        """Count one document.
+
+        example (Example): Predicted and reference Doc.
+        annotation (Annotation): Its gold, on the predicted tokens.
+        rows (np.ndarray | None): The tokens that have a sub-word; int64 [n], may repeat. None if
+            that is not known.
+        """
+        doc, reference = example.predicted, example.reference
+        self.documents += 1
+        self.entities += len(reference.ents)
+        self.misfits += len(annotation.misfits)
+        if annotation.misfits and not self.first_misfit:
+            start, end, label = annotation.misfits[0]
+            self.first_misfit = _shown(reference, start, end, label)
+        if rows is None:
+            return
+        solid = np.array([not token.text.isspace() for token in doc], dtype=bool)
+        covered = np.zeros(len(doc), dtype=bool)
+        covered[rows] = True
+        # shape: [number of tokens without a sub-word]
+        bare = np.flatnonzero(solid & ~covered)
+        self.tokens += int(solid.sum())
+        self.bare += len(bare)
+        self.bare_entities += sum(not covered[s:e].any() for s, e, _ in annotation.spans)
+        if len(bare) and not self.first_bare:
+            self.first_bare = _shown(doc, int(bare[0]), int(bare[0]) + 1, "")
+
+
+class Notices:
+    """Says each kind of loss once, in the course of one training.
+
+    name (str): The component's name, for the messages.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+        self._said: set[str] = set()
+
+    def tell(self, tally: Tally, *, where: str, policy: str) -> None:
+        """Warn of what has been counted and not been said before.
+
+        tally (Tally): The counts.
+        where (str): Which documents they are of: "training documents".
+        policy (str): What becomes of entities that do not fit the tokens.
+        """
+        if tally.misfits:
+            self._warn(
+                "misfits",
+                f"{tally.misfits} of {tally.entities} entities in {tally.documents} {where} do not"
+                f" fit the tokens that {self.name!r} is given: {_OUTCOMES[policy]} (misaligned ="
+                f' "{policy}"). The first is {tally.first_misfit}.',
+            )
+        if tally.bare:
+            self._warn(
+                "bare",
+                f"{tally.bare} of {tally.tokens} tokens in {tally.documents} {where} have no"
+                f" sub-word in the encoder of {self.name!r}: they are neither trained nor tagged,"
+                f" and {tally.bare_entities} entities consist of such tokens alone. The first is"
+                f" {tally.first_bare}.",
+            )
+
+    def _warn(self, kind: str, message: str) -> None:
+        if kind not in self._said:
+            self._said.add(kind)
+            warnings.warn(f"{message} `python -m spacy bio-ner debug` lists them.", stacklevel=4)
+
+
+_OUTCOMES = {
+    "missing": "their tokens count as unannotated",
+    "expand": "they take in every token they touch",
+    "contract": "they keep the tokens that lie inside",
+}
+
+
+def tally_batch(
+    examples: Iterable[Example], annotations: Sequence[Annotation], rows: Sequence[np.ndarray]
+) -> Tally:
+    """Count a batch.
+
+    examples (Iterable[Example]): Its documents.
+    annotations (Sequence[Annotation]): Their gold.
+    rows (Sequence[np.ndarray]): For each, the tokens that have a sub-word.
+    RETURNS (Tally): The counts.
+    """
+    tally = Tally()
+    for example, annotation, tokens in zip(examples, annotations, rows, strict=True):
+        tally.add(example, annotation, tokens)
+    return tally
+
+
+def _shown(doc: Doc, start: int, end: int, label: str) -> str:
+    name = f" ({label})" if label else ""
+    return f"{doc[start:end].text!r}{name}, token {start} of {doc.text[:SHOWN]!r}"

@@ -1,0 +1,87 @@
+"""Word embeddings of several packs, looked up once, so that their gradient is gathered once."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..subwords.batches import Pack
+
+
+class RowGradient:
+    """The gradient of a vocabulary, kept from step to step.
+
+    It is as large as the vocabulary and zero but for the rows of a batch. A fresh array of zeros
+    for every step costs a CPU more than the rows themselves, so only those rows are cleared again.
+    """
+
+    def __init__(self) -> None:
+        self._zeros: Tensor | None = None
+        self._written: list[Tensor] = []
+
+    def start(self, weight: Tensor) -> None:
+        """Give a vocabulary without a gradient one of zeros.
+
+        weight (Tensor): float32 [V, e].
+        """
+        kept = self._zeros
+        if kept is None or kept.shape != weight.shape or kept.device != weight.device:
+            self._zeros = kept = torch.zeros_like(weight)
+        else:
+            for rows in self._written:
+                kept.index_fill_(0, rows, 0.0)
+        self._written = []
+        weight.grad = kept
+
+    def add(self, weight: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        """Add to some rows of the gradient of a vocabulary.
+
+        weight (Tensor): float32 [V, e]; it has a gradient.
+        rows (Tensor): Each once; int64 [n].
+        gradient (Tensor): float32 [n, e].
+        """
+        if weight.grad is None:
+            self.start(weight)
+        self._written.append(rows)
+        cast(Tensor, weight.grad).index_add_(0, rows, gradient)
+
+
+class WordTable:
+    """The rows of a vocabulary that some packs use.
+
+    The gradient of an embedding is a dense array as large as the vocabulary, and autograd would
+    fill one for every pack. Here each pack adds to the gradient of the few rows in use, and these
+    go to the vocabulary together, by `finish`.
+
+    network (PreTrainedModel): Its input embeddings.
+    packs (Sequence[Pack]): Packs whose ids are looked up.
+    total (RowGradient): What the gradient of the vocabulary gathers in.
+    """
+
+    def __init__(self, network: Any, packs: Sequence[Pack], total: RowGradient):
+        self._total = total
+        self._words: nn.Embedding = network.get_input_embeddings()
+        weight = self._words.weight
+        used = np.unique(np.concatenate([p.ids.reshape(-1) for p in packs] or [np.zeros(0, int)]))
+        self._place = {id(p): np.searchsorted(used, p.ids) for p in packs}
+        self._used = torch.from_numpy(used).to(weight.device)
+        # shape: [n_used, e]
+        self._rows = weight.detach().index_select(0, self._used)
+        self._rows.requires_grad_(weight.requires_grad)
+
+    def __call__(self, pack: Pack) -> Tensor:
+        """RETURNS (Tensor): The word embeddings of one of the packs; float32 [B, T, e]."""
+        place = torch.from_numpy(self._place[id(pack)]).to(self._rows.device)
+        return nn.functional.embedding(place, self._rows)
+
+    def finish(self) -> None:
+        """Add the gradient that has gathered to that of the vocabulary."""
+        gradient = self._rows.grad
+        if gradient is None:
+            return
+        if self._words.padding_idx is not None:
+            gradient[self._used == self._words.padding_idx] = 0.0
+        self._total.add(self._words.weight, self._used, gradient)
+        self._rows.grad = None

@@ -1,0 +1,58 @@
+"""Which label is taken for which, and for none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..tags.tagset import OUTSIDE, Span
+from .documents import Document, labels_of
+from .matching import match
+
+
+@dataclass(frozen=True, eq=False)
+class Confusion:
+    """Counts of gold against predicted.
+
+    names (list[str]): What rows and columns stand for: the labels, and "O" at the end.
+    entities (np.ndarray): Pairs of entities that overlap, by gold (row) and predicted (column)
+        label; missed ones in the column O, spurious ones in the row O; int64 [L + 1, L + 1].
+    tokens (np.ndarray): Annotated tokens by gold and predicted label, without regard to where
+        entities begin; int64 [L + 1, L + 1].
+    """
+
+    names: list[str]
+    entities: np.ndarray
+    tokens: np.ndarray
+
+
+def confusion(documents: Sequence[Document]) -> Confusion:
+    """Count what was taken for what.
+
+    documents (Sequence[Document]): Gold and predictions.
+    RETURNS (Confusion): The counts.
+    """
+    names = [*labels_of(documents), OUTSIDE]
+    ids = {name: i for i, name in enumerate(names[:-1])}
+    outside = len(ids)
+    entities = np.zeros((len(names), len(names)), dtype=np.int64)
+    tokens = np.zeros_like(entities)
+    for doc in documents:
+        pairs = match(doc.gold, doc.predicted, prefer="label")
+        for g, p in pairs:
+            entities[ids[doc.gold[g][2]], ids[doc.predicted[p][2]]] += 1
+        for i in set(range(len(doc.gold))) - {g for g, _ in pairs}:
+            entities[ids[doc.gold[i][2]], outside] += 1
+        for i in set(range(len(doc.predicted))) - {p for _, p in pairs}:
+            entities[outside, ids[doc.predicted[i][2]]] += 1
+        sides = [_paint(s, ids, len(doc.words))[doc.known] for s in (doc.gold, doc.predicted)]
+        np.add.at(tokens, tuple(sides), 1)
+    return Confusion(names, entities, tokens)
+
+
+def _paint(spans: Sequence[Span], ids: dict[str, int], n: int) -> np.ndarray:
+    """The label id of each token, that of O outside; int64 [n]."""
+    painted = np.full(n, len(ids), dtype=np.int64)
+    for start, end, label in spans:
+        painted[start:end] = ids[label]
+    return painted

@@ -1,0 +1,125 @@
+"""Which prediction answers which gold entity: entities that overlap, paired one to one.
+
+Gold entities do not overlap each other, and predictions do not either. So pairs that overlap never
+cross, and the best pairing is found from left to right, as the longest common subsequence is. A
+greedy pairing is not the best one. Here P1 overlaps only G1, P2 both, P3 only G2:
+
+    gold        [== G1: LOC ==]  [==== G2: PER ====]
+    predicted   [P1: PER] [== P2: LOC ==] [P3: PER]
+
+Left to right, P1 takes G1 and P2 takes G2, both with the wrong label; P3 is left. With the label
+first, P2 answers G1 and P3 answers G2.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
+from ..tags.tagset import Span
+
+Pair = tuple[int, int]  # indices of a gold and of a predicted entity
+Worth = tuple[int, int, int, int]
+
+NOTHING: Worth = (0, 0, 0, 0)
+PREFERENCES = ("label", "pairs")
+
+
+def match(gold: Sequence[Span], predicted: Sequence[Span], *, prefer: str) -> list[Pair]:
+    """Pair gold and predicted entities that share a token, each with one at the most.
+
+    Exact matches come first, in any case; then as many pairs of the same label as there can be
+    ("label"), or as many pairs of any label ("pairs"); then the other of the two; then the tokens
+    that are shared.
+
+    gold (Sequence[Span]): Start, exclusive end and label.
+    predicted (Sequence[Span]): The same of the predictions.
+    prefer (str): "label" or "pairs".
+    RETURNS (list[tuple[int, int]]): Indices in `gold` and in `predicted`, from left to right.
+    RAISES: ValueError for another preference.
+    """
+    if prefer not in PREFERENCES:
+        raise ValueError(f"prefer is {prefer!r}; expected one of {', '.join(PREFERENCES)}")
+    pairs: list[Pair] = []
+    for golds, answers in _clusters(gold, predicted):
+        pairs += _best(gold, predicted, golds, answers, prefer)
+    return pairs
+
+
+def strict_match(gold: Sequence[Span], predicted: Sequence[Span]) -> list[bool]:
+    """Which predictions are right: same first and last token, same label, each gold entity once.
+
+    gold (Sequence[Span]): Start, exclusive end and label.
+    predicted (Sequence[Span]): The same of the predictions.
+    RETURNS (list[bool]): One for each prediction.
+    """
+    left = set(gold)
+    right = []
+    for span in predicted:
+        right.append(span in left)
+        left.discard(span)
+    return right
+
+
+def _clusters(
+    gold: Sequence[Span], predicted: Sequence[Span]
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Indices of entities that hang together by overlaps, both sides at least one."""
+    spans = sorted(
+        chain(
+            ((start, end, 0, i) for i, (start, end, _) in enumerate(gold)),
+            ((start, end, 1, i) for i, (start, end, _) in enumerate(predicted)),
+        )
+    )
+    sides: tuple[list[int], list[int]] = ([], [])
+    reach = -1
+    for start, end, side, i in spans:
+        if start >= reach:
+            if all(sides):
+                yield sides
+            sides = ([], [])
+        sides[side].append(i)
+        reach = max(reach, end)
+    if all(sides):
+        yield sides
+
+
+def _best(
+    gold: Sequence[Span],
+    predicted: Sequence[Span],
+    golds: Sequence[int],
+    answers: Sequence[int],
+    prefer: str,
+) -> list[Pair]:
+    # worth[i][j]: of the best pairing of the first i gold entities and the first j predictions
+    worth = [[NOTHING] * (len(answers) + 1) for _ in range(len(golds) + 1)]
+    for i, g in enumerate(golds):
+        for j, p in enumerate(answers):
+            best = max(worth[i][j + 1], worth[i + 1][j])
+            own = _worth(gold[g], predicted[p], prefer)
+            if own > NOTHING:
+                best = max(best, _add(worth[i][j], own))
+            worth[i + 1][j + 1] = best
+    pairs: list[Pair] = []
+    i, j = len(golds), len(answers)
+    while i and j:
+        if worth[i][j] == worth[i - 1][j]:
+            i -= 1
+        elif worth[i][j] == worth[i][j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            pairs.append((golds[i], answers[j]))
+    return pairs[::-1]
+
+
+def _worth(gold: Span, predicted: Span, prefer: str) -> Worth:
+    shared = min(gold[1], predicted[1]) - max(gold[0], predicted[0])
+    if shared <= 0:
+        return NOTHING
+    same_span, same_label = gold[:2] == predicted[:2], gold[2] == predicted[2]
+    exact = same_span + (same_span and same_label)
+    first, second = (same_label, True) if prefer == "label" else (True, same_label)
+    return exact, int(first), int(second), shared
+
+
+def _add(a: Worth, b: Worth) -> Worth:
+    return a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]

@@ -1,0 +1,190 @@
+"""`bio-ner annotate` as a command: its options, what it says, its bar."""
+
+import inspect
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.cli import app as spacy_app
+from typer.testing import CliRunner
+
+from spacy_bio_crf.bulk import annotate
+from spacy_bio_crf.cli import annotate as command
+from spacy_bio_crf.cli import app
+from spacy_bio_crf.cli.annotate import annotate_cli
+from tests.support.annotate_tools import PATTERNS
+from tests.support.paths import ROOT
+
+
+@pytest.fixture
+def bio_ner(tmp_path, monkeypatch):
+    """Run a command in a folder with a model and a text; return exit code and output, unwrapped."""
+    monkeypatch.chdir(tmp_path)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns(PATTERNS)
+    nlp.to_disk("model")
+    Path("a.txt").write_text("Ana Ruiz is in Rio\nRio\n")
+
+    def run(*args, app=app):
+        result = CliRunner().invoke(app, args)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, " ".join(result.output.split())
+
+    return run
+
+
+def test_annotate(bio_ner):
+    code, output = bio_ner("annotate", "model", "a.txt", "out.jsonl")
+    assert code == 0
+    assert "out.jsonl: 2 documents, 6 words, 3 entities" in output and "Skipped" not in output
+    rows = [json.loads(line) for line in Path("out.jsonl").read_text().splitlines()]
+    assert [len(row["entities"]) for row in rows] == [2, 1]
+
+
+def test_annotate_below_spacys_own_commands(bio_ner):
+    code, output = bio_ner("bio-ner", "annotate", "model", "a.txt", "out.jsonl", app=spacy_app)
+    assert code == 0 and "2 documents" in output
+
+
+def test_every_option_arrives(bio_ner, monkeypatch):
+    Path("code.py").write_text(
+        "from spacy.language import Language\n"
+        "@Language.component('annotate_mark')\n"
+        "def mark(doc):\n    return doc\n"
+    )
+    seen = {}
+
+    def noted(nlp, path, output, **options):
+        seen.update(options, nlp=nlp, path=path, output=output)
+        return annotate(nlp, path, output, **{**options, "load": None})
+
+    monkeypatch.setattr("spacy_bio_crf.bulk.annotate", noted)
+    Path("out.spacy").write_text("old")
+    Path("a.dat").write_text('{"body": "Rio"}\n')
+    options = {
+        "--format": "jsonl",
+        "--text-key": "body",
+        "--entities-key": "ents",
+        "--batch-size": "7",
+        "--n-process": "2",
+        "--max-length": "123",
+        "--docs-per-file": "9",
+        "--code": "code.py",
+    }
+    flags = ["--skip-bad", "--force", "--restart"]
+    arguments = [part for pair in options.items() for part in pair]
+    code, output = bio_ner("annotate", "model", "a.dat", "out.spacy", *arguments, *flags)
+    assert code == 0, output
+    assert spacy.Language.has_factory("annotate_mark")
+    assert seen.pop("nlp").max_length == 123
+    assert callable(seen.pop("report")) and seen.pop("load") is None
+    assert seen == {
+        "path": Path("a.dat"),
+        "output": Path("out.spacy"),
+        "format": "jsonl",
+        "text_key": "body",
+        "entities_key": "ents",
+        "batch_size": 7,
+        "n_process": 2,
+        "skip_bad": True,
+        "docs_per_file": 9,
+        "force": True,
+        "restart": True,
+        "code": Path("code.py"),
+    }
+    parameters = set(inspect.signature(annotate).parameters) - {"nlp", "report", "load"}
+    assert parameters == set(seen)
+
+
+def test_processes_load_the_pipeline_themselves_on_a_gpu_or_without_fork(bio_ner, monkeypatch):
+    seen = {}
+
+    def noted(nlp, path, output, **options):
+        seen.update(options)
+        return annotate(nlp, path, output)
+
+    gpus = []
+    load_pipeline = command.load_pipeline
+    monkeypatch.setattr("spacy_bio_crf.bulk.annotate", noted)
+    monkeypatch.setattr(
+        command, "load_pipeline", lambda m, gpu: (gpus.append(gpu), load_pipeline(m, -1))[1]
+    )
+    code, _ = bio_ner("annotate", "model", "a.txt", "out.jsonl", "--gpu-id", "3", "-n", "2")
+    assert code == 0 and gpus == [-1]
+    assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]
+    code, _ = bio_ner("annotate", "model", "a.txt", "b.jsonl", "--gpu-id", "3")
+    assert code == 0 and seen["load"] is None and gpus[-1] == 3
+    monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
+    code, _ = bio_ner("annotate", "model", "a.txt", "c.jsonl", "-n", "2")
+    assert code == 0 and seen["load"] is not None
+
+
+def test_skipped_records_are_named_and_counted(bio_ner):
+    Path("a.jsonl").write_text('{"text": "Rio"}\n' + "bad\n" * 12)
+    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "--skip-bad")
+    assert code == 0
+    assert "Skipped: a.jsonl, line 2: expected a JSON object, found 'bad'" in output
+    assert "line 11" in output and "and so on" in output and "line 12" not in output
+    assert "Skipped: 12 records" in output and "out.jsonl: 1 documents" in output
+
+
+def test_an_interrupted_run_goes_on(bio_ner):
+    Path("a.jsonl").write_text('{"text": "Rio"}\n' * 4 + "bad\n" + '{"text": "Rio"}\n')
+    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "-b", "2")
+    assert code == 1 and "a.jsonl, line 5: expected a JSON object" in output
+    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "-b", "2", "--skip-bad")
+    assert code == 0
+    assert "Going on after 4 documents of an interrupted run" in output
+    assert "out.jsonl: 5 documents, 5 words, 5 entities" in output
+
+
+def test_ctrl_c(bio_ner, monkeypatch):
+    def interrupted(*args, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spacy_bio_crf.bulk.annotate", interrupted)
+    code, output = bio_ner("annotate", "model", "a.txt", "out.jsonl")
+    assert code == 130 and "Interrupted: the same command goes on from here" in output
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["model", "no.txt", "out.jsonl"], "no.txt: there is no such file or folder"),
+        (["none", "a.txt", "out.jsonl"], "Can't load the pipeline none"),
+        (["model", "a.txt", "a.txt"], "a.txt: expected an output that ends in .jsonl, .parquet"),
+        (["model", "a.txt", "out.jsonl", "--code", "x.py"], "Path to Python code not found"),
+    ],
+)
+def test_errors(bio_ner, args, message):
+    code, output = bio_ner("annotate", *args)
+    assert code == 1 and message in output
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_on_a_terminal_says_words_per_second(bio_ner, monkeypatch):
+    nlp = spacy.load("model")
+    monkeypatch.setattr(command, "DELAY", 0.0)
+    monkeypatch.setattr(command, "REFRESH", 0.0)
+    for stream, shown in (Terminal(), True), (io.StringIO(), False):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with command._reporter() as report:
+            annotate(nlp, Path("a.txt"), Path("o.jsonl"), force=True, batch_size=1, report=report)
+        said = stream.getvalue()
+        assert ("documents" in said and "words/s" in said and "83%" in said) == shown
+
+
+def test_the_documentation_names_every_option():
+    text = (ROOT / "docs" / "annotate.md").read_text(encoding="utf-8")
+    for parameter in inspect.signature(annotate_cli).parameters.values():
+        names = getattr(parameter.default, "param_decls", None) or ()
+        for name in names:
+            if name.startswith("--"):
+                assert f"`{name}" in text, name

@@ -1,0 +1,209 @@
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from spacy.cli import app as spacy_app
+from spacy.tokens import DocBin
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from spacy_bio_crf.cli.convert import convert_cli
+from spacy_bio_crf.corpora import FORMATS
+from spacy_bio_crf.corpora.write import WRITERS
+from tests.support.paths import ROOT
+
+FIRST = "Ana\tB-PER\nRuiz\tI-PER\n\nin\tO\nRio\tB-LOC\n"
+SECOND = "x\tO\nACME\tI-ORG\n"
+
+
+@pytest.fixture
+def bio_ner(tmp_path, monkeypatch):
+    """Run a command in a folder with two files; return exit code and output, unwrapped."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.conll").write_text(FIRST)
+    Path("b.conll").write_text(SECOND)
+
+    def run(*args, app=app):
+        result = CliRunner().invoke(app, args)
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        return result.exit_code, " ".join(result.output.split())
+
+    return run
+
+
+def test_convert(bio_ner):
+    code, output = bio_ner("convert", "a.conll", "b.conll", "out.spacy")
+    assert code == 0
+    assert len(DocBin().from_disk("out.spacy")) == 3
+    assert "Read 2 files as BIO, tabs, token in column 1, tag in 2" in output
+    assert "b.conll, line 2: I-ORG continues no entity of its label: read as the begin" in output
+    assert "LOC 1 ORG 1 PER 1 total 3" in output
+    assert "out.spacy: 3 documents, 3 sentences, 6 tokens" in output
+
+
+def test_convert_below_spacys_own_commands(bio_ner):
+    code, output = bio_ner("bio-ner", "convert", "a.conll", "out.spacy", app=spacy_app)
+    assert code == 0 and "2 documents" in output
+
+
+def test_every_option_arrives(bio_ner):
+    bio_ner("convert", "a.conll", "out.spacy")
+    rows = "O Ana", "S-PER Bo", "", "I-LOC Rio", "S-MISC Z", "S-ORG A"
+    Path("c.txt").write_text("\n".join(["-DOCSTART- -X-", "", *rows]))
+    options = [
+        "--format",
+        "columns",
+        "--scheme",
+        "BIOES",
+        "--token-column",
+        "2",
+        "--tag-column",
+        "1",
+        "--lang",
+        "pt",
+    ]
+    options += ["--group-docs", "--repair", "discard", "--map", "PER=PERSON", "--map", "ORG=O-R=G"]
+    code, output = bio_ner("convert", "c.txt", "out.spacy", *options, "--drop", "MISC", "--force")
+    assert code == 0, output
+    assert "line 6: I-LOC begins what is not a complete entity: discarded" in output
+    assert "Dropped: label MISC (1)" in output
+    assert "O-R=G 1 PERSON 1 total 2" in output
+    assert "out.spacy: 1 documents, 2 sentences, 5 tokens" in output
+    code, output = bio_ner("convert", "a.conll", "out.spacy", "-F", "-n", "2")
+    assert "1 documents, 2 sentences" in output
+
+
+def test_options_of_single_formats_arrive(bio_ner):
+    Path("a.jsonl").write_text(
+        '{"body": "Ana Ruizes ran", "spans": [[0, 8, "X"], [0, 3, "Y"], [4, 14, "Z"]]}\n'
+    )
+    Path("ids.jsonl").write_text('{"tokens": ["Ana"], "fine": [1]}\n')
+    Path("a.txt").write_text("Ana Maria Ruiz\n")
+    Path("a.ann").write_text("T1\tX 0 3;10 14\tAna Ruiz\n")
+    Path("a.xml").write_text(
+        '<a><EM CATEG="COISA|LOCAL">Rio</EM> <EM CATEG="OBRA">Sol</EM> '
+        '<ALT><EM CATEG="LOCAL">A</EM> <EM CATEG="LOCAL">B</EM>|'
+        '<EM CATEG="VALOR">A B</EM></ALT></a>'
+    )
+
+    def run(*args):
+        code, output = bio_ner("convert", *args, "--force")
+        assert code == 0, output
+        return output
+
+    output = run("a.jsonl", "out.spacy", "--format", "jsonl", "--text-key", "body")
+    assert "Entities that do not fit tokens: 1 (--misaligned missing):" in output
+    assert "a.jsonl, line 1: 'Ana Ruiz' (X)" in output
+    assert "Tokens without annotation, neither entity nor O: 0" not in output
+    assert "Y 1 Z 1 total 2" in output and "out.spacy: 1 documents, 3 tokens" in output
+    output = run(
+        "a.jsonl",
+        "out.jsonl",
+        *(
+            "--format",
+            "jsonl",
+            "--text-key",
+            "body",
+            "--misaligned",
+            "expand",
+            "--overlaps",
+            "first",
+        ),
+    )
+    assert "X 1 total 1" in output and "(the first one stays) (2)" in output
+    output = run(
+        "ids.jsonl",
+        "out.conll",
+        *("--format", "datasets", "--tags-key", "fine", "--tag-names", "O,B-PER"),
+    )
+    assert "PER 1 total 1" in output
+    assert "\nAna\tB-PER\n" in Path("out.conll").read_text()
+    output = run("a.ann", "out.spacy", "--discontinuous", "parts")
+    assert "entities in several pieces (--discontinuous parts) (1)" in output
+    assert "X 2 total 2" in output
+    output = run("a.xml", "out.spacy")
+    assert "COISA 1 LOCAL 2 OBRA 1 total 4" in output
+    output = run("a.xml", "out.spacy", "--scenario", "selective", "--alt", "coverage")
+    assert "LOCAL 1 VALOR 1 total 2" in output
+
+
+def test_splitting(bio_ner):
+    records = "".join(f'{{"text": "same {i // 2}", "spans": []}}\n' for i in range(10))
+    Path("a.jsonl").write_text(records)
+    code, output = bio_ner("convert", "a.jsonl", "out.spacy", "--split", "50/30/20", "--seed", "1")
+    assert code == 0, output
+    assert "Split by documents" in output and "share" in output and "whole texts" in output
+    assert "out-train.spacy (5), out-dev.spacy (3), out-test.spacy (2): 10 documents" in output
+    docs = [list(DocBin().from_disk(f"out-{p}.spacy").tokens) for p in ("train", "dev", "test")]
+    assert list(map(len, docs)) == [5, 3, 2]
+
+
+def test_names_that_no_label_has_are_said(bio_ner):
+    _, output = bio_ner("convert", "a.conll", "out.spacy", "--map", "GPE=LOC", "--drop", "LOC")
+    assert "No entity with the label GPE that --map or --drop names" in output
+    assert "with the label LOC" not in output
+
+
+def test_many_repairs_are_not_all_shown(bio_ner):
+    Path("c.txt").write_text("y\tB-X\n" + "x\tI-Y\nx\tO\n" * 13)
+    _, output = bio_ner("convert", "c.txt", "out.spacy")
+    assert "Repaired 13 tags" in output and output.count("line") == 10 and "and 3 more" in output
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["a.conll"], "Expected input files or folders and then the output, got only a.conll"),
+        (["no.conll", "out.spacy"], "no.conll: there is no such file or folder"),
+        (["bad.conll", "out.spacy"], "bad.conll, line 2: unknown tag 'B_X'"),
+        (["a.conll", "old.spacy"], "old.spacy exists already; use --force to write over it"),
+        (
+            ["a.conll", "out.spacy", "--alt", "coverage"],
+            "--alt coverage: means nothing for the for",
+        ),
+        (
+            ["a.conll", "out.spacy", "--split", "9"],
+            "--split: got '9', expected two or three shares",
+        ),
+        (["a.conll", "out.spacy", "--map", "PER"], "--map: got 'PER', expected OLD=NEW"),
+        (
+            ["a.conll", "out.spacy", "--map", "PER=A", "--map", "PER=B"],
+            "--map: got two names for PER: A and B",
+        ),
+        (["a.conll", "a.conll/out.spacy"], "a.conll"),
+        (["a.conll", "out.spacy", "--lang", "qq"], "--lang: spaCy has no language 'qq'"),
+    ],
+)
+def test_errors_are_one_clear_message(bio_ner, args, message):
+    Path("bad.conll").write_text("a\tO\nb\tB_X\n")
+    Path("old.spacy").write_text("")
+    code, output = bio_ner("convert", *args)
+    assert code == 1
+    assert message in output
+    assert "Traceback" not in output
+    assert not Path("out.spacy").exists() and Path("old.spacy").read_text() == ""
+
+
+def test_importing_the_commands_is_light():
+    """spaCy's command line imports them on every start."""
+    code = "import sys, spacy_bio_crf.cli; print('transformers' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert run.stdout.strip() == "False"
+
+
+def test_help_and_page_know_every_format_and_option():
+    page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
+    parameters = inspect.signature(convert_cli).parameters
+    for name in FORMATS:
+        assert name in parameters["format"].default.help
+        assert f"**`{name}`**" in page
+    for suffix in WRITERS:
+        assert suffix in parameters["paths"].default.help and f"`{suffix}`" in page
+    told_elsewhere = {"--lang", "--map", "--drop"}
+    for parameter in parameters.values():
+        for flag in set(parameter.default.param_decls or ()) - told_elsewhere:
+            assert flag in page or not flag.startswith("--"), flag

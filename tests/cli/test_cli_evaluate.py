@@ -1,0 +1,246 @@
+"""`bio-ner evaluate`: what it prints and writes, for any pipeline that sets doc.ents."""
+
+import json
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from spacy_bio_crf.metrics import analyse, compare, predict, read_documents
+from spacy_bio_crf.metrics.bootstrap import Chance
+from spacy_bio_crf.metrics.breakdowns import read_surfaces
+from spacy_bio_crf.metrics.documents import read_document
+from spacy_bio_crf.metrics.scorer import score_examples
+from tests.support.pipelines import MakeNlp, make_examples, spans_of
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, ["evaluate", *map(str, arguments)])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture(scope="module")
+def corpus(trained, tmp_path_factory) -> Path:
+    """The training sentences with some of the gold changed, so that there are errors."""
+    docs = [eg.reference for eg in make_examples(trained)]
+    docs[0].set_ents([Span(docs[0], 0, 2, label="PER"), Span(docs[0], 5, 7, label="LOC")])
+    docs[1].set_ents([Span(docs[1], 0, 1, label="LOC"), Span(docs[1], 3, 4, label="LOC")])
+    docs[2].set_ents([Span(docs[2], 0, 4, label="PER")], missing=[docs[2][6:7]], default="outside")
+    path = tmp_path_factory.mktemp("corpus") / "test.spacy"
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(trained, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "crf"
+    trained.to_disk(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def rules(tmp_path_factory) -> Path:
+    """A pipeline of another kind, without any confidence."""
+    nlp = spacy.blank("en")
+    ruler = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PER", "pattern": "Ana"}, {"label": "LOC", "pattern": "Lisbon"}])
+    path = tmp_path_factory.mktemp("model") / "rules"
+    nlp.to_disk(path)
+    return path
+
+
+def test_figures_are_those_of_the_scorer(model, corpus, tmp_path):
+    out = tmp_path / "new" / "figures.json"
+    printed = run(model, corpus, "--output", out, "--resamples", 200)
+    figures = json.loads(out.read_text("utf-8"))
+    examples = predict(spacy.load(model), corpus)
+    scores = score_examples(examples)
+    for level, prefix in (("entity", "ents"), ("token", "ner_token")):
+        for key in "prf":
+            assert figures[level]["all"][key] == pytest.approx(scores[f"{prefix}_{key}"])
+            per_type = scores[f"{prefix}_per_type"]
+            assert set(figures[level]["per_type"]) == set(per_type)
+            for label, row in per_type.items():
+                assert figures[level]["per_type"][label][key] == pytest.approx(row[key])
+    assert figures["token"]["acc"] == pytest.approx(scores["ner_token_acc"])
+    assert 0 < figures["entity"]["all"]["f"] < 1
+    assert (figures["model"], figures["corpus"]) == (str(model), str(corpus))
+    assert figures["documents"] == 6
+    # Washington, which nobody annotated, is found and does not count.
+    assert figures["counts"] == {"tokens": 38, "unannotated_tokens": 1, "ignored_predictions": 1}
+    assert figures["confidence"]["entities"] == figures["entity"]["all"]["predicted"]
+    assert figures["entity"]["intervals"]["resamples"] == 200
+    assert figures["breakdowns"]["surface"] is None
+    f1 = f"{100 * scores['ents_f']:.2f}"
+    assert any(
+        line.split()[:2] == ["micro", "(all)"] and f1 in line for line in printed.splitlines()
+    )
+
+
+def test_pipeline_of_another_kind(rules, corpus, tmp_path):
+    out, report = tmp_path / "figures.json", tmp_path / "report.html"
+    printed = run(rules, corpus, "-o", out, "-r", report, "--resamples", 0)
+    figures = json.loads(out.read_text("utf-8"))
+    assert figures["confidence"] is None and figures["entity"]["intervals"] is None
+    assert figures["entity"]["all"]["predicted"] == 5
+    assert "Confidence" not in printed
+    assert report.read_text("utf-8").startswith("<!DOCTYPE html>")
+
+
+def test_comparison(model, rules, corpus, tmp_path):
+    out = tmp_path / "figures.json"
+    printed = run(model, corpus, "--compare", rules, "-o", out, "--resamples", 500, "--seed", 3)
+    figures = json.loads(out.read_text("utf-8"))
+    other = tmp_path / "other.json"
+    run(rules, corpus, "-o", other, "--resamples", 0)
+    theirs = json.loads(other.read_text("utf-8"))["entity"]["all"]
+    comparison = figures["comparison"]
+    assert comparison["model"] == str(rules)
+    assert comparison["entity"]["all"] == theirs
+    row = comparison["difference"]["all"]["f"]
+    assert row["difference"] == pytest.approx(figures["entity"]["all"]["f"] - theirs["f"])
+    assert 0 < row["p_value"] <= 1
+    assert f"F1 beside {rules}" in printed
+    again = tmp_path / "again.json"
+    run(model, corpus, "--compare", rules, "-o", again, "--resamples", 500, "--seed", 3)
+    assert again.read_bytes() == out.read_bytes()
+
+
+def test_seen_names_and_learning_curve(model, corpus, tmp_path, trained):
+    train = tmp_path / "train.spacy"
+    DocBin(docs=[eg.reference for eg in make_examples(trained)][:2]).to_disk(train)
+    log = tmp_path / "curve.jsonl"
+    row = {
+        "epoch": 0,
+        "step": 0,
+        "losses": {"bio_ner": 3.0},
+        "scores": {"ents_f": 50.0},
+        "score": 1,
+    }
+    log.write_text(json.dumps(row) + "\n")
+    out, report = tmp_path / "figures.json", tmp_path / "report.html"
+    run(model, corpus, "-t", train, "--log", log, "-o", out, "-r", report, "--resamples", 0)
+    rows = json.loads(out.read_text("utf-8"))["breakdowns"]["surface"]
+    assert [row["sort"] for row in rows] == ["seen", "seen, other label", "unseen"]
+    examples = predict(spacy.load(model), corpus)
+    known = read_surfaces(eg.reference for eg in make_examples(trained)[:2])
+    assert rows == analyse(examples, known=known)["breakdowns"]["surface"]
+    assert 'id="learning-t"' in report.read_text("utf-8")
+
+
+def test_limit(model, corpus, tmp_path):
+    out = tmp_path / "figures.json"
+    # Of a folder, too, in which every file has less documents than that.
+    run(model, corpus.parent, "--limit", 2, "-o", out)
+    assert json.loads(out.read_text("utf-8"))["documents"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "message"),
+    [
+        (None, "none.spacy", "No file .*none.spacy: expected annotated documents"),
+        (
+            b"Ana B-PER\n",
+            "test.conll",
+            r"test.conll: expected annotated documents in a .spacy file",
+        ),
+        (b"Ana B-PER\n", "bad.spacy", r"bad.spacy: expected annotated documents \(.spacy\), got"),
+        (DocBin().to_bytes(), "empty.spacy", "empty.spacy holds no documents"),
+    ],
+)
+def test_bad_corpora(rules, corpus, tmp_path, content, name, message):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    out = tmp_path / "figures.json"
+    for arguments in ((rules, path), (rules, corpus, "--train", path)):
+        printed = run(*arguments, "-o", out, code=1)
+        assert __import__("re").search(message, " ".join(printed.split()))
+        assert not out.exists()
+
+
+def test_bad_options(rules, corpus, tmp_path):
+    log = tmp_path / "curve.jsonl"
+    log.write_text('{"step": 0}\n')
+    assert "give --report" in run(rules, corpus, "--log", log, code=1)
+    report = tmp_path / "report.html"
+    printed = run(rules, corpus, "--log", log, "--report", report, code=1)
+    assert "curve.jsonl:1: expected a line of a training log" in " ".join(printed.split())
+    assert not report.exists()
+    assert "Can't load the pipeline" in run(tmp_path / "nowhere", corpus, code=1)
+
+
+# Predictions on the gold's tokens
+
+
+def doc_of(words, ents, spaces=None, missing=()):
+    doc = Doc(spacy.blank("xx").vocab, words=words, spaces=spaces)
+    doc.set_ents(
+        [Span(doc, s, e, label=x) for s, e, x in ents],
+        missing=[doc[i : i + 1] for i in missing],
+        default="outside",
+    )
+    return doc
+
+
+def test_other_tokens_and_missing_annotation():
+    gold = doc_of(["New-York", "'s", "Bo"], [(0, 1, "LOC")], [False, True, False], missing=[2])
+    predicted = doc_of(
+        ["New", "-", "York", "'s", "Bo"],
+        [(0, 1, "LOC"), (2, 3, "LOC"), (4, 5, "PER")],
+        [False, False, False, True, False],
+    )
+    document = read_document(Example(predicted, gold))
+    # Both are parts of one gold token; what is on an unannotated one does not count.
+    assert document.predicted == [(0, 1, "LOC"), (0, 1, "LOC")]
+    assert document.ignored == 1
+    assert document.words == ["New-York", "'s ", "Bo"]
+    figures = analyse([Example(predicted, gold)])
+    scores = score_examples([Example(predicted, gold)])
+    assert figures["entity"]["all"]["p"] == scores["ents_p"] == 0.5
+    assert figures["entity"]["all"]["r"] == scores["ents_r"] == 1.0
+
+
+def test_dropped_documents_are_missed_and_not_forgotten(trained, corpus):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ana"}])
+
+    @spacy.Language.component("fails_on_washington")
+    def fail(doc):
+        if doc[0].text == "Washington":
+            raise ValueError("no")
+        return doc
+
+    nlp.add_pipe("fails_on_washington")
+    nlp.set_error_handler(lambda *_: None)
+    examples = predict(nlp, corpus)
+    assert len(examples) == 6
+    assert [spans_of(eg.predicted) for eg in examples][:4] == [
+        [(0, 1, "PER")],
+        [],
+        [(0, 1, "PER")],
+        [],
+    ]
+    figures = analyse(examples)
+    gold = sum(len(eg.reference.ents) for eg in examples)
+    assert figures["entity"]["all"]["gold"] == gold
+    assert figures["entity"]["all"]["r"] == score_examples(examples)["ents_r"]
+
+
+def test_comparison_of_documents_without_entities():
+    documents = read_documents([Example(doc_of(["a"], []), doc_of(["a"], []))])
+    assert compare(documents, documents, chance=Chance(10))["difference"] is None
+
+
+def test_confidence_of_presets_is_unknown(make_nlp: MakeNlp, trained):
+    doc = trained("Ana Ruiz met Bo in New York City .")
+    document = read_document(Example(doc, doc.copy()))
+    assert document.confidence == [pytest.approx(ent._.confidence) for ent in doc.ents]
+    doc.spans["bio_ner"] = list(doc.ents)[:1]
+    doc.spans["bio_ner"].attrs["scores"] = [0.5]
+    assert read_document(Example(doc, doc.copy())).confidence == [0.5, None, None]

@@ -1,0 +1,112 @@
+import pytest
+
+from tests.support.convert_tools import folder, plain  # noqa: F401
+
+# ruff: noqa: F811
+
+TEXT = "Ana Ruiz lives in New\nYork and Rio de Janeiro, Brazil.\n"
+ANN = (
+    "T1\tPER 0 8\tAna Ruiz\n"
+    "#1\tAnnotatorNotes T1\tsure\n"
+    "T2\tLOC 18 21;22 26\tNew York\n"
+    "R1\tLives-In Arg1:T1 Arg2:T2\t\n"
+    "T3\tGPE 31 34;47 53\tRio Brazil\n"
+    "A1\tNegation T1\n*\tEquiv T1 T2\nN1\tReference T1 W:1\tx\nE1\tLOC:T2 \n\n"
+)
+
+
+def test_brat(folder):
+    folder.write(TEXT, "in/a.txt")
+    folder.write(ANN, "in/a.ann")
+    folder.write("Bo\n", "in/b.txt")
+    folder.write("", "in/b.ann")
+    folder.write("nobody\n", "in/c.txt")
+    folder.write("[entities]\nPER\n", "in/annotation.conf")
+    found, summary = [("Ana Ruiz", "PER"), ("New\nYork", "LOC")], None
+    for path in folder.path / "in", folder.path / "in" / "a.ann", folder.path / "in" / "a.txt":
+        docs, summary = folder.convert(path)
+        assert plain(docs[0]) == (TEXT, found)
+        assert [t.text for t in docs[0] if t.ent_iob == 0] == ["Rio", "Brazil"]
+        assert docs[0].user_data == {"source": "a.txt:1", "document_id": "a"}
+        assert dict(summary.remarks) == {"entities in several pieces (--discontinuous missing)": 1}
+    docs, summary = folder.convert(folder.path / "in")
+    assert len(docs) == 2 and plain(docs[1]) == ("Bo\n", [])
+    assert all(t.ent_iob == 2 for t in docs[1])
+    assert dict(summary.notes) == {"brat, text and standoff annotation": 2}
+    assert dict(summary.dropped) == {
+        "text file without an .ann file": 1,
+        "brat line that is no entity (note)": 1,
+        "brat line that is no entity (relation)": 1,
+        "brat line that is no entity (attribute)": 1,
+        "brat line that is no entity (equivalence)": 1,
+        "brat line that is no entity (normalisation)": 1,
+        "brat line that is no entity (event)": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("rule", "ents"),
+    [
+        ("cover", [("Rio de Janeiro, Brazil", "GPE")]),
+        ("parts", [("Rio", "GPE"), ("Brazil", "GPE")]),
+    ],
+)
+def test_entities_in_pieces(folder, rule, ents):
+    folder.write(TEXT, "a.txt")
+    docs, summary = folder.convert(folder.write(ANN, "a.ann"), discontinuous=rule)
+    assert plain(docs[0])[1][2:] == ents
+    assert summary.missing == 0 and sum(summary.remarks.values()) == 1
+    message = folder.error(folder.path / "a.ann", discontinuous="error")
+    assert message.startswith("a.ann, line 5: the entity 'Rio Brazil' (GPE) is in 2 pieces; use --")
+
+
+def test_misaligned_entities_name_their_line(folder):
+    path = folder.write(TEXT, "a.txt")
+    folder.write("T1\tPER 0 8\tAna Ruiz\nT2\tLOC 31 33\tRi\n", "a.ann")
+    _, summary = folder.convert(path)
+    (found,) = summary.misaligned
+    assert found.place.endswith("a.ann, line 2") and found[1:] == ("Ri", "LOC")
+    assert folder.error(path, misaligned="strict").startswith("a.txt, line 1: entity 'Ri' (LOC, ch")
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "end"),
+    [("\U0001f642 Ana", 3, 6), ("x\r\n\r\nAna", 3, 6), ("x\r\n\r\nAna", 5, 8)],
+)
+def test_other_ways_to_count(folder, text, start, end):
+    path = folder.write(text, "a.txt")
+    folder.write(f"T1\tPER {start} {end}\tAna\n", "a.ann")
+    docs, summary = folder.convert(path)
+    assert plain(docs[0])[1] == [("Ana", "PER")] and docs[0].text == text
+    assert sum(summary.remarks.values()) == (end != 8)
+
+
+@pytest.mark.parametrize(
+    ("ann", "message"),
+    [
+        (
+            "T1\tPER 0 8\tAna Ruis\n",
+            "a.ann, line 1: expected 'Ana Ruis' (PER) at characters 0 to 8,",
+        ),
+        (
+            "\nT1\tPER 0 99\tAna\n",
+            "a.ann, line 2: expected 'Ana' (PER) at characters 0 to 99, found",
+        ),
+        (
+            "T1\tPER\n",
+            "a.ann, line 1: expected an entity such as 'T1<TAB>PER 0 8<TAB>Ana Ruiz', fou",
+        ),
+        ("Ana\tB-PER\n", "a.ann, line 1: expected an entity such as"),
+        (b"T1\tPER 0 3\t\xff\n", "a.ann, line 1: expected UTF-8, got byte 0xff"),
+    ],
+)
+def test_bad_annotation(folder, ann, message):
+    folder.write(TEXT, "a.txt")
+    assert message in folder.error(folder.write(ann, "a.ann"))
+
+
+def test_bad_texts(folder):
+    path = folder.write("", "a.ann")
+    assert folder.error(path) == "a.ann: expected the text beside it, a.txt"
+    folder.write(b"a\n\xff", "a.txt")
+    assert folder.error(path) == "a.txt, line 2: expected UTF-8, got byte 0xff"

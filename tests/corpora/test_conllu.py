@@ -1,0 +1,120 @@
+import pytest
+
+from tests.support.convert_tools import everything, folder, plain  # noqa: F401
+
+# ruff: noqa: F811
+
+
+def rows(*triples):
+    """Lines of CoNLL-U from number, form and MISC."""
+    return "".join(f"{n}\t{form}\t_\tNOUN\tO\t_\t0\troot\t_\t{misc}\n" for n, form, misc in triples)
+
+
+TEXT = (
+    "# newdoc id = d 1\n# sent_id = 1\n# text = Ana foi ao Rio da Prata.\n"
+    + rows(
+        (1, "Ana", "NER=B-PER"),
+        (2, "foi", "NER=O"),
+        ("3-4", "ao", "_"),
+        (3, "a", "NER=O"),
+        (4, "o", "NER=O"),
+        (5, "Rio", "Gloss=x|NER=B-LOC"),
+        ("6-7", "da", "_"),
+        (6, "de", "NER=I-LOC"),
+        (7, "a", "NER=I-LOC"),
+        ("7.1", "elided", "_"),
+        (8, "Prata", "SpaceAfter=No|NER=I-LOC"),
+        (9, ".", "SpaceAfter=No|NER=O"),
+    )
+    + "\n"
+    + rows((1, "São", "NER=O"), (2, "#x", "NER=B-PER|SpaceAfter=No"), (3, "!", "NER=O"))
+    + "\n# newdoc\n"
+    + rows((1, "Fim", "_"))
+)
+
+
+def test_conllu(folder):
+    path = folder.write(TEXT, "a.conllu")
+    docs, summary = folder.convert(path)
+    assert list(map(plain, docs)) == [
+        ("Ana foi ao Rio da Prata.", [("Ana", "PER"), ("Rio da Prata", "LOC")]),
+        ("São #x!", [("#x", "PER")]),
+        ("Fim", []),
+    ]
+    assert [t.text for t in docs[0]] == ["Ana", "foi", "ao", "Rio", "da", "Prata", "."]
+    assert dict(summary.dropped) == {"empty node": 1}
+    assert list(summary.notes) == ["BIO, CoNLL-U, tags in MISC under ner"]
+    assert summary.missing == 0 and summary.repairs == []
+    docs, _ = folder.convert(path, group_docs=True)
+    assert [everything(doc) for doc in docs] == [
+        (
+            ["Ana ", "foi ", "ao ", "Rio ", "da ", "Prata", ".", "São ", "#x", "!"],
+            False,
+            [(0, 1, "PER"), (3, 6, "LOC"), (8, 9, "PER")],
+            [],
+            [i in (0, 7) for i in range(10)],
+            "d 1",
+        ),
+        (["Fim"], False, [], [], [True], ""),
+    ]
+    assert docs[1].user_data["source"] == "a.conllu:22"
+
+
+@pytest.mark.parametrize("key", ["NER", "ner", "NE", "name", "Entity"])
+@pytest.mark.parametrize("tags", [("B-X", "E-X", "S-Y"), ("B-X", "I-X", "B-Y")])
+def test_keys_and_schemes(folder, key, tags):
+    content = rows(*((i, f"w{i}", f"A=b|{key}={tag}") for i, tag in enumerate(tags, start=1)))
+    docs, summary = folder.convert(folder.write(content + rows((4, "end", "_")), "a.txt"))
+    assert plain(docs[0]) == ("w1 w2 w3 end", [("w1 w2", "X"), ("w3", "Y")])
+
+
+def test_a_range_line_with_a_tag_speaks_for_its_words(folder):
+    content = rows(
+        ("1-2", "du", "NER=B-X"), (1, "de", "NER=B-Y"), (2, "le", "_"), (3, "Lac", "NER=I-X")
+    )
+    docs, summary = folder.convert(folder.write(content, "a.conllu"))
+    assert plain(docs[0]) == ("du Lac", [("du Lac", "X")]) and summary.repairs == []
+
+
+def test_two_entities_in_one_token(folder):
+    content = rows(
+        (1, "A", "NER=B-X"), ("2-3", "bc", "_"), (2, "b", "NER=I-X"), (3, "c", "NER=B-Y")
+    )
+    path = folder.write(content, "a.conllu")
+    docs, summary = folder.convert(path)
+    assert plain(docs[0])[1] == [("A bc", "X")]
+    assert dict(summary.dropped) == {"entity that overlaps another (the longest one stays)": 1}
+    assert folder.error(path, overlaps="error").startswith(
+        "a.conllu, line 1: entities overlap: Y on"
+    )
+
+
+def test_ten_columns_with_plain_tags_are_a_column_file(folder):
+    content = rows((1, "Ana", "B-PER"), (2, "ran", "O"))
+    docs, summary = folder.convert(folder.write(content, "a.conllu"))
+    assert plain(docs[0])[1] == [("Ana", "PER")]
+    assert list(summary.notes) == ["BIO, tabs, token in column 2, tag in 10"]
+
+
+def test_a_file_without_tags_among_others(folder):
+    paths = folder.write(TEXT, "a"), folder.write(rows((1, "x", "_")), "b")
+    docs, summary = folder.convert(*paths, format="conllu")
+    assert plain(docs[-1]) == ("x", [])
+    assert "BIO, CoNLL-U without tags" in summary.notes
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            rows((1, "a", "_")).replace("\tO\t", "\t_\t"),
+            "FILE, line 1: expected tags in the column MISC",
+        ),
+        (TEXT + "2\tx\n", "FILE, line 23: expected 10 columns separated by tabs, found 2: '2\\tx'"),
+        (TEXT + rows(("a", "x", "_")), "FILE, line 23: expected a number such as 1, 1-2 or 1.1 in"),
+        (rows((1, "a", "NER=PER")), "FILE, line 1: unknown tag 'PER'"),
+        (rows((1, "a", "Entity=(e1-person")), "FILE, line 1: unknown tag '(e1-person'"),
+    ],
+)
+def test_bad_input(folder, content, message):
+    assert message in folder.error(folder.write(content, "FILE"))

@@ -1,0 +1,153 @@
+"""Long sequences in sections: where they are cut, that the cuts change nothing, what is kept."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_bio_crf import crf as linear_chain
+from spacy_bio_crf.crf import sections
+from spacy_bio_crf.crf.layout import pack
+from tests.support.chain_oracle import Chain, leaves_of, random_chain
+
+LONG = [700, 3, 0, 1500, 1, 64, 701]
+
+
+def results(chain: Chain) -> dict[str, torch.Tensor]:
+    leaves = leaves_of(chain)
+    log_z = linear_chain.log_partition(*chain.args)
+    weights = torch.linspace(-1, 2, len(chain.lengths)).double()
+    gradients = torch.autograd.grad(log_z, leaves, weights)
+    starts = torch.tensor([698, 703, 800, 1300, 2203])
+    found = linear_chain.segment_log_posteriors(
+        *chain.args,
+        starts=starts,
+        ends=starts + torch.tensor([2, 1, 100, 1, 1]),
+        tags=torch.arange(105) % chain.emissions.shape[1],
+        followers=torch.ones((5, chain.emissions.shape[1]), dtype=torch.bool).tril(),
+    )
+    names = ("emissions", "start", "transitions", "end")
+    return {
+        "log_z": log_z.detach(),
+        **dict(zip(names, gradients, strict=True)),
+        "segments": found,
+        "entropy": linear_chain.entropy(*chain.args),
+        "samples": linear_chain.sample(*chain.args, generator=torch.Generator().manual_seed(0)),
+    }
+
+
+@pytest.mark.parametrize("scale", [1.0, 50.0])
+@pytest.mark.parametrize("rows", [128, 333, 1000])
+def test_cuts_change_nothing(monkeypatch, rows, scale):
+    chain = random_chain(0, 5, LONG, scale=scale, forbidden=0.1)
+    whole = results(chain)
+    monkeypatch.setattr(sections, "SECTION_ROWS", rows)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    assert len(sections.choose_bounds(pack(np.array(LONG)))) > 3
+    assert isinstance(
+        sections.sum_paths(linear_chain.lattice.make_lattice(*chain.args)), sections.SectionedSums
+    )
+    for name, found in results(chain).items():
+        torch.testing.assert_close(found, whole[name], rtol=1e-9, atol=1e-9, msg=name)
+
+
+def test_sections_hold_about_as_many_rows_as_they_should(monkeypatch):
+    monkeypatch.setattr(sections, "SECTION_ROWS", 200)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    packing = pack(np.array(LONG))
+    bounds = sections.choose_bounds(packing)
+    assert bounds[0] == 0
+    assert bounds[-1] == 1500
+    sizes = np.diff(packing.offsets[bounds])
+    assert (sizes[:-1] > 190).all()
+    assert (sizes <= 200).all()
+
+
+@pytest.mark.parametrize(
+    "lengths, expected",
+    [([], []), ([0, 0], []), ([1000], [0, 1000]), ([2] * 40_000, [0, 2])],
+    ids=["no sequence", "no rows", "short", "many short ones"],
+)
+def test_other_batches_stay_whole(lengths, expected):
+    assert sections.choose_bounds(pack(np.array(lengths, dtype=np.int64))) == expected
+
+
+def test_a_long_sequence_is_cut_in_any_company(monkeypatch):
+    monkeypatch.setattr(sections, "SECTION_ROWS", 200)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    bounds = sections.choose_bounds(pack(np.array([1] * 500 + [1000])))
+    assert bounds[:2] == [0, 8]
+    assert np.diff(bounds).max() <= 200
+    assert sections.choose_bounds(pack(np.array([20] * 100))) == [0, 8, 16, 20]
+
+
+def in_sections(monkeypatch, chain: Chain) -> sections.AnySums:
+    monkeypatch.setattr(sections, "SECTION_ROWS", 100)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    return sections.sum_paths(linear_chain.lattice.make_lattice(*chain.args))
+
+
+def calls(monkeypatch, owner: object, name: str) -> list[int]:
+    counted: list[int] = []
+    function = getattr(owner, name)
+    monkeypatch.setattr(owner, name, lambda *args: counted.append(1) or function(*args))
+    return counted
+
+
+def test_a_constant_in_the_end_scores_costs_nothing(monkeypatch):
+    chain = random_chain(0, 5, [300, 250])
+    chain.end.add_(-500.0)
+    detours = calls(monkeypatch, linear_chain.log_space, "forward_messages")
+    sums = in_sections(monkeypatch, chain)
+    sections.expected_counts(sums, torch.ones(2).double())
+    assert not detours
+
+
+def test_logs_of_a_section_are_computed_once(monkeypatch):
+    found = calls(monkeypatch, linear_chain.log_space, "backward_messages")
+    sums = in_sections(monkeypatch, random_chain(0, 5, [300, 250], scale=1e4))
+    sections.log_messages(sums)
+    assert len(found) == len(sums.bounds) - 1
+    sections_computed = calls(monkeypatch, sections, "_section")
+    sections.expected_counts(sums, torch.ones(2).double())
+    # the last one is there
+    assert len(sections_computed) == len(sums.bounds) - 2
+
+
+def test_no_path_through_a_section(monkeypatch):
+    monkeypatch.setattr(sections, "SECTION_ROWS", 100)
+    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    chain = random_chain(0, 3, [300, 250])
+    chain.emissions[140] = -torch.inf
+    log_z = linear_chain.log_partition(*chain.args)
+    assert log_z[0] == -torch.inf
+    torch.testing.assert_close(log_z[1], linear_chain.log_partition(*chain.sequence(1).args)[0])
+    marginals = linear_chain.marginals(*chain.args)
+    assert torch.equal(marginals[:300], torch.zeros(300, 3).double())
+    torch.testing.assert_close(marginals[300:].sum(dim=1), torch.ones(250).double())
+
+
+def test_messages_of_a_long_sequence_are_never_in_memory_together(monkeypatch):
+    n_rows, n_tags = 60_000, 13
+    chain = random_chain(0, n_tags, [n_rows], dtype=torch.float32)
+    starts = torch.arange(0, n_rows - 1, 20)
+
+    def peak(section_rows: int) -> int:
+        monkeypatch.setattr(sections, "SECTION_ROWS", section_rows)
+        tracemalloc.start()
+        linear_chain.segment_log_posteriors(
+            *chain.args,
+            starts=starts,
+            ends=starts + 1,
+            tags=torch.zeros(len(starts), dtype=torch.int64),
+            followers=torch.ones((len(starts), n_tags), dtype=torch.bool),
+        )
+        highest = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return highest
+
+    # NumPy's arrays alone are traced. One message is float64 [n_rows, n_tags].
+    message = 8 * n_rows * n_tags
+    assert peak(n_rows) > 3 * message
+    assert peak(n_rows // 20) < message

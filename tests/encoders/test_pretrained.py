@@ -1,0 +1,245 @@
+"""Encoders on disk: Hugging Face folders, read without a hub and without unpickling."""
+
+import json
+import pickle
+import shutil
+import socket
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import spacy
+import srsly
+import torch
+from spacy.language import Language
+from transformers import BertModel, T5Config
+
+from spacy_bio_crf.encoders.transformer import pretrained as storage
+from tests.support.pipelines import MakeNlp, make_examples, spans_of
+
+
+@pytest.fixture
+def folder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny encoder that a test may spoil."""
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever unpickles or opens a connection fails."""
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("unpickled something, or reached for the network")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    monkeypatch.setattr(pickle, "load", refuse)
+    monkeypatch.setattr(pickle, "loads", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+
+
+def config_of(pretrained: storage.Pretrained) -> dict[str, Any]:
+    config = pretrained.network.config.to_dict()
+    # Where the network was read from is no part of what it is.
+    return {key: value for key, value in config.items() if key != "_name_or_path"}
+
+
+def same(a: storage.Pretrained, b: storage.Pretrained) -> bool:
+    texts = ["Ana Ruiz met Bo in New York City .", "ünknown Zürich"]
+    weights, others = a.network.state_dict(), b.network.state_dict()
+    return (
+        list(weights) == list(others)
+        and all(torch.equal(weights[name], others[name]) for name in weights)
+        and config_of(a) == config_of(b)
+        and [a.tokenizer(t)["input_ids"] for t in texts]
+        == [b.tokenizer(t)["input_ids"] for t in texts]
+    )
+
+
+# Fetch --------------------------------------------------------------------------------------------
+
+
+def test_fetch_gives_the_bare_encoder_in_float32(folder: Path):
+    network = BertModel.from_pretrained(folder)  # with a pooler
+    network.half().save_pretrained(folder)
+    fetched = storage.fetch(str(folder))
+    assert fetched.network.pooler is None
+    assert {p.dtype for p in fetched.network.parameters()} == {torch.float32}
+    assert not any("pooler" in name for name in fetched.network.state_dict())
+
+
+def test_fetch_sets_every_dropout(folder: Path):
+    assert storage.fetch(str(folder)).network.config.hidden_dropout_prob == 0.1
+    config = storage.fetch(str(folder), dropout=0.25).network.config
+    assert (config.hidden_dropout_prob, config.attention_probs_dropout_prob) == (0.25, 0.25)
+
+
+def test_a_network_without_dropout_can_not_be_given_one(folder: Path, monkeypatch):
+    monkeypatch.setattr(storage, "DROPOUTS", ("dropout_of_another_family",))
+    with pytest.raises(
+        ValueError, match="'dropout' of the encoder is 0.2; expected none, because a bert"
+    ):
+        storage.fetch(str(folder), dropout=0.2)
+
+
+def test_a_folder_without_a_tokenizer(folder: Path):
+    for path in [*folder.glob("tokenizer*"), folder / "special_tokens_map.json"]:
+        path.unlink()
+    message = rf"The encoder '{folder}' has no tokenizer that can be read; expected tokenizer.json"
+    with pytest.raises(ValueError, match=message):
+        storage.fetch(str(folder))
+    with pytest.raises(ValueError, match=message):
+        storage.load(folder)
+
+
+def test_a_folder_without_config_or_weights(folder: Path):
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(OSError, match=f"{folder}"):
+        storage.fetch(str(folder))
+    with pytest.raises(OSError, match=f"The encoder's folder {folder} has no model.safetensors"):
+        storage.load(folder)
+    (folder / "config.json").unlink()
+    with pytest.raises(
+        OSError, match=f"Can't load the encoder '{folder}': expected a folder with a config"
+    ):
+        storage.fetch(str(folder))
+    with pytest.raises(OSError, match=f"The encoder's folder {folder} has no config.json"):
+        storage.load(folder)
+
+
+def test_an_encoder_decoder(tmp_path: Path):
+    T5Config(d_model=8, num_layers=1, num_heads=1, d_ff=8).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"'{tmp_path}' is an encoder-decoder \(t5\); expected an encoder"
+    ):
+        storage.fetch(str(tmp_path))
+
+
+def without(folder: Path, *names: str) -> None:
+    path = folder / "model.safetensors"
+    state = safetensors.torch.load_file(path)
+    kept = {k: v for k, v in state.items() if not k.startswith(names)}
+    assert len(kept) < len(state)
+    safetensors.torch.save_file(kept, path, metadata={"format": "pt"})
+
+
+def test_weights_that_are_missing_are_told(folder: Path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        storage.fetch(str(folder))  # complete but for the pooler, which nobody needs
+    without(folder, "encoder.layer.1.output.dense")
+    name = "encoder.layer.1.output.dense.bias"
+    with pytest.warns(UserWarning, match=f"2 of its parameters, which start at random: {name}, e"):
+        storage.fetch(str(folder))
+    with pytest.raises(
+        ValueError,
+        match="model.safetensors lacks the weights of 2 parameters .* encoder.layer.1.ou",
+    ):
+        storage.load(folder)
+
+
+@pytest.mark.usefixtures("sealed")
+def test_an_unknown_name_offline(monkeypatch: pytest.MonkeyPatch):
+    # What HF_HUB_OFFLINE=1 sets in a new process.
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("transformers.utils.hub._is_offline_mode", True)
+    with pytest.raises(OSError) as caught:
+        storage.fetch("nobody/has-this-encoder")
+    assert str(caught.value).startswith(
+        "Can't load the encoder 'nobody/has-this-encoder': expected a folder with a config.json, or"
+        " the name of a model on the Hugging Face hub and a connection to it. The reason given: "
+    )
+
+
+# Save and load ------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("sealed")
+def test_what_is_saved_is_read_bit_for_bit(tiny_encoder: Path, tmp_path: Path):
+    given = storage.fetch(str(tiny_encoder), dropout=0.3)
+    with torch.no_grad():
+        for parameter in given.network.parameters():
+            parameter.add_(torch.rand_like(parameter))
+    target = tmp_path / "some" / "folder"
+    storage.save(given, target)
+    assert {p.suffix for p in target.iterdir()} <= {".json", ".txt", ".safetensors"}
+    loaded = storage.load(target)
+    assert same(given, loaded)
+    assert loaded.network.config.hidden_dropout_prob == 0.3
+    assert same(given, storage.from_bytes(storage.to_bytes(given)))
+
+
+def test_bytes_can_not_write_outside_their_folder(tiny_encoder: Path, tmp_path: Path):
+    files = srsly.msgpack_loads(storage.to_bytes(storage.fetch(str(tiny_encoder))))
+    outside = tmp_path / "outside.json"
+    files[str(outside)] = b"{}"
+    storage.from_bytes(srsly.msgpack_dumps(files))
+    assert not outside.exists()
+
+
+def test_incomplete_bytes(tiny_encoder: Path):
+    files = srsly.msgpack_loads(storage.to_bytes(storage.fetch(str(tiny_encoder))))
+    del files["model.safetensors"]
+    with pytest.raises(OSError, match="has no model.safetensors"):
+        storage.from_bytes(srsly.msgpack_dumps(files))
+
+
+# Pipelines ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def orphan(make_nlp: MakeNlp, folder: Path) -> Language:
+    """A pipeline whose encoder came from a folder that is gone by now."""
+    nlp = make_nlp(encoder_options={"name": str(folder)})
+    nlp.initialize(lambda: make_examples(nlp))
+    shutil.rmtree(folder)
+    return nlp
+
+
+def lattice_of(nlp: Language) -> torch.Tensor:
+    docs = [example.predicted for example in make_examples(nlp)]
+    return nlp.get_pipe("bio_ner").lattice(docs).emissions
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_saved_pipeline_needs_neither_hub_nor_source(orphan: Language, tmp_path: Path):
+    path = tmp_path / "pipeline"
+    orphan.to_disk(path)
+    names = {p.name for p in (path / "bio_ner" / "encoder").iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json"} <= names
+    files = [p for p in (path / "bio_ner").rglob("*") if p.is_file()]
+    assert not [p for p in files if p.suffix in (".bin", ".pt", ".pth", ".pkl", ".pickle")]
+    # The weights are there once: in the folder, not in the model's own file as well.
+    weights = (path / "bio_ner" / "encoder" / "model.safetensors").stat().st_size
+    assert (path / "bio_ner" / "model").stat().st_size < weights / 4
+    loaded = spacy.load(path)
+    assert torch.equal(lattice_of(loaded), lattice_of(orphan))
+    config = json.loads((path / "bio_ner" / "encoder" / "config.json").read_text())
+    assert config["model_type"] == "bert"
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_pipeline_as_bytes_needs_neither_hub_nor_source(orphan: Language):
+    other = spacy.util.load_model_from_config(orphan.config)
+    other.from_bytes(orphan.to_bytes())
+    assert torch.equal(lattice_of(other), lattice_of(orphan))
+    text = "Ana Ruiz met Bo in New York City ."
+    assert spans_of(other(text)) == spans_of(orphan(text))
+
+
+def test_a_saved_pipeline_whose_encoder_is_gone(orphan: Language, tmp_path: Path):
+    orphan.to_disk(tmp_path / "pipeline")
+    (tmp_path / "pipeline" / "bio_ner" / "encoder" / "model.safetensors").unlink()
+    with pytest.raises(OSError, match="The encoder's folder .*encoder has no model.safetensors"):
+        spacy.load(tmp_path / "pipeline")
+
+
+def test_a_pipeline_can_be_saved_before_it_has_weights(make_nlp: MakeNlp, tmp_path: Path):
+    make_nlp().to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    with pytest.raises(ValueError, match="E109"):
+        loaded("Ana")
+    loaded.initialize(lambda: make_examples(loaded))
+    assert loaded("Ana").text == "Ana"

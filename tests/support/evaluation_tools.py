@@ -1,0 +1,55 @@
+"""Documents for the evaluation's tests, made of tags."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from spacy_bio_crf.metrics import Document
+from spacy_bio_crf.tags.tagset import Span, spans_of_tags
+
+
+def spans(tags: Sequence[str]) -> list[Span]:
+    """Entities of strict IOB2: a stray I- is none."""
+    return spans_of_tags(tags, scheme="BIO", repair="discard")[0]
+
+
+def document(
+    gold: Sequence[Span],
+    predicted: Sequence[Span],
+    *,
+    n: int = 10,
+    words: Sequence[str] | None = None,
+    confidence: Sequence[float | None] | None = None,
+    missing: Sequence[int] = (),
+) -> Document:
+    """A document of n tokens `w0 w1 …`, or of the words given."""
+    words = [f"w{i} " for i in range(n)] if words is None else [f"{word} " for word in words]
+    known = np.ones(len(words), dtype=bool)
+    known[list(missing)] = False
+    scores = [None] * len(predicted) if confidence is None else list(confidence)
+    return Document(list(words), known, list(gold), list(predicted), scores)
+
+
+def of_tags(gold: str, predicted: str) -> Document:
+    """A document of two lines of tags."""
+    left, right = gold.split(), predicted.split()
+    assert len(left) == len(right)
+    return document(spans(left), spans(right), n=len(left))
+
+
+def random_tags(rng: random.Random, labels: Sequence[str], n: int) -> list[str]:
+    """Any sequence of tags, legal or not."""
+    return rng.choices(["O", *(f"{p}-{label}" for label in labels for p in "BI")], k=n)
+
+
+def random_documents(seed: int, count: int, *, labels=("A", "B", "C"), n=9) -> list[Document]:
+    """Documents with random entities on both sides; a third of the sides are equal."""
+    rng = random.Random(seed)
+    documents = []
+    for _ in range(count):
+        gold = spans(random_tags(rng, labels, rng.randint(1, n)))
+        other = spans(random_tags(rng, labels, n))
+        predicted = gold if rng.random() < 1 / 3 else other
+        documents.append(document(gold, predicted, n=n))
+    return documents
