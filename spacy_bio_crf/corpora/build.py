@@ -8,7 +8,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..gold.misfits import fit_to_tokens
-from ..tags.tagset import Span as TokenSpan
+from ..tags.spans import Span as TokenSpan
 from .overlaps import without_overlaps
 from .passages import ConvertError, Lost, Misaligned, Passage, Sentence, Summary
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 
 OVERLAPS = ("longest", "first", "error")
 

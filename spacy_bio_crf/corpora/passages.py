@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc

@@ -7,7 +7,8 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..tags.tagset import Span, TagSet, spans_of_tags
+from ..tags.spans import Span
+from ..tags.tagset import TagSet, spans_of_tags
 from .retokenized import carry_over
 
 MISSING, INSIDE, OUTSIDE, BEGIN = 0, 1, 2, 3  # spaCy's values of token.ent_iob

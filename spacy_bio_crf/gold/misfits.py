@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.tokens import Doc
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 
 CharSpan = tuple[int, int, str]  # start, end (exclusive), label; in characters
 POLICIES = ("strict", "expand", "contract", "missing")

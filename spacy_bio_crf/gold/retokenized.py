@@ -16,7 +16,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 from .misfits import POLICIES
 
 

@@ -10,7 +10,8 @@ from spacy.tokens import Doc
 from .. import crf as linear_chain
 from ..gold import annotation as gold
 from ..gold.annotation import Annotation
-from ..tags.tagset import Span, TagSet
+from ..tags.spans import Span
+from ..tags.tagset import TagSet
 from . import emitter as heads
 from .emitter import Head, Lattice
 from .posterior import entity_probabilities, temper

@@ -9,7 +9,8 @@ from spacy.tokens import Doc, SpanGroup
 from spacy.tokens import Span as SpacySpan
 
 from .. import crf as linear_chain
-from ..tags.tagset import Span, TagSet
+from ..tags.spans import Span
+from ..tags.tagset import TagSet
 from .emitter import Lattice
 
 SCORES = "scores"  # the attribute spaCy's spancat uses, one float per span of the group

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 from .averages import FN, FP, TP, row_of
 from .documents import Document
 from .matching import strict_match

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..tags.tagset import OUTSIDE, Span
+from ..tags.spans import Span
+from ..tags.tagset import OUTSIDE
 from .documents import Document, labels_of
 from .matching import match
 

@@ -14,7 +14,7 @@ from spacy.training import Corpus, Example
 
 from ..gold.annotation import MISSING
 from ..heads.posterior import SCORES
-from ..tags.tagset import Span
+from ..tags.spans import Span
 
 
 @dataclass(frozen=True, eq=False)

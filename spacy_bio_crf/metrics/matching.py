@@ -14,7 +14,7 @@ first, P2 answers G1 and P3 answers G2.
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 
 Pair = tuple[int, int]  # indices of a gold and of a predicted entity
 Worth = tuple[int, int, int, int]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 from .documents import Document
 from .matching import match
 

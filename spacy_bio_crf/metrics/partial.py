@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tags.tagset import Span
+from ..tags.spans import Span
 from .averages import divide
 from .documents import Document
 from .matching import match

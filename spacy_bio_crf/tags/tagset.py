@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-Span = tuple[int, int, str]  # start, end (exclusive), label
+from .spans import Span
 
 SCHEMES = ("BIO", "BILUO")
 REPAIRS = ("begin", "discard")

@@ -1,0 +1,51 @@
+"""Error types, and the one form of an error message: `{place}: expected {x}, got {y}`."""
+
+from collections.abc import Iterable
+from typing import Any
+
+
+class BioError(ValueError):
+    """Something the caller can put right: the base of this package's own errors."""
+
+
+class ConvertError(BioError):
+    """A corpus that can't be read, or an option that does not fit it."""
+
+
+class AnnotateError(BioError):
+    """Input, output or options of a bulk annotation that can't be used."""
+
+
+class SettingsError(BioError):
+    """A configuration or pipeline whose settings can't be read."""
+
+
+def describe(place: str, *, expected: str, got: Any, remedy: str | None = None) -> str:
+    """Write an error message.
+
+    place (str): A file with its line, a document or an option.
+    expected (str): What would be right.
+    got (Any): What is there; shown by its `repr`, a `Plain` as it is.
+    remedy (str | None): What to do, if that is known.
+    RETURNS (str): `{place}: expected {expected}, got {got}[; {remedy}]`.
+    """
+    shown = got if isinstance(got, Plain) else repr(got)
+    return f"{place}: expected {expected}, got {shown}" + (f"; {remedy}" if remedy else "")
+
+
+class Plain(str):
+    """Text for `describe` that is shown without quotes."""
+
+
+def check_choice(option: str, value: Any, choices: Iterable[Any]) -> None:
+    """Check the value of an option that has a fixed set of values.
+
+    option (str): The option's name.
+    value (Any): Its value.
+    choices (Iterable[Any]): The values it may have.
+    RAISES: ValueError for any other value.
+    """
+    known = list(choices)
+    if value not in known:
+        listed = ", ".join(map(repr, known))
+        raise ValueError(describe(option, expected=f"one of {listed}", got=value))
