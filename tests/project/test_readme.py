@@ -1,4 +1,4 @@
-"""The README's examples run and print what it says; its tables of options are the code's."""
+"""The README's examples run and print what it says; the tables of options are the code's."""
 
 import contextlib
 import inspect
@@ -15,6 +15,7 @@ from spacy_bio_crf.pipes.bio_ner import DEFAULT_CONFIG
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
+OPTIONS = (ROOT / "docs" / "options.md").read_text(encoding="utf8")
 EXAMPLE = re.compile(
     r"<!-- run -->\n```python\n(.*?)```\n\n<!-- output -->\n```\n(.*?)```", re.DOTALL
 )
@@ -36,7 +37,7 @@ def test_examples_print_what_the_readme_says(monkeypatch: pytest.MonkeyPatch) ->
 
 def table(heading: str) -> dict[str, str]:
     """Options and defaults of the table after a line with `heading`."""
-    rows = README[README.index(heading) :].split("\n\n")[1].splitlines()[2:]
+    rows = OPTIONS[OPTIONS.index(heading) :].split("\n\n")[1].splitlines()[2:]
     return {
         option.strip("` "): default.strip("` ")
         for option, default in (row.split("|")[1:3] for row in rows)
