@@ -12,8 +12,8 @@ HEADS := softmax crf
 
 help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
-	@echo "make test     set up, then ruff, mypy and pytest; what .ci/run does"
-	@echo "make lint     ruff and mypy alone"
+	@echo "make test     set up, then make lint and pytest; what .ci/run does"
+	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
 	@echo "make format   let ruff put the code into form"
 	@echo "make setup    virtual environment $(VENV) with pinned versions, and the encoder's weights"
 	@echo "make clean    remove what the workflows made; the environment and the encoder stay"
@@ -38,6 +38,8 @@ lint: $(STAMP)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+	$(VENV)/bin/lint-imports
+	$(PY) scripts/check_house.py
 
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint

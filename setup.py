@@ -54,6 +54,7 @@ setup(
         "dev": [
             "build",
             "hypothesis",
+            "import-linter",
             "matplotlib",
             "mypy",
             "nervaluate; python_version >= '3.11'",

@@ -1,0 +1,117 @@
+"""Check the order of the package: sizes and names of modules, names in them, a test for each.
+
+    python scripts/check_house.py
+
+Exit code 1 if anything is out of order.
+"""
+
+import argparse
+import ast
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "spacy_bio_crf"
+MOST_LINES = 400
+# Names that several modules may define, each with the reason why they mean the same thing.
+SHARED_NAMES: dict[str, str] = {}
+# Checks that the package does not pass yet: they warn.
+NOT_YET = {"long_modules", "equal_modules", "equal_names", "missing_tests"}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=ROOT, help="folder of the project")
+    arguments = parser.parse_args()
+    modules = find_modules(arguments.root)
+    failed = False
+    for name, check in CHECKS.items():
+        severity = "warning" if name in NOT_YET else "error"
+        for fault in check(arguments.root, modules):
+            print(f"{severity}: {fault}")
+            failed |= severity == "error"
+    print(f"{PACKAGE}: {len(modules)} modules, {sum(map(count_lines, modules)):,} lines")
+    return int(failed)
+
+
+def find_modules(root: Path) -> list[Path]:
+    """Find all modules of the package.
+
+    root (Path): The project's folder.
+    RETURNS (list[Path]): Their files, in order.
+    """
+    return sorted((root / PACKAGE).rglob("*.py"))
+
+
+def long_modules(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Modules with too many lines."""
+    for path in modules:
+        if (found := count_lines(path)) > MOST_LINES:
+            yield f"{path.relative_to(root)}: expected {MOST_LINES} lines at the most, got {found}"
+
+
+def equal_modules(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Modules that share their name with another one, in whatever room."""
+    places = defaultdict(list)
+    for path in modules:
+        if path.stem != "__init__":
+            places[path.stem].append(str(path.relative_to(root)))
+    for name, files in places.items():
+        if len(files) > 1:
+            yield f"module {name}: expected one, got {', '.join(files)}"
+
+
+def equal_names(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Public classes, functions and constants that share their name with another one."""
+    places = defaultdict(list)
+    for path in modules:
+        for name in public_names(ast.parse(path.read_text(encoding="utf-8"))):
+            places[name].append(str(path.relative_to(root)))
+    for name, files in places.items():
+        if len(files) > 1 and name not in SHARED_NAMES:
+            yield f"name {name}: expected one definition, got {', '.join(files)}"
+    for name in SHARED_NAMES:
+        if len(places[name]) < 2:
+            yield f"SHARED_NAMES: expected names with several definitions, got {name!r}"
+
+
+def missing_tests(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Modules without a test file of their name in the folder of their room."""
+    for path in modules:
+        if path.stem == "__init__":
+            continue
+        room = path.relative_to(root / PACKAGE).parts[:-1][:1]
+        test = Path("tests", *room, f"test_{path.stem}.py")
+        if not (root / test).is_file():
+            yield f"{path.relative_to(root)}: expected its tests in {test}, got no such file"
+
+
+CHECKS: dict[str, Callable[[Path, list[Path]], Iterator[str]]] = {
+    "long_modules": long_modules,
+    "equal_modules": equal_modules,
+    "equal_names": equal_names,
+    "missing_tests": missing_tests,
+}
+
+
+def public_names(module: ast.Module) -> Iterator[str]:
+    """Names that a module defines at its top level, imported ones and those with _ apart."""
+    names: set[str] = set()
+    for node in module.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            for target in targets:
+                names |= {n.id for n in ast.walk(target) if isinstance(n, ast.Name)}
+    return (name for name in sorted(names) if not name.startswith("_"))
+
+
+def count_lines(path: Path) -> int:
+    return len(path.read_text(encoding="utf-8").splitlines())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`scripts/check_house.py` on a small package that breaks each of its rules once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.paths import ROOT
+
+
+def check(root: Path) -> tuple[int, list[str]]:
+    command = [sys.executable, ROOT / "scripts" / "check_house.py", "--root", root]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert not done.stderr
+    return done.returncode, done.stdout.splitlines()
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+GOOD = {
+    "spacy_bio_crf/__init__.py": "",
+    "spacy_bio_crf/tags/__init__.py": "",
+    "spacy_bio_crf/tags/spans.py": "from a import Tag\n\nSIZE, _MORE = 1, 2\n\n\nclass Span: ...\n",
+    "spacy_bio_crf/tags/files/columns.py": "def read() -> None:\n    SIZE = 1\n\n\n_MORE = 1\n",
+    "spacy_bio_crf/io.py": "Tag = int\n",
+    "tests/tags/test_spans.py": "",
+    "tests/tags/test_columns.py": "",
+    "tests/test_io.py": "",
+}
+
+
+def test_the_project_is_in_order() -> None:
+    code, lines = check(ROOT)
+    assert code == 0, lines
+
+
+def test_every_fault_is_named(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    faults, last = check(tmp_path)[1][:-1], check(tmp_path)[1][-1]
+    # What the project shares, this package does not.
+    assert all("SHARED_NAMES" in fault for fault in faults)
+    assert last == "spacy_bio_crf: 5 modules, 12 lines"
+    write(
+        tmp_path,
+        {
+            "spacy_bio_crf/gold/spans.py": "pass\n" * 401,
+            "spacy_bio_crf/gold/misfits.py": "SIZE: int = 2\n\n\nasync def read(): ...\n",
+            "tests/gold/test_spans.py": "",
+        },
+    )
+    code, lines = check(tmp_path)
+    assert [line.partition(": ")[2] for line in lines if "SHARED_NAMES" not in line][:-1] == [
+        "spacy_bio_crf/gold/spans.py: expected 400 lines at the most, got 401",
+        "module spans: expected one, got spacy_bio_crf/gold/spans.py, spacy_bio_crf/tags/spans.py",
+        "name SIZE: expected one definition, "
+        "got spacy_bio_crf/gold/misfits.py, spacy_bio_crf/tags/spans.py",
+        "name read: expected one definition, "
+        "got spacy_bio_crf/gold/misfits.py, spacy_bio_crf/tags/files/columns.py",
+        "spacy_bio_crf/gold/misfits.py: expected its tests in tests/gold/test_misfits.py, "
+        "got no such file",
+    ]
