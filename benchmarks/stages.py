@@ -9,7 +9,8 @@ from spacy.tokens import Doc
 
 from spacy_bio_crf.heads.decode import find_entities
 from spacy_bio_crf.heads.emitter import Lattice
-from spacy_bio_crf.model import emitter_shim, pick
+from spacy_bio_crf.model import emitter_shim
+from spacy_bio_crf.subwords.tokenizer import pick_rows
 
 from .contestants import bio_ner, device, ready
 
@@ -42,7 +43,7 @@ def stages(encoder: str, train: list[Doc], test: list[Doc]) -> dict[str, float]:
 
         docs = timed("spaCy tokenizer", lambda: [nlp.make_doc(text) for text in texts])
         pieces = timed("sub-words", lambda: shim.tokenize(docs))
-        picked = [pick(p.lengths, every=False) for p in pieces]
+        picked = [pick_rows(p.lengths, every=False) for p in pieces]
         wanted = [p.rows[rows] for p, (rows, _) in zip(pieces, picked, strict=True)]
         emissions, _ = timed(
             "encoder", lambda: shim.run(pieces, wanted, train=False, project=network)

@@ -3,16 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
-import numpy as np
 import safetensors.torch
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Model
 from thinc.types import Ragged
 from torch import Tensor
 
-from .encoders.transformer.layer import transformer_shim
-from .encoders.transformer.shim import TransformerShim
+from .encoders.api import Project, call_torch, encoder_of
 from .heads.emitter import Emitter, Head, Lattice
 from .training.optimizer import TorchShim
 
@@ -77,9 +75,12 @@ def forward(
     """The lattice of some documents. The function beside it takes the gradient as a lattice too."""
     # Not by the refs: a copy of a model has none.
     encoder, emitter = model.layers
-    every = is_train and model.attrs["subword_labels"] == "all"
-    run = _run_transformer if owns_transformer(encoder) else _run_layers
-    emissions, tokens, backprop_emissions = run(encoder, emitter, docs, every, is_train)
+    emissions, tokens, backprop_emissions = encoder_of(encoder).emit(
+        docs,
+        _projection(emitter, train=is_train),
+        every=is_train and model.attrs["subword_labels"] == "all",
+        train=is_train,
+    )
     scores = emitter_shim(emitter).network.scores()
     start, transitions, end = (s.detach() for s in scores)
     lattice = Lattice(emissions, start, transitions, end, tokens)
@@ -96,86 +97,15 @@ def forward(
     return lattice, backprop
 
 
-def owns_transformer(encoder: Model) -> bool:
-    """Whether the encoder has a transformer of its own, which can be run pack by pack.
-
-    encoder (Model): Any encoder.
-    RETURNS (bool): True for spacy-bio-crf.TransformerEncoder.v1.
-    """
-    return bool(encoder.shims) and isinstance(encoder.shims[0], TransformerShim)
-
-
-def _run_transformer(
-    encoder: Model, emitter: Model, docs: list[Doc], every: bool, is_train: bool
-) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]:
-    """Emissions pack by pack: the vectors of a long document are never in memory together."""
-    shim = transformer_shim(encoder)
-    network = emitter_shim(emitter).network.train(is_train)
-    dropout = emitter.attrs["dropout_rate"]
-    pieces = shim.tokenize(docs)
-    picked = [pick(p.lengths, every=every) for p in pieces]
-    emissions, backprop = shim.run(
-        pieces,
-        [p.rows[rows] for p, (rows, _) in zip(pieces, picked, strict=True)],
-        train=is_train,
-        project=lambda vectors: network(vectors, dropout),
-    )
-    return emissions, [tokens for _, tokens in picked], backprop
-
-
-def _run_layers(
-    encoder: Model, emitter: Model, docs: list[Doc], every: bool, is_train: bool
-) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]:
-    """Emissions of an encoder that is a thinc layer like any other."""
-    vectors, backprop_encoder = encoder(docs, is_train)
-    xp = encoder.ops.xp
-    # One copy from the device for all documents. shape: [n_tokens of all documents]
-    lengths = _numpy(xp.concatenate([v.lengths for v in vectors]))
-    by_doc = np.split(lengths, np.cumsum([len(v.lengths) for v in vectors])[:-1])
-    picked = [pick(own, every=every) for own in by_doc]
-    ends = np.cumsum([len(v.dataXd) for v in vectors])
-    bases = ends - [len(v.dataXd) for v in vectors]
-    # shape: [N]
-    rows = xp.asarray(np.concatenate([r + b for (r, _), b in zip(picked, bases, strict=True)]))
-    # shape: [n_subwords of all documents, d]
-    flat = xp.concatenate([v.dataXd for v in vectors])
-    emissions, backprop_emitter = emitter(flat[rows], is_train)
-
-    def backprop(d_emissions: Tensor) -> None:
-        d_flat = xp.zeros_like(flat)
-        d_flat[rows] = backprop_emitter(d_emissions)
-        d_vectors = xp.split(d_flat, ends[:-1].tolist())
-        backprop_encoder([Ragged(d, v.lengths) for d, v in zip(d_vectors, vectors, strict=True)])
-
-    return emissions, [tokens for _, tokens in picked], backprop
-
-
-def pick(lengths: np.ndarray, *, every: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Which of a document's rows make the sequence, and the tokens they stand for.
-
-    lengths (np.ndarray): Sub-words of each token; int [n_tokens].
-    every (bool): All sub-words; otherwise the first of each token.
-    RETURNS (tuple[np.ndarray, np.ndarray]): Row indices and token indices; int64 [n] both.
-    """
-    lengths = np.asarray(lengths, dtype=np.int64)
-    if every:
-        return np.arange(int(lengths.sum())), np.repeat(np.arange(len(lengths)), lengths)
-    tokens = np.flatnonzero(lengths)
-    return (np.cumsum(lengths) - lengths)[tokens], tokens
-
-
 def forward_emitter(model: Model, vectors: Any, is_train: bool) -> tuple[Tensor, Callable]:
     """Emissions [N, K], a torch tensor, of vectors [N, d], an array."""
-    network = emitter_shim(model).network.train(is_train)
-    leaf: Any = xp2torch(vectors, requires_grad=is_train)
-    with torch.set_grad_enabled(is_train):
-        emissions = network(leaf, model.attrs["dropout_rate"])
+    return call_torch(_projection(model, train=is_train), vectors, train=is_train)
 
-    def backprop(d_emissions: Tensor) -> Any:
-        torch.autograd.backward(emissions, d_emissions)
-        return torch2xp(leaf.grad)
 
-    return emissions.detach(), backprop
+def _projection(emitter: Model, *, train: bool) -> Project:
+    network = emitter_shim(emitter).network.train(train)
+    dropout = emitter.attrs["dropout_rate"]
+    return lambda vectors: network(vectors, dropout)
 
 
 def emitter_shim(emitter: Model) -> "EmitterShim":
@@ -230,7 +160,3 @@ def torch_shims(model: Model) -> Sequence[TorchShim]:
     RETURNS (Sequence[TorchShim]): The shims, in the order of the layers.
     """
     return [s for node in model.walk() for s in node.shims if isinstance(s, TorchShim)]
-
-
-def _numpy(array: Any) -> np.ndarray:
-    return array.get() if hasattr(array, "get") else np.asarray(array)

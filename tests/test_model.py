@@ -15,15 +15,18 @@ from thinc.api import SGD, Adam, Model, set_dropout_rate
 from thinc.types import Ragged
 from torch import Tensor
 
-from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder, transformer_shim
+from spacy_bio_crf.encoders.api import LayerEncoder, encoder_of
+from spacy_bio_crf.encoders.transformer.layer import (
+    OwnTransformer,
+    build_transformer_encoder,
+    transformer_shim,
+)
 from spacy_bio_crf.heads import losses
 from spacy_bio_crf.heads.emitter import Lattice, build_crf_head, build_softmax_head
 from spacy_bio_crf.model import (
     EmitterShim,
     build_bio_tagger,
     emitter_shim,
-    owns_transformer,
-    pick,
     torch_shims,
 )
 from spacy_bio_crf.tags.tagset import TagSet
@@ -86,22 +89,6 @@ def backward(model: Model, docs: list[Doc], seed: int = 1) -> Lattice:
 
 
 # Forward ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("lengths", "every", "rows", "tokens"),
-    [
-        ([2, 0, 1, 3], False, [0, 2, 3], [0, 2, 3]),
-        ([2, 0, 1, 3], True, [0, 1, 2, 3, 4, 5], [0, 0, 2, 3, 3, 3]),
-        ([0, 0], False, [], []),
-        ([], True, [], []),
-        ([1], True, [0], [0]),
-    ],
-)
-def test_pick(lengths: list[int], every: bool, rows: list[int], tokens: list[int]):
-    found = pick(np.array(lengths, dtype=np.int32), every=every)
-    assert [f.tolist() for f in found] == [rows, tokens]
-    assert all(f.dtype == np.int64 for f in found)
 
 
 @pytest.mark.parametrize("head", [build_softmax_head(), build_crf_head()], ids=["softmax", "crf"])
@@ -175,7 +162,7 @@ def test_pack_by_pack_is_the_same_as_layer_by_layer(
 ):
     model = make_tagger(tiny_encoder, subword_labels=subword_labels, dropout=0.0, **options)
     docs = docs_of()
-    assert owns_transformer(model.layers[0])
+    assert isinstance(encoder_of(model.layers[0]), OwnTransformer)
     packed = backward(model, docs)
     expected = gradients(model)
     encoder_shim = torch_shims(model)[0]
@@ -183,7 +170,7 @@ def test_pack_by_pack_is_the_same_as_layer_by_layer(
         parameter.grad = None
 
     other = as_layer(model)
-    assert not owns_transformer(other.layers[0])
+    assert isinstance(encoder_of(other.layers[0]), LayerEncoder)
     layered = backward(other, docs)
     for a, b in zip(packed.scores, layered.scores, strict=True):
         torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
@@ -383,5 +370,4 @@ def test_torch_shims_finds_ours_only(tiny_encoder: Path):
     model = make_tagger(tiny_encoder)
     assert torch_shims(model) == [model.layers[0].shims[0], model.layers[1].shims[0]]
     assert torch_shims(Model("other", lambda model, X, is_train: (X, lambda d: d))) == []
-    assert not owns_transformer(model.layers[1])
     assert isinstance(model.layers[0].predict(docs_of())[0], Ragged)

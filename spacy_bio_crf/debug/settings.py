@@ -12,8 +12,7 @@ from spacy.util import load_config, load_model_from_config
 from thinc.api import ConfigValidationError
 
 from ..encoders.transformer import pretrained as storage
-from ..encoders.transformer.layer import transformer_shim
-from ..model import owns_transformer
+from ..encoders.transformer.layer import find_shim
 from ..pipes.bio_ner import BioNer
 from ..subwords.tokenizer import Subwords
 
@@ -132,10 +131,9 @@ def _find(nlp: Language, name: str | None) -> tuple[str, BioNer]:
 
 
 def _cutter(pipe: BioNer) -> Cutter | None:
-    encoder = pipe.model.get_ref("encoder")
-    if not owns_transformer(encoder):
+    shim = find_shim(pipe.model.get_ref("encoder"))
+    if shim is None:
         return None
-    shim = transformer_shim(encoder)
     if not shim.ready:
         options = shim.options
         shim.measure(storage.outline(options.name, revision=options.revision))

@@ -3,7 +3,6 @@
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
 from functools import lru_cache, partial
 from itertools import chain
 from pathlib import Path
@@ -22,8 +21,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
 
-from ..encoders.transformer import pretrained as storage
-from ..encoders.transformer.layer import TransformerShim
+from ..encoders.api import Encoder, encoder_of
 from ..gold import annotation as gold
 from ..gold.annotation import Annotation
 from ..gold.misfits import POLICIES
@@ -40,14 +38,13 @@ from ..heads.decode import (
 from ..heads.emitter import Head, Lattice
 from ..heads.learning import annotated_tokens, batch_loss
 from ..heads.posterior import install_extension, write_scores
-from ..model import EmitterShim, owns_transformer, torch_shims
-from ..subwords.windows import pack
+from ..model import EmitterShim, torch_shims
 from ..tags.tagset import REPAIRS, SCHEMES, TagSet
 from ..training.optimizer import clip_global_norm
 from .stream import gather
 
-# Packs of the encoder's budget that `pipe` gathers documents for.
-BUFFERED_PACKS = 8
+# Batches of the encoder's budget that `pipe` gathers documents for.
+BUFFERED_BATCHES = 8
 
 DEFAULT_CONFIG = """
 [bio_ner]
@@ -235,10 +232,9 @@ class BioNer(TrainablePipe):
         return cast(EmitterShim, self.model.get_ref("emitter").shims[0]).head
 
     @property
-    def _transformer(self) -> TransformerShim | None:
-        # None if the encoder has no transformer of its own.
-        encoder = self.model.get_ref("encoder")
-        return cast(TransformerShim, encoder.shims[0]) if owns_transformer(encoder) else None
+    def encoder(self) -> Encoder:
+        """The interface of the model's encoder."""
+        return encoder_of(self.model.get_ref("encoder"))
 
     @property
     def _continued(self) -> bool:
@@ -321,13 +317,12 @@ class BioNer(TrainablePipe):
     def _survey(self, examples: Iterable[Example]) -> Tally:
         # Only an encoder with a tokenizer of its own says which tokens have a sub-word before it is
         # run; for the others the first batch that lacks some tells.
-        shim = self._transformer
         tally = Tally()
         for batch in util.minibatch(examples, size=256):
             docs = [eg.predicted for eg in batch]
-            pieces = shim.tokenize(docs) if shim is not None else [None] * len(docs)
-            for eg, piece in zip(batch, pieces, strict=True):
-                rows = None if piece is None else np.flatnonzero(piece.lengths)
+            subwords = self.encoder.cut(docs)
+            for i, eg in enumerate(batch):
+                rows = None if subwords is None else np.flatnonzero(subwords[i].lengths)
                 tally.add(eg, self._read(eg), rows)
         return tally
 
@@ -418,21 +413,11 @@ class BioNer(TrainablePipe):
         RAISES: ValueError for a precision there is not, or if the encoder has no transformer of its
             own.
         """
-        return self._own_transformer().precision
+        return self.encoder.precision
 
     @precision.setter
     def precision(self, precision: str) -> None:
-        self._own_transformer().precision = precision
-
-    def _own_transformer(self) -> TransformerShim:
-        shim = self._transformer
-        if shim is None:
-            raise ValueError(
-                f"{self.name!r} has no precision to choose: its encoder is"
-                f" {self.model.get_ref('encoder').name!r}; expected one that owns its transformer,"
-                " spacy-bio-crf.TransformerEncoder.v1."
-            )
-        return shim
+        self.encoder.precision = precision
 
     def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Start [K], transition [K, K] (from, to) and end [K] scores; float32, in nats.
@@ -476,8 +461,7 @@ class BioNer(TrainablePipe):
         """
         tokens = self.buffer_tokens
         if tokens is None:
-            shim = self._transformer
-            tokens = 0 if shim is None or not shim.ready else BUFFERED_PACKS * shim.budget
+            tokens = BUFFERED_BATCHES * self.encoder.budget
         for docs in gather(stream, batch_size=batch_size, tokens=tokens):
             yield from self._annotate(docs)
 
@@ -528,9 +512,8 @@ class BioNer(TrainablePipe):
         annotations = [self._read(eg) for eg in examples]
         size = annotated_tokens(annotations)
         docs = [eg.predicted for eg in examples]
-        shim = self._transformer
-        with nullcontext() if shim is None else shim.remembering(docs):
-            for part in self._parts(docs):
+        with self.encoder.remembering(docs):
+            for part in self.encoder.split(docs):
                 batch = [examples[i] for i in part]
                 lattice, backprop = self.model.begin_update([docs[i] for i in part])
                 gold_of_batch = [annotations[i] for i in part]
@@ -542,26 +525,6 @@ class BioNer(TrainablePipe):
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses
-
-    def _parts(self, docs: Sequence[Doc]) -> Sequence[np.ndarray]:
-        shim = self._transformer
-        if shim is None:
-            # A shared transformer answers for the batch it was given, not for parts of it.
-            return [np.arange(len(docs))]
-        # As few parts as the budget allows: each is a forward and a backward pass over the packs
-        # that the encoder will make of it.
-        costs = shim.costs(docs)
-        parts: list[np.ndarray] = []
-        left = 0
-        for members in pack(costs, budget=shim.budget, overhead=shim.overhead(train=True)):
-            size = len(members) * int(costs[members].max())
-            if size <= left:
-                parts[-1] = np.concatenate([parts[-1], members])
-            else:
-                parts.append(members)
-                left = shim.budget
-            left -= size
-        return parts
 
     def get_loss(self, examples: Iterable[Example], scores: Lattice) -> tuple[float, Lattice]:
         """Negative log-likelihood of the annotation, per annotated token.
@@ -672,22 +635,11 @@ class BioNer(TrainablePipe):
         serialize: dict[str, Callable[[Path], Any]] = {
             "cfg": lambda p: srsly.write_json(p, self.cfg),
             "vocab": lambda p: self.vocab.to_disk(p, exclude=exclude),
-            "model": self._model_to_disk,
+            "model": self.model.to_disk,
+            "encoder": self.encoder.save,
         }
-        shim = self._transformer
-        if shim is not None and shim.ready:
-            serialize["encoder"] = partial(storage.save, shim.pretrained)
-        util.to_disk(path, serialize, exclude)
-
-    def _model_to_disk(self, path: Path) -> None:
-        shims = [s for s in torch_shims(self.model) if isinstance(s, TransformerShim)]
-        for shim in shims:
-            shim.with_weights = False
-        try:
-            self.model.to_disk(path)
-        finally:
-            for shim in shims:
-                shim.with_weights = True
+        with self.encoder.weights_apart():
+            util.to_disk(path, serialize, exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> "BioNer":
         """Read what `to_disk` wrote. Reaches for no hub.
@@ -700,16 +652,10 @@ class BioNer(TrainablePipe):
             "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": self.model.from_disk,
-            "encoder": self._encoder_from_disk,
+            "encoder": self.encoder.load,
         }
         util.from_disk(path, deserialize, exclude)
         return self
-
-    def _encoder_from_disk(self, path: Path) -> None:
-        shim = self._transformer
-        # Before initialisation there is no encoder to write; afterwards there must be one to read.
-        if shim is not None and (path.exists() or self.model.has_dim("nO")):
-            shim.set_pretrained(storage.load(path))
 
 
 @lru_cache(maxsize=1)

@@ -65,6 +65,20 @@ class Subwords:
     shapes: np.ndarray | None = None
 
 
+def pick_rows(lengths: np.ndarray, *, every: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Which of a document's rows make the sequence, and the tokens they stand for.
+
+    lengths (np.ndarray): Sub-words of each token; int [n_tokens].
+    every (bool): All sub-words; otherwise the first of each token.
+    RETURNS (tuple[np.ndarray, np.ndarray]): Row indices and token indices; int64 [n] both.
+    """
+    lengths = np.asarray(lengths, dtype=np.int64)
+    if every:
+        return np.arange(int(lengths.sum())), np.repeat(np.arange(len(lengths)), lengths)
+    tokens = np.flatnonzero(lengths)
+    return (np.cumsum(lengths) - lengths)[tokens], tokens
+
+
 class SubwordTokenizer:
     """Turns Docs into sub-words with a Hugging Face tokenizer, which is left as it is.
 

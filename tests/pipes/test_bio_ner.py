@@ -182,7 +182,7 @@ def test_gradient_does_not_depend_on_how_a_batch_is_cut(make_nlp, head: str, sub
         examples = make_examples(nlp)
         examples[1].reference.set_ents([], missing=[examples[1].reference[2:4]])
         examples.insert(2, make_example(nlp, [], []))
-        n_parts = len(list(ner._parts([eg.predicted for eg in examples])))
+        n_parts = len(list(ner.encoder.split([eg.predicted for eg in examples])))
         losses = ner.update(examples)
         results.append((losses["bio_ner"], gradients(ner), n_parts))
     assert results[0][2] > results[1][2] > results[2][2] == 1

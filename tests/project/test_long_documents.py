@@ -125,7 +125,7 @@ def test_an_update_cuts_every_document_once(make_nlp: MakeNlp, monkeypatch: pyte
         return cut_up(subwords, docs)
 
     monkeypatch.setattr(type(shim.subwords), "__call__", count)
-    assert len(ner._parts([eg.predicted for eg in examples])) > 1
+    assert len(ner.encoder.split([eg.predicted for eg in examples])) > 1
     seen.clear()
     ner.update(examples)
     assert [id(doc) for doc in seen] == [id(eg.predicted) for eg in examples]
@@ -142,10 +142,10 @@ def test_a_batch_of_unequal_documents_is_one_part_while_its_packs_fit(make_nlp: 
     labelled = long_example(nlp, 1)
     nlp.initialize(lambda: [labelled, *examples])
     ner = nlp.get_pipe("bio_ner")
-    (part,) = ner._parts([eg.predicted for eg in examples])
+    (part,) = ner.encoder.split([eg.predicted for eg in examples])
     assert sorted(part.tolist()) == list(range(21))
     more = [make_example(nlp, ["a"] * 50, []) for _ in range(9)]
-    parts = ner._parts([eg.predicted for eg in [*examples, *more]])
+    parts = ner.encoder.split([eg.predicted for eg in [*examples, *more]])
     assert len(parts) > 1
     assert sorted(i for part in parts for i in part.tolist()) == list(range(30))
 

@@ -20,7 +20,7 @@ from spacy.tokens import Doc
 
 from spacy_bio_crf.subwords import chunks
 from spacy_bio_crf.subwords import tokenizer as subwords_module
-from spacy_bio_crf.subwords.tokenizer import Subwords, SubwordTokenizer
+from spacy_bio_crf.subwords.tokenizer import Subwords, SubwordTokenizer, pick_rows
 from tests.support.many import PROFILE, some_of
 from tests.support.paths import CORPORA, ROOT, needs_corpora
 from tests.support.tokenizers_zoo import FAST, SENTENCES, SLOW, tokenizer
@@ -528,7 +528,7 @@ def test_forked_processes_neither_warn_nor_hang():
         from spacy.tokens import Doc
         from spacy.vocab import Vocab
         from tests.support.tokenizers_zoo import tokenizer
-        from spacy_bio_crf.subwords.tokenizer import SubwordTokenizer
+        from spacy_bio_crf.subwords.tokenizer import SubwordTokenizer, pick_rows
 
         ours = SubwordTokenizer(tokenizer("bert_cased"))
         batch = [Doc(Vocab(), words=["do", "n't", str(i)]) for i in range(100)]
@@ -595,3 +595,19 @@ def test_tokens_of_real_corpora_without_sub_words(folder, pattern, separator, ca
             for i in np.flatnonzero(subwords.lengths == 0)
         )
         assert missing == expected, name
+
+
+@pytest.mark.parametrize(
+    ("lengths", "every", "rows", "tokens"),
+    [
+        ([2, 0, 1, 3], False, [0, 2, 3], [0, 2, 3]),
+        ([2, 0, 1, 3], True, [0, 1, 2, 3, 4, 5], [0, 0, 2, 3, 3, 3]),
+        ([0, 0], False, [], []),
+        ([], True, [], []),
+        ([1], True, [0], [0]),
+    ],
+)
+def test_pick_rows(lengths: list[int], every: bool, rows: list[int], tokens: list[int]):
+    found = pick_rows(np.array(lengths, dtype=np.int32), every=every)
+    assert [f.tolist() for f in found] == [rows, tokens]
+    assert all(f.dtype == np.int64 for f in found)

@@ -1,14 +1,21 @@
 """TransformerEncoder: a pre-trained transformer of its own, as a thinc layer."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Ragged
+from torch import Tensor
 
-from .shim import Options, TransformerShim
+from ...subwords.tokenizer import Subwords, pick_rows
+from ...subwords.windows import pack
+from . import pretrained as storage
+from .options import Options
+from .shim import Project, TransformerShim
 
 
 def build_transformer_encoder(
@@ -113,10 +120,89 @@ def forward(
     return outputs, backprop
 
 
+class OwnTransformer:
+    """The interface (`encoders.api.Encoder`) of an encoder that owns its transformer.
+
+    model (Model): Built by `build_transformer_encoder`.
+    """
+
+    def __init__(self, model: Model[list[Doc], list[Ragged]]):
+        self.model = model
+        self.shim = transformer_shim(model)
+
+    @property
+    def precision(self) -> str:
+        return self.shim.precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        self.shim.precision = precision
+
+    @property
+    def budget(self) -> int:
+        return self.shim.budget if self.shim.ready else 0
+
+    def cut(self, docs: Sequence[Doc]) -> list[Subwords]:
+        return self.shim.tokenize(docs)
+
+    def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
+        return self.shim.remembering(docs)
+
+    def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
+        # As few parts as the budget allows: each is a forward and a backward pass over the batches
+        # that `run` will make of it.
+        costs = self.shim.costs(docs)
+        parts: list[np.ndarray] = []
+        left = 0
+        overhead = self.shim.overhead(train=True)
+        for members in pack(costs, budget=self.shim.budget, overhead=overhead):
+            size = len(members) * int(costs[members].max())
+            if size <= left:
+                parts[-1] = np.concatenate([parts[-1], members])
+            else:
+                parts.append(members)
+                left = self.shim.budget
+            left -= size
+        return parts
+
+    def emit(
+        self, docs: list[Doc], project: Project, *, every: bool, train: bool
+    ) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]:
+        # Batch by batch: the vectors of a long document are never in memory together.
+        subwords = self.shim.tokenize(docs)
+        picked = [pick_rows(s.lengths, every=every) for s in subwords]
+        wanted = [s.rows[rows] for s, (rows, _) in zip(subwords, picked, strict=True)]
+        emissions, backprop = self.shim.run(subwords, wanted, train=train, project=project)
+        return emissions, [tokens for _, tokens in picked], backprop
+
+    @contextlib.contextmanager
+    def weights_apart(self) -> Iterator[None]:
+        self.shim.weights_apart = True
+        try:
+            yield
+        finally:
+            self.shim.weights_apart = False
+
+    def save(self, folder: Path) -> None:
+        if self.shim.ready:
+            storage.save(self.shim.pretrained, folder)
+
+    def load(self, folder: Path) -> None:
+        # Before initialization there is nothing to write; afterwards there must be one to read.
+        if folder.exists() or self.model.has_dim("nO"):
+            self.shim.set_pretrained(storage.load(folder))
+
+
 def transformer_shim(encoder: Model) -> TransformerShim:
-    """What holds the network of an encoder that owns its transformer.
+    """The shim that holds the network of an encoder with its own transformer.
 
     encoder (Model): Built by `build_transformer_encoder`.
     RETURNS (TransformerShim): The shim.
     """
     return cast(TransformerShim, encoder.shims[0])
+
+
+def find_shim(encoder: Model) -> TransformerShim | None:
+    """As `transformer_shim`, and None for any other layer."""
+    shim = encoder.shims[0] if encoder.shims else None
+    return shim if isinstance(shim, TransformerShim) else None

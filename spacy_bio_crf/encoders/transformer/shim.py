@@ -52,7 +52,7 @@ class TransformerShim(TorchShim):
         self._prediction = PredictionNetwork()
         self.precision = options.precision
         self.frozen = options.frozen_layers == -1
-        self.with_weights = True
+        self.weights_apart = False
         self.tokenizer: Any = None
         self._row_gradient = RowGradient()
         self._memory = SubwordMemory()
@@ -350,8 +350,8 @@ class TransformerShim(TorchShim):
         self._row_gradient = RowGradient()
 
     def to_bytes(self) -> bytes:
-        """The encoder's folder as one bytestring; nothing without weights or `with_weights`."""
-        if self._model is None or not self.with_weights:
+        """The encoder's folder as one bytestring; empty before `fetch` or if `weights_apart`."""
+        if self._model is None or self.weights_apart:
             return b""
         return storage.to_bytes(self.pretrained)
 

@@ -1,0 +1,170 @@
+"""The interface of every encoder: sub-words, parts of a batch, emissions, files."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Ragged
+from torch import Tensor
+
+from ..errors import Plain, describe
+from ..subwords.tokenizer import Subwords, pick_rows
+from .transformer.layer import OwnTransformer, find_shim
+
+Project = Callable[[Tensor], Tensor]  # [n, d] -> [n, c]
+# Emissions [N, c], the token of each row by document, and the way back for the gradient [N, c].
+Emitted = tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]
+
+
+class Encoder(Protocol):
+    """An encoder, as the model, the components and the debugger see it.
+
+    precision (str): "fp32", "bf16", "fp16", "auto" or, for prediction on a CPU, "int8". RAISES:
+        ValueError where the encoder has no transformer of its own.
+    budget (int): Most padded sub-words in one batch; 0 where the encoder makes no batches, or has
+        no weights yet.
+    """
+
+    precision: str
+
+    @property
+    def budget(self) -> int: ...
+
+    def cut(self, docs: Sequence[Doc]) -> list[Subwords] | None:
+        """RETURNS (list[Subwords] | None): The sub-words of each document; None where the encoder
+        has no tokenizer of its own."""
+
+    def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
+        """Tokenize documents once for all calls within; the documents must not change meanwhile."""
+
+    def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
+        """RETURNS (list[np.ndarray]): Indices of the documents that train together; each document
+        is in one part."""
+
+    def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
+        """Compute emissions.
+
+        docs (list[Doc]): The documents.
+        project (Project): From vectors float32 [n, d] to emissions [n, c].
+        every (bool): A row for every sub-word of a token; otherwise for its first one.
+        train (bool): Use dropout, and prepare for the backward pass.
+        RETURNS (Emitted): Emissions, tokens, and a function that takes the gradient of the
+            emissions and adds to those of the encoder and of what `project` holds.
+        """
+
+    def weights_apart(self) -> contextlib.AbstractContextManager:
+        """Leave out of `Model.to_bytes` what `save` writes."""
+
+    def save(self, folder: Path) -> None:
+        """Write weights and tokenizer as a Hugging Face folder, where the encoder owns them."""
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote."""
+
+
+def encoder_of(model: Model[list[Doc], list[Ragged]]) -> Encoder:
+    """Find the interface of a layer.
+
+    model (Model[list[Doc], list[Ragged]]): Any encoder.
+    RETURNS (Encoder): The encoder.
+    """
+    return LayerEncoder(model) if find_shim(model) is None else OwnTransformer(model)
+
+
+class LayerEncoder:
+    """An encoder that is a thinc layer like any other: a shared transformer, a tok2vec.
+
+    model (Model[list[Doc], list[Ragged]]): The layer.
+    """
+
+    budget = 0
+
+    def __init__(self, model: Model[list[Doc], list[Ragged]]):
+        self.model = model
+
+    @property
+    def precision(self) -> str:
+        raise self._no_precision()
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        raise self._no_precision()
+
+    def _no_precision(self) -> ValueError:
+        expected = "an encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
+        return ValueError(describe("precision", expected=expected, got=Plain(self.model.name)))
+
+    def cut(self, docs: Sequence[Doc]) -> None:
+        return None
+
+    def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
+    def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
+        # A shared transformer answers for the batch it was given, not for parts of it.
+        return [np.arange(len(docs))]
+
+    def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
+        vectors, backprop_encoder = self.model(docs, train)
+        xp = self.model.ops.xp
+        # One copy from the device for all documents. shape: [n_tokens of all documents]
+        lengths = _numpy(xp.concatenate([v.lengths for v in vectors]))
+        by_doc = np.split(lengths, np.cumsum([len(v.lengths) for v in vectors])[:-1])
+        picked = [pick_rows(own, every=every) for own in by_doc]
+        ends = np.cumsum([len(v.dataXd) for v in vectors])
+        bases = ends - [len(v.dataXd) for v in vectors]
+        # shape: [N]
+        rows = xp.asarray(np.concatenate([r + b for (r, _), b in zip(picked, bases, strict=True)]))
+        # shape: [n_subwords of all documents, d]
+        flat = xp.concatenate([v.dataXd for v in vectors])
+        emissions, backprop_project = call_torch(project, flat[rows], train=train)
+
+        def backprop(d_emissions: Tensor) -> None:
+            d_flat = xp.zeros_like(flat)
+            d_flat[rows] = backprop_project(d_emissions)
+            d_vectors = xp.split(d_flat, ends[:-1].tolist())
+            backprop_encoder(
+                [Ragged(d, v.lengths) for d, v in zip(d_vectors, vectors, strict=True)]
+            )
+
+        return emissions, [tokens for _, tokens in picked], backprop
+
+    def weights_apart(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
+    def save(self, folder: Path) -> None:
+        return None
+
+    def load(self, folder: Path) -> None:
+        return None
+
+
+def call_torch(
+    project: Project, vectors: Any, *, train: bool
+) -> tuple[Tensor, Callable[[Tensor], Any]]:
+    """Call a function of torch on an array of thinc.
+
+    project (Project): The function.
+    vectors (FloatsXd): Its argument; float32 [n, d].
+    train (bool): Prepare for the backward pass.
+    RETURNS (tuple[Tensor, Callable]): The result [n, c], and a function from its gradient to that
+        of the vectors.
+    """
+    leaf: Any = xp2torch(vectors, requires_grad=train)
+    with torch.set_grad_enabled(train):
+        result = project(leaf)
+
+    def backprop(d_result: Tensor) -> Any:
+        torch.autograd.backward(result, d_result)
+        return torch2xp(leaf.grad)
+
+    return result.detach(), backprop
+
+
+def _numpy(array: Any) -> np.ndarray:
+    return array.get() if hasattr(array, "get") else np.asarray(array)
