@@ -16,7 +16,7 @@ from spacy.language import Language
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from spacy_bio_crf import crf as linear_chain
+from spacy_bio_crf.crf.batch import TUNING
 from tests.support.paths import CORPORA
 from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
 
@@ -159,14 +159,8 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Run a test with the CRF engine's algorithms for a CPU, with those for long sequences, here of
     every two time steps, and with those for a GPU."""
-    monkeypatch.setattr(
-        linear_chain.lattice, "prefers_tree", lambda device: request.param == "tree"
-    )
+    monkeypatch.setattr(TUNING, "tree", request.param == "tree")
     if request.param == "sections":
-        monkeypatch.setattr(linear_chain.sections, "choose_bounds", every_two_steps)
+        monkeypatch.setattr(TUNING, "section_rows", 1)
+        monkeypatch.setattr(TUNING, "section_steps", 2)
     return request.param
-
-
-def every_two_steps(packing: linear_chain.layout.Packing) -> list[int]:
-    n_steps = len(packing.widths)
-    return [*range(0, n_steps, 2), n_steps] if n_steps else []

@@ -10,9 +10,9 @@ meaning, and the caller keeps them out. Sums over paths run in float64, Viterbi 
 inputs; results are float32 at least.
 """
 
+from .batch import from_padded
 from .decode import viterbi
 from .kbest import ScoredPath, kbest
-from .layout import from_padded
 from .partition import log_partition, negative_log_likelihood, path_score
 from .posteriors import entropy, marginals, max_marginal_decode
 from .sampling import sample

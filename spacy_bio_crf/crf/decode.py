@@ -3,8 +3,17 @@
 import numpy as np
 import torch
 
-from . import lattice, scan
-from .layout import Lengths, as_lengths, first_rows
+from . import scan
+from .batch import (
+    Lengths,
+    check_lengths,
+    check_shapes,
+    computing_device,
+    first_rows,
+    make_batch,
+    prefers_tree,
+    result_dtype,
+)
 from .paths import make_paths, score_paths
 from .pieces import choose_piece_length, cut
 from .pieces_back import trace_back
@@ -32,14 +41,14 @@ def viterbi(
         Where no path is allowed the score is -inf and the tags mean nothing.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    lattice.check_shapes(emissions, start, transitions, end)
-    checked = as_lengths(lengths, len(emissions))
-    dtype = lattice.result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
-    device = lattice.computing_device(emissions)
-    if lattice.prefers_tree(device):
-        packed = lattice.make_lattice(emissions, checked, start, transitions, end)
-        tags = lattice.unpack(scan.best_tags(packed), packed)
-        totals = lattice.by_sequence(score_paths(make_paths(tags, packed), packed), packed)
+    check_shapes(emissions, start, transitions, end)
+    checked = check_lengths(lengths, len(emissions))
+    dtype = result_dtype(emissions, start, transitions, end)
+    device = computing_device(emissions)
+    if prefers_tree(device):
+        packed = make_batch(emissions, checked, start, transitions, end)
+        tags = packed.unpack(scan.best_tags(packed))
+        totals = packed.by_sequence(score_paths(make_paths(tags, packed), packed))
     else:
         scores = [x.detach().to(device, dtype) for x in (emissions, start, transitions, end)]
         tags = best_tags(*scores, lengths=checked)

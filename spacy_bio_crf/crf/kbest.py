@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import by_sequence, make_lattice
-from .layout import Lengths, first_rows, pack
+from .batch import Lengths, first_rows, make_batch, make_packing
 from .sections import sum_paths
 
 # Entries of the largest temporary array.
@@ -55,13 +54,13 @@ def kbest(
     if k < 1:
         raise ValueError(f"k must be one or more, got {k}")
     scores = [x.detach().cpu() for x in (emissions, start, transitions, end)]
-    lattice = make_lattice(scores[0], lengths, *scores[1:])
-    log_z = by_sequence(sum_paths(lattice).log_z, lattice).tolist()
+    batch = make_batch(scores[0], lengths, *scores[1:])
+    log_z = batch.by_sequence(sum_paths(batch).log_z).tolist()
     rows, *rest = (x.double().numpy() for x in scores)
     chain = rest[0], rest[1], rest[2]
     results: list[list[ScoredPath]] = []
     width = max(1, CANDIDATES // (k * transitions.numel()))
-    for begin, part in _groups(lattice.packing.lengths, width):
+    for begin, part in _groups(batch.packing.lengths, width):
         found = _best_of_group(rows[begin : begin + part.sum()], part, *chain, k=k)
         for paths in found:
             normaliser = log_z[len(results)]
@@ -87,7 +86,7 @@ def _best_of_group(
     *,
     k: int,
 ) -> list[list[tuple[np.ndarray, float]]]:
-    packing = pack(lengths)
+    packing = make_packing(lengths)
     best, origin = _survivors(rows[packing.index], packing.offsets.tolist(), start, transitions, k)
     n_alive, n_states = packing.first.stop, len(start) * k
     # shape: (A, K * k), by rank; a state is a tag and a place among its survivors

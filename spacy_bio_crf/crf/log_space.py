@@ -12,60 +12,60 @@ from collections.abc import Iterator
 
 import torch
 
-from .lattice import Lattice
+from .batch import PackedBatch
 
 # Entries of the largest temporary tensor.
 BLOCK_ENTRIES = 2**22
 
 
-def forward_messages(lattice: Lattice) -> torch.Tensor:
+def forward_messages(batch: PackedBatch) -> torch.Tensor:
     """Run forwards.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     RETURNS (Tensor): Packed log messages alpha [N, K]; a row's own emission is part of it.
     """
-    alpha = torch.empty_like(lattice.emissions)
+    alpha = torch.empty_like(batch.emissions)
     here = alpha[:0]
-    packing = lattice.packing
+    packing = batch.packing
     for step, width in enumerate(packing.widths.tolist()):
         rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
         if step:
-            reached = torch.logsumexp(here[:width, :, None] + lattice.transitions, dim=1)
+            reached = torch.logsumexp(here[:width, :, None] + batch.transitions, dim=1)
         else:
-            reached = lattice.start
+            reached = batch.start
         here = alpha[rows]
-        torch.add(reached, lattice.emissions[rows], out=here)
+        torch.add(reached, batch.emissions[rows], out=here)
     return alpha
 
 
-def backward_messages(lattice: Lattice) -> torch.Tensor:
+def backward_messages(batch: PackedBatch) -> torch.Tensor:
     """Run backwards.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     RETURNS (Tensor): Packed log messages beta [N, K]; a row's own emission is not part of it.
     """
-    beta = torch.empty_like(lattice.emissions)
+    beta = torch.empty_like(batch.emissions)
     after = beta[:0]
-    packing = lattice.packing
+    packing = batch.packing
     for step in range(len(packing.widths) - 1, -1, -1):
         rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
         here = beta[rows]
         going_on = len(after)
         ending = slice(going_on, len(here))
-        here[ending] = lattice.end if lattice.end.ndim == 1 else lattice.end[ending]
-        here[:going_on] = torch.logsumexp(lattice.transitions + after[:, None, :], dim=2)
+        here[ending] = batch.end if batch.end.ndim == 1 else batch.end[ending]
+        here[:going_on] = torch.logsumexp(batch.transitions + after[:, None, :], dim=2)
         # shape: (width, K to)
-        after = here + lattice.emissions[rows]
+        after = here + batch.emissions[rows]
     return beta
 
 
-def log_partitions(lattice: Lattice, alpha: torch.Tensor) -> torch.Tensor:
+def log_partitions(batch: PackedBatch, alpha: torch.Tensor) -> torch.Tensor:
     """Close the forward messages with the end scores; by rank [A]."""
-    return torch.logsumexp(alpha[lattice.last] + lattice.end, dim=1)
+    return torch.logsumexp(alpha[batch.last] + batch.end, dim=1)
 
 
 def expected_counts(
-    lattice: Lattice,
+    batch: PackedBatch,
     alpha: torch.Tensor,
     beta: torch.Tensor,
     log_z: torch.Tensor,
@@ -73,27 +73,27 @@ def expected_counts(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Count how often tags and pairs of tags are expected, weighted by sequence.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     alpha (Tensor): Packed log messages [N, K].
     beta (Tensor): Packed log messages [N, K].
     log_z (Tensor): Log-partitions by rank [A].
     sequence_weights (Tensor): By rank [A].
     RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs [K, K].
     """
-    packing = lattice.packing
-    rank = lattice.rank
+    packing = batch.packing
+    rank = batch.rank
     # exp(-inf - -inf) is NaN, exp(-inf - 0) the zero that is meant
     log_z = log_z.masked_fill(log_z == -math.inf, 0.0)[rank, None]
     # shape: (N, 1)
     weights = sequence_weights[rank, None]
     tags = torch.exp(alpha + beta - log_z) * weights
     earlier = alpha[packing.before] - log_z[packing.after]
-    later = (lattice.emissions + beta)[packing.after]
+    later = (batch.emissions + beta)[packing.after]
     later_weights = weights[packing.after, :, None]
-    pairs = torch.zeros_like(lattice.transitions)
+    pairs = torch.zeros_like(batch.transitions)
     for block in blocks(len(earlier), pairs.numel()):
         # shape: (block, K from, K to)
-        joint = earlier[block, :, None] + lattice.transitions + later[block, None, :]
+        joint = earlier[block, :, None] + batch.transitions + later[block, None, :]
         pairs += (joint.exp_() * later_weights[block]).sum(dim=0)
     return tags, pairs
 

@@ -6,21 +6,21 @@ from functools import cached_property
 import torch
 
 from . import log_space, scaled, scan
-from .lattice import ALL_ROWS, Lattice
+from .batch import ALL_ROWS, PackedBatch, prefers_tree
 
 
 @dataclass(frozen=True)
 class Sums:
     """The sums over all paths of a batch, and what was computed on the way to them.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     log_z (Tensor): Log-partitions in float64, by rank [A].
     forward (scaled.Forward): The scaled messages, or None where logs were needed.
     tree (scan.Scan): What `forward` comes from, where that is a tree.
     log_alpha (Tensor): Packed log messages [N, K], where there are no scaled ones.
     """
 
-    lattice: Lattice
+    batch: PackedBatch
     log_z: torch.Tensor
     forward: scaled.Forward | None = None
     tree: scan.Scan | None = None
@@ -38,26 +38,26 @@ class Sums:
         """Packed log messages alpha and beta [N, K], by the recurrence in logs."""
         log_alpha = self.log_alpha
         if log_alpha is None:
-            log_alpha = log_space.forward_messages(self.lattice)
-        return log_alpha, log_space.backward_messages(self.lattice)
+            log_alpha = log_space.forward_messages(self.batch)
+        return log_alpha, log_space.backward_messages(self.batch)
 
 
-def sum_paths(lattice: Lattice) -> Sums:
+def sum_paths(batch: PackedBatch) -> Sums:
     """Sum over all paths of each sequence."""
-    if lattice.uses_tree:
-        scanned = scan.forward(lattice)
+    if prefers_tree(batch.device):
+        scanned = scan.forward(batch)
         if scanned is not None:
-            return Sums(lattice, scanned.forward.log_z, forward=scanned.forward, tree=scanned)
+            return Sums(batch, scanned.forward.log_z, forward=scanned.forward, tree=scanned)
     else:
-        forward = scaled.forward(lattice)
+        forward = scaled.forward(batch)
         if forward is not None:
-            return Sums(lattice, forward.log_z, forward=forward)
-    return _sum_in_logs(lattice)
+            return Sums(batch, forward.log_z, forward=forward)
+    return _sum_in_logs(batch)
 
 
-def _sum_in_logs(lattice: Lattice) -> Sums:
-    log_alpha = log_space.forward_messages(lattice)
-    return Sums(lattice, log_space.log_partitions(lattice, log_alpha), log_alpha=log_alpha)
+def _sum_in_logs(batch: PackedBatch) -> Sums:
+    log_alpha = log_space.forward_messages(batch)
+    return Sums(batch, log_space.log_partitions(batch, log_alpha), log_alpha=log_alpha)
 
 
 def expected_counts(
@@ -72,7 +72,7 @@ def expected_counts(
     """
     if sums.forward is not None and sums.backward is not None:
         return scaled.expected_counts(sums.forward, sums.backward, sequence_weights)
-    return log_space.expected_counts(sums.lattice, *sums.logs, sums.log_z, sequence_weights)
+    return log_space.expected_counts(sums.batch, *sums.logs, sums.log_z, sequence_weights)
 
 
 def log_alpha(sums: Sums, rows: torch.Tensor) -> torch.Tensor:

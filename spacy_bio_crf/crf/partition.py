@@ -6,8 +6,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from .lattice import Lattice, by_rank, by_sequence, make_lattice, result_dtype, unpack
-from .layout import Lengths, as_lengths
+from .batch import (
+    Lengths,
+    PackedBatch,
+    check_lengths,
+    make_batch,
+    result_dtype,
+)
 from .paths import add_used_counts, make_paths, score_paths
 from .sections import expected_counts, sum_paths
 
@@ -18,18 +23,18 @@ class _LogPartition(torch.autograd.Function):
     @staticmethod
     def forward(ctx, lengths, emissions, start, transitions, end):
         ctx.save_for_backward(emissions, start, transitions, end)
-        lattice = make_lattice(emissions, lengths, start, transitions, end)
-        ctx.sums = sum_paths(lattice)
+        batch = make_batch(emissions, lengths, start, transitions, end)
+        ctx.sums = sum_paths(batch)
         ctx.dtypes = [x.dtype for x in (emissions, start, transitions, end)]
-        return by_sequence(ctx.sums.log_z, lattice).to(emissions.device)
+        return batch.by_sequence(ctx.sums.log_z).to(emissions.device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         _check_unchanged(ctx)
-        lattice = ctx.sums.lattice
-        counts = expected_counts(ctx.sums, by_rank(grad, lattice))
-        return None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
+        batch = ctx.sums.batch
+        counts = expected_counts(ctx.sums, batch.by_rank(grad))
+        return None, *_gradients(*counts, batch, grad.device, ctx.dtypes)
 
 
 class _PathScore(torch.autograd.Function):
@@ -38,21 +43,21 @@ class _PathScore(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tags, lengths, emissions, start, transitions, end):
         ctx.save_for_backward(emissions, start, transitions, end)
-        ctx.lattice = make_lattice(emissions, lengths, start, transitions, end)
-        ctx.paths = make_paths(tags, ctx.lattice)
+        ctx.batch = make_batch(emissions, lengths, start, transitions, end)
+        ctx.paths = make_paths(tags, ctx.batch)
         ctx.dtypes = [x.dtype for x in (emissions, start, transitions, end)]
-        scores = score_paths(ctx.paths, ctx.lattice)
-        return by_sequence(scores, ctx.lattice).to(emissions.device)
+        scores = score_paths(ctx.paths, ctx.batch)
+        return ctx.batch.by_sequence(scores).to(emissions.device)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         _check_unchanged(ctx)
-        lattice = ctx.lattice
-        tags = torch.zeros_like(lattice.given, dtype=torch.float64)
-        counts = tags, torch.zeros_like(lattice.transitions)
-        add_used_counts(ctx.paths, lattice, by_rank(grad, lattice), *counts)
-        return None, None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
+        batch = ctx.batch
+        tags = torch.zeros_like(batch.given, dtype=torch.float64)
+        counts = tags, torch.zeros_like(batch.transitions)
+        add_used_counts(ctx.paths, batch, batch.by_rank(grad), *counts)
+        return None, None, *_gradients(*counts, batch, grad.device, ctx.dtypes)
 
 
 class _Loss(torch.autograd.Function):
@@ -61,28 +66,28 @@ class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx, tags, lengths, emissions, start, transitions, end):
         ctx.save_for_backward(emissions, start, transitions, end)
-        lattice = make_lattice(emissions, lengths, start, transitions, end)
-        ctx.paths = make_paths(tags, lattice)
-        ctx.sums = sum_paths(lattice)
+        batch = make_batch(emissions, lengths, start, transitions, end)
+        ctx.paths = make_paths(tags, batch)
+        ctx.sums = sum_paths(batch)
         ctx.dtypes = [x.dtype for x in (emissions, start, transitions, end)]
-        scores = score_paths(ctx.paths, lattice)
+        scores = score_paths(ctx.paths, batch)
         ctx.possible = scores > -math.inf
-        loss = by_sequence(_difference(ctx.sums.log_z, scores), lattice)
-        return loss.to(emissions.device, result_dtype(*ctx.dtypes))
+        loss = batch.by_sequence(_difference(ctx.sums.log_z, scores))
+        return loss.to(emissions.device, result_dtype(emissions, start, transitions, end))
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
         _check_unchanged(ctx)
-        lattice = ctx.sums.lattice
-        weights = torch.where(ctx.possible, by_rank(grad.double(), lattice), 0.0)
+        batch = ctx.sums.batch
+        weights = torch.where(ctx.possible, batch.by_rank(grad.double()), 0.0)
         counts = expected_counts(ctx.sums, weights)
-        add_used_counts(ctx.paths, lattice, -weights, *counts)
-        return None, None, *_gradients(*counts, lattice, grad.device, ctx.dtypes)
+        add_used_counts(ctx.paths, batch, -weights, *counts)
+        return None, None, *_gradients(*counts, batch, grad.device, ctx.dtypes)
 
 
 def _check_unchanged(ctx: Any) -> None:
-    """Raise torch's own error if scores have been written to since: a lattice may share memory with
+    """Raise torch's own error if scores have been written to since: a batch may share memory with
     them."""
     ctx.saved_tensors  # noqa: B018
 
@@ -90,15 +95,15 @@ def _check_unchanged(ctx: Any) -> None:
 def _gradients(
     tags: torch.Tensor,
     pairs: torch.Tensor,
-    lattice: Lattice,
+    batch: PackedBatch,
     device: torch.device,
     dtypes: list[torch.dtype],
 ) -> list[torch.Tensor]:
     """Turn counts of tags [N, K] and of pairs [K, K] into gradients of emissions, start,
     transitions and end."""
-    packing = lattice.packing
-    rows = unpack(tags.to(dtypes[0]), lattice)
-    counts = rows, tags[packing.first].sum(dim=0), pairs, tags[lattice.last].sum(dim=0)
+    packing = batch.packing
+    rows = batch.unpack(tags.to(dtypes[0]))
+    counts = rows, tags[packing.first].sum(dim=0), pairs, tags[batch.last].sum(dim=0)
     return [x.to(device, dtype) for x, dtype in zip(counts, dtypes, strict=True)]
 
 
@@ -128,7 +133,7 @@ def log_partition(
         one that has no allowed path.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
+    dtype = result_dtype(emissions, start, transitions, end)
     return _LogPartition.apply(lengths, emissions, start, transitions, end).to(dtype)
 
 
@@ -151,7 +156,7 @@ def path_score(
     RETURNS (Tensor): [B], in nats; 0.0 for an empty sequence.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
+    dtype = result_dtype(emissions, start, transitions, end)
     return _PathScore.apply(tags, lengths, emissions, start, transitions, end).to(dtype)
 
 
@@ -192,11 +197,11 @@ def negative_log_likelihood(
             "allowed must match emissions, got shapes "
             f"{tuple(allowed.shape)} and {tuple(emissions.shape)}"
         )
-    checked = as_lengths(lengths, len(emissions))
+    checked = check_lengths(lengths, len(emissions))
     # both sums in one run
     clamped = emissions.masked_fill(~allowed.to(emissions.device), -math.inf)
     both = _LogPartition.apply(
         np.tile(checked, 2), torch.cat([emissions, clamped]), start, transitions, end
     )
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
+    dtype = result_dtype(emissions, start, transitions, end)
     return _difference(both[: len(checked)], both[len(checked) :]).to(dtype)

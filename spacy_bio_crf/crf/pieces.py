@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .layout import Packing, first_rows, pack
+from .batch import Packing, first_rows, make_packing
 
 # Rows from one normalisation to the next; the length of pieces is a multiple of it.
 STRIDE = 8
@@ -64,7 +64,7 @@ def cut(lengths: np.ndarray, piece_length: int) -> Pieces:
     firsts = first_rows(counts)
     piece_lengths = np.full(counts.sum(), piece_length)
     piece_lengths[firsts + counts - 1] = lengths - (counts - 1) * piece_length
-    packing = pack(piece_lengths)
+    packing = make_packing(piece_lengths)
     rank = np.empty_like(packing.order)
     rank[packing.order] = np.arange(len(rank))
     is_first = np.zeros(len(rank), dtype=bool)

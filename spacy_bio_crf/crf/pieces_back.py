@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .layout import Packing
+from .batch import Packing
 from .pieces import Pieces
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from .layout import Packing
+from .batch import Packing
 from .pieces import STRIDE, Pieces
 
 # Up to so many candidates (from tag, to tag, piece) NumPy is faster than torch, for a call of it

@@ -5,9 +5,8 @@ import math
 import numpy as np
 import torch
 
+from .batch import Lengths, PackedBatch, first_rows, make_batch, result_dtype
 from .decode import viterbi
-from .lattice import Lattice, make_lattice, result_dtype, unpack
-from .layout import Lengths, first_rows
 from .log_space import blocks
 from .sections import expected_counts, log_messages, sum_paths
 
@@ -29,11 +28,11 @@ def marginals(
     RETURNS (Tensor): [N, K]. Rows add up to 1, or are all zeros where the sequence has no path.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
-    lattice = make_lattice(emissions, lengths, start, transitions, end)
-    sums = sum_paths(lattice)
+    dtype = result_dtype(emissions, start, transitions, end)
+    batch = make_batch(emissions, lengths, start, transitions, end)
+    sums = sum_paths(batch)
     tags, _ = expected_counts(sums, torch.ones_like(sums.log_z))
-    return unpack(tags.to(dtype), lattice).to(emissions.device)
+    return batch.unpack(tags.to(dtype)).to(emissions.device)
 
 
 def max_marginal_decode(
@@ -90,20 +89,20 @@ def entropy(
     RETURNS (Tensor): [B], in nats; 0.0 for an empty sequence, NaN for one that has no path.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
-    lattice = make_lattice(emissions, lengths, start, transitions, end)
-    sequence_lengths = lattice.packing.lengths
-    both, into = _flat_messages(lattice)
+    dtype = result_dtype(emissions, start, transitions, end)
+    batch = make_batch(emissions, lengths, start, transitions, end)
+    sequence_lengths = batch.packing.lengths
+    both, into = _flat_messages(batch)
     marginal = torch.softmax(both, dim=1)
     # shape: (N,), what a row adds to the entropy: a first row its own, others given the one before
     rows = torch.special.entr(marginal).sum(dim=1)
     is_first = np.zeros(len(rows) + 1, dtype=bool)
     is_first[first_rows(sequence_lengths)] = True
     later = torch.from_numpy(np.flatnonzero(~is_first[:-1])).to(rows.device)
-    for block in blocks(len(later), lattice.transitions.numel()):
+    for block in blocks(len(later), batch.transitions.numel()):
         row = later[block]
         # shape: (block, K from, K to)
-        onward = torch.softmax(lattice.transitions + into[row, None, :], dim=2)
+        onward = torch.softmax(batch.transitions + into[row, None, :], dim=2)
         # a tag from which no path leads on has a probability of zero
         given = torch.special.entr(onward).sum(dim=2).nan_to_num(0.0)
         rows[row] = (marginal[row - 1] * given).sum(dim=1)
@@ -113,7 +112,7 @@ def entropy(
     return result.to(emissions.device, dtype)
 
 
-def _flat_messages(lattice: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+def _flat_messages(batch: PackedBatch) -> tuple[torch.Tensor, torch.Tensor]:
     """Compute alpha + beta and e + beta in logs and flat order [N, K], rows up to a constant."""
-    alpha, beta = log_messages(sum_paths(lattice))
-    return unpack(alpha + beta, lattice), unpack(lattice.emissions + beta, lattice)
+    alpha, beta = log_messages(sum_paths(batch))
+    return batch.unpack(alpha + beta), batch.unpack(batch.emissions + beta)

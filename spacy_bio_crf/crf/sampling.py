@@ -3,8 +3,7 @@
 import numpy as np
 import torch
 
-from .lattice import make_lattice
-from .layout import Lengths
+from .batch import Lengths, make_batch
 from .sections import log_messages, sum_paths
 
 
@@ -34,25 +33,25 @@ def sample(
     RAISES: ValueError, if shapes or lengths do not agree, or a sequence has no path.
     """
     scores = [x.detach().cpu() for x in (emissions, start, transitions, end)]
-    lattice = make_lattice(scores[0], lengths, *scores[1:])
-    packing = lattice.packing
-    sums = sum_paths(lattice)
+    batch = make_batch(scores[0], lengths, *scores[1:])
+    packing = batch.packing
+    sums = sum_paths(batch)
     barred = packing.alive[(sums.log_z == -torch.inf).numpy()]
     if len(barred):
         raise ValueError(f"sequence {barred.min()} of the batch has no allowed path to draw")
     _, beta = log_messages(sums)
     # shape: (N, K), packed; what a tag and all that may come after it weigh
-    ahead = (lattice.emissions + beta).numpy()
+    ahead = (batch.emissions + beta).numpy()
     shape = (num_samples, len(ahead))
     uniform = torch.rand(shape, generator=generator, dtype=torch.float64).numpy()
     uniform = uniform[:, packing.index]
     tags = np.empty(shape, dtype=np.int64)
-    into = lattice.start.numpy()
+    into = batch.start.numpy()
     for begin, stop in zip(packing.offsets[:-1], packing.offsets[1:], strict=True):
         # shape: (samples, width, K)
         weights = into[:, : stop - begin] if begin else into
         tags[:, begin:stop] = _draw(weights + ahead[begin:stop], uniform[:, begin:stop])
-        into = lattice.transitions.numpy()[tags[:, begin:stop]]
+        into = batch.transitions.numpy()[tags[:, begin:stop]]
     flat = np.empty_like(tags)
     flat[:, packing.index] = tags
     return torch.from_numpy(flat).to(emissions.device)

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import ALL_ROWS, Lattice, leads_on, reachable
-from .layout import Packing
+from .batch import ALL_ROWS, PackedBatch, Packing
 
 # Smallest entry that a message may have where a path exists: terms that were lost to
 # underflow (below 1e-308) are then smaller by tens of orders of magnitude than what was kept.
@@ -31,7 +30,7 @@ SMALL_PRODUCT = 2**17
 class Forward:
     """What the way forwards leaves behind. N rows are packed; A sequences have rows.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     emission_weights (Tensor): E [N, K].
     transition_weights (Tensor): W [K, K].
     end_weights (Tensor): [K], or by rank [A, K].
@@ -41,7 +40,7 @@ class Forward:
     every (int): Time steps from one rescaling to the next, where it was done step by step.
     """
 
-    lattice: Lattice
+    batch: PackedBatch
     emission_weights: torch.Tensor
     transition_weights: torch.Tensor
     end_weights: torch.Tensor
@@ -65,24 +64,24 @@ class Backward:
     mass: torch.Tensor
 
 
-def forward(lattice: Lattice) -> Forward | None:
+def forward(batch: PackedBatch) -> Forward | None:
     """Run forwards.
 
-    lattice (Lattice): The scores, on the CPU.
+    batch (PackedBatch): The scores, on the CPU.
     RETURNS (Forward): Messages and log-partitions, or None where float64 does not reach.
     """
-    packing = lattice.packing
+    packing = batch.packing
     # shape: (N, 1)
-    top = finite(lattice.emissions.amax(dim=1, keepdim=True))
-    shifted = lattice.emissions - top
+    top = finite(batch.emissions.amax(dim=1, keepdim=True))
+    shifted = batch.emissions - top
     # NumPy's exponential of float64 takes less than half the time of torch's
     emission_weights = torch.from_numpy(np.exp(shifted.numpy()))
-    transition_weights, top_transition = _weights(lattice.transitions, None)
+    transition_weights, top_transition = _weights(batch.transitions, None)
     # shape of the maxima: (1,) or, in a section, (A, 1)
-    start_weights, top_start = _weights(lattice.start)
-    end_weights, top_end = _weights(lattice.end)
+    start_weights, top_start = _weights(batch.start)
+    end_weights, top_end = _weights(batch.end)
     spread = math.log(shifted.shape[1]) - _smallest_finite(shifted)
-    spread -= _smallest_finite(lattice.transitions - top_transition.item())
+    spread -= _smallest_finite(batch.transitions - top_transition.item())
     every = max(1, int(SHRINK / max(spread, 1.0)))
     alpha, row_sums = _forward_steps(
         emission_weights, transition_weights, start_weights, packing, every
@@ -91,22 +90,22 @@ def forward(lattice: Lattice) -> Forward | None:
         return None
     if _smallest(alpha) < SMALLEST_ENTRY:
         low = alpha < SMALLEST_ENTRY
-        if (low & reachable(lattice, alpha > 0.0)).any():
+        if (low & reachable(batch, alpha > 0.0)).any():
             return None
-    final = alpha[lattice.last]
+    final = alpha[batch.last]
     # shape: (A,)
     total = torch.linalg.vecdot(final, end_weights)
     if _smallest(total) < SMALLEST_ENTRY:
         low = total < SMALLEST_ENTRY
-        if (low[:, None] & (final > 0.0) & torch.isfinite(lattice.end)).any():
+        if (low[:, None] & (final > 0.0) & torch.isfinite(batch.end)).any():
             return None
     # what was divided out, by rank: every row's sum and maximum, and the maxima of the rest
     shift = row_sums.log().add_(top[:, 0])
-    log_z = total.log().index_add_(0, lattice.rank, shift)
+    log_z = total.log().index_add_(0, batch.rank, shift)
     log_z += torch.from_numpy((top_start + top_end)[..., 0])
     log_z += torch.from_numpy((packing.lengths[packing.alive] - 1) * top_transition.item())
     return Forward(
-        lattice=lattice,
+        batch=batch,
         emission_weights=emission_weights,
         transition_weights=transition_weights,
         end_weights=end_weights,
@@ -154,7 +153,7 @@ def backward(forward: Forward) -> Backward | None:
     beta, weighted = _backward_steps(forward)
     mass = torch.linalg.vecdot(forward.alpha, beta)
     if _smallest(mass) < SMALLEST_ENTRY:
-        alive = torch.isfinite(forward.log_z)[forward.lattice.rank]
+        alive = torch.isfinite(forward.log_z)[forward.batch.rank]
         if (alive & (mass < SMALLEST_ENTRY)).any():
             return None
         mass = torch.where(alive, mass, 0.0)
@@ -166,7 +165,7 @@ def _backward_steps(forward: Forward) -> tuple[torch.Tensor, torch.Tensor]:
     from_next = np.ascontiguousarray(forward.transition_weights.numpy().T)
     beta, weighted = np.empty_like(weights), np.empty_like(weights)
     after = weighted[:0]
-    offsets = forward.lattice.packing.offsets.tolist()
+    offsets = forward.batch.packing.offsets.tolist()
     for step in range(len(offsets) - 2, -1, -1):
         begin, stop = offsets[step], offsets[step + 1]
         here = beta[begin:stop]
@@ -207,9 +206,9 @@ def expected_counts(
     sequence_weights (Tensor): By rank [A].
     RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs [K, K].
     """
-    packing = forward.lattice.packing
+    packing = forward.batch.packing
     # shape: (N,); no path, no share
-    share = sequence_weights[forward.lattice.rank] / backward.mass
+    share = sequence_weights[forward.batch.rank] / backward.mass
     share.masked_fill_(backward.mass == 0.0, 0.0)
     tags = (forward.alpha * backward.beta).mul_(share[:, None])
     # alpha_{t-1} W * E_t is alpha_t before it was divided by its sum
@@ -233,7 +232,7 @@ def log_messages(
     """
     if _smallest(backward.beta) < SMALLEST_ENTRY:
         low = backward.beta < SMALLEST_ENTRY
-        if (low & leads_on(forward.lattice, backward.beta > 0.0)).any():
+        if (low & leads_on(forward.batch, backward.beta > 0.0)).any():
             return None
     return forward.alpha[rows].log(), backward.beta[rows].log()
 
@@ -260,3 +259,37 @@ def _smallest_finite(scores: torch.Tensor) -> float:
     if smallest == -math.inf:
         smallest = _smallest(scores.masked_fill(scores == -math.inf, 0.0))
     return min(smallest, 0.0)
+
+
+def reachable(batch: PackedBatch, reached: torch.Tensor) -> torch.Tensor:
+    """Find the tags to which some path leads, row by row, given those reached in the row before.
+
+    If `reached` is equal to the result, then, by induction, it is right for every row.
+
+    batch (PackedBatch): The scores.
+    reached (Tensor): bool, packed rows [N, K].
+    RETURNS (Tensor): bool, packed rows [N, K].
+    """
+    packing = batch.packing
+    open_transitions = (batch.transitions > -math.inf).float()
+    possible = batch.emissions > -math.inf
+    possible[packing.first] &= batch.start > -math.inf
+    possible[packing.after] &= reached[packing.before].float() @ open_transitions > 0
+    return possible
+
+
+def leads_on(batch: PackedBatch, reached: torch.Tensor) -> torch.Tensor:
+    """Find the tags from which some path leads to the end, as `reachable` does from the start.
+
+    batch (PackedBatch): The scores.
+    reached (Tensor): bool, packed rows [N, K].
+    RETURNS (Tensor): bool, packed rows [N, K]; a row's own emission is not part of it.
+    """
+    packing = batch.packing
+    open_transitions = (batch.transitions > -math.inf).float()
+    # before and last together are all rows
+    possible = torch.empty_like(reached)
+    possible[batch.last] = batch.end > -math.inf
+    after = (reached & (batch.emissions > -math.inf))[packing.after]
+    possible[packing.before] = after.float() @ open_transitions.T > 0
+    return possible

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import Lattice, reachable
+from .batch import PackedBatch
 from .log_space import blocks
-from .scaled import SMALLEST_ENTRY, SMALLEST_SUM, Backward, Forward, finite
+from .scaled import SMALLEST_ENTRY, SMALLEST_SUM, Backward, Forward, finite, reachable
 from .tree import Level, build_tree, come_back, come_down, go_up
 
 # Levels from one division to the next: what lies some nats apart in a leaf lies four times as far
@@ -58,31 +58,31 @@ class Scan:
     nodes: list[torch.Tensor]
 
 
-def plan_leaves(lattice: Lattice) -> Leaves:
+def plan_leaves(batch: PackedBatch) -> Leaves:
     """Find the leaves of a batch."""
-    packing = lattice.packing
+    packing = batch.packing
     counts = packing.lengths[packing.alive] - 1
     counts = counts[counts > 0]
     time = 1 + np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     rank = np.repeat(np.arange(len(counts)), counts)
-    tree = build_tree(counts, lattice.device)
+    tree = build_tree(counts, batch.device)
     both = np.stack([packing.offsets[time] + rank, packing.offsets[time - 1] + rank])
-    position, before = torch.from_numpy(both[:, tree.leaves]).to(lattice.device)
+    position, before = torch.from_numpy(both[:, tree.leaves]).to(batch.device)
     return Leaves(position, before, tree.levels, len(counts))
 
 
-def forward(lattice: Lattice) -> Scan | None:
+def forward(batch: PackedBatch) -> Scan | None:
     """Run forwards.
 
-    lattice (Lattice): The scores, on any device.
+    batch (PackedBatch): The scores, on any device.
     RETURNS (Scan): Messages and log-partitions, or None where float64 does not reach.
     """
-    packing, leaves, up, down = lattice.packing, plan_leaves(lattice), _Scaler(), _Scaler()
+    packing, leaves, up, down = batch.packing, plan_leaves(batch), _Scaler(), _Scaler()
     # shape: (N, 1)
-    top = finite(lattice.emissions.amax(dim=1, keepdim=True))
-    emission_weights = (lattice.emissions - top).exp_()
-    tops = [finite(x.amax()) for x in (lattice.start, lattice.transitions, lattice.end)]
-    chain = (lattice.start, lattice.transitions, lattice.end)
+    top = finite(batch.emissions.amax(dim=1, keepdim=True))
+    emission_weights = (batch.emissions - top).exp_()
+    tops = [finite(x.amax()) for x in (batch.start, batch.transitions, batch.end)]
+    chain = (batch.start, batch.transitions, batch.end)
     start, transitions, end = ((x - most).exp_() for x, most in zip(chain, tops, strict=True))
 
     def combine(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
@@ -100,21 +100,21 @@ def forward(lattice: Lattice) -> Scan | None:
     small = (row_sums < SMALLEST_SUM) & (row_sums > 0.0)
     row_sums.clamp_(min=NOTHING)
     alpha /= row_sums[:, None]
-    final = alpha[lattice.last]
+    final = alpha[batch.last]
     # shape: (A,)
     total = torch.linalg.vecdot(final, end)
     if _any(
         small,
         _differ(entering, alpha[leaves.before]),
-        (alpha < SMALLEST_ENTRY) & reachable(lattice, alpha > 0.0),
-        (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (lattice.end > -math.inf),
+        (alpha < SMALLEST_ENTRY) & reachable(batch, alpha > 0.0),
+        (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (batch.end > -math.inf),
     ):
         return None
-    log_z = total.log().index_add_(0, lattice.rank, row_sums.log().add_(top[:, 0]))
-    steps = torch.from_numpy(packing.lengths[packing.alive] - 1).to(lattice.device)
+    log_z = total.log().index_add_(0, batch.rank, row_sums.log().add_(top[:, 0]))
+    steps = torch.from_numpy(packing.lengths[packing.alive] - 1).to(batch.device)
     log_z += steps * tops[1] + (tops[0] + tops[2])
     messages = Forward(
-        lattice=lattice,
+        batch=batch,
         emission_weights=emission_weights,
         transition_weights=transitions,
         end_weights=end,
@@ -144,7 +144,7 @@ def backward(scan: Scan) -> Backward | None:
     sums = beta.sum(dim=1)
     beta /= sums[:, None].clamp(min=NOTHING)
     mass = torch.linalg.vecdot(messages.alpha, beta)
-    alive = (messages.log_z > -math.inf)[messages.lattice.rank]
+    alive = (messages.log_z > -math.inf)[messages.batch.rank]
     if _any(
         (sums < SMALLEST_SUM) & (sums > 0.0),
         _differ(leaving, beta[leaves.position]),
@@ -184,28 +184,28 @@ def _any(*signs: torch.Tensor) -> bool:
     return bool(torch.cat([sign.view(-1) for sign in signs]).any())
 
 
-def best_tags(lattice: Lattice) -> torch.Tensor:
+def best_tags(batch: PackedBatch) -> torch.Tensor:
     """Find the best path of each sequence.
 
-    lattice (Lattice): The scores, on any device.
+    batch (PackedBatch): The scores, on any device.
     RETURNS (Tensor): Tag ids in packed order, int64 [N]. Ties go as in `viterbi`.
     """
-    leaves = plan_leaves(lattice)
-    rows = lattice.emissions[leaves.position]
-    nodes = go_up(lattice.transitions + rows[:, None], leaves.levels, _max_product)
-    best = lattice.emissions + lattice.start
+    leaves = plan_leaves(batch)
+    rows = batch.emissions[leaves.position]
+    nodes = go_up(batch.transitions + rows[:, None], leaves.levels, _max_product)
+    best = batch.emissions + batch.start
     entering = come_down(nodes, leaves.levels, best[: leaves.n_roots], _max_advance)
     # for each leaf and each tag of its row, the best tag of the row before [n, K]
     origin = torch.empty_like(entering, dtype=torch.int64)
-    for block in blocks(len(entering), lattice.transitions.numel()):
-        reached, origin[block] = (entering[block, :, None] + lattice.transitions).max(dim=1)
+    for block in blocks(len(entering), batch.transitions.numel()):
+        reached, origin[block] = (entering[block, :, None] + batch.transitions).max(dim=1)
         best[leaves.position[block]] = reached + rows[block]
     # shape: (A,)
-    final = (best[lattice.last] + lattice.end).argmax(dim=1)
+    final = (best[batch.last] + batch.end).argmax(dim=1)
     maps = go_up(origin, leaves.levels, lambda left, right: left.gather(1, right))
     leaving = come_back(maps, leaves.levels, final[: leaves.n_roots], _origin_of)
-    tags = torch.empty(len(best), dtype=torch.int64, device=lattice.device)
-    tags[lattice.last] = final
+    tags = torch.empty(len(best), dtype=torch.int64, device=batch.device)
+    tags[batch.last] = final
     tags[leaves.before] = _origin_of(origin, leaving)
     return tags
 

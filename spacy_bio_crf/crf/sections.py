@@ -1,7 +1,7 @@
 """The sum over all paths of a batch; section by section where sequences are long.
 
 All rows' messages of a document of a million tokens would take a gigabyte. Time is therefore cut
-into sections, each of which is a lattice by itself: what can have come before it enters as a start
+into sections, each of which is a batch by itself: what can have come before it enters as a start
 score of each tag, what may follow as an end score.
 
     start'(j) = log Σ_i exp(alpha_before(i) + A(i, j))
@@ -20,20 +20,16 @@ import numpy as np
 import torch
 
 from . import messages
-from .lattice import Lattice
-from .layout import Packing
+from .batch import TUNING, PackedBatch, Packing, prefers_tree
 from .log_space import blocks
 from .messages import Sums
-
-# Rows that are worked on together, and the fewest time steps worth a section.
-SECTION_ROWS, SECTION_STEPS = 2**15, 64
 
 
 @dataclass(frozen=True)
 class SectionedSums:
     """The sums over all paths of a batch, and what was kept on the way to them.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     log_z (Tensor): Log-partitions in float64, by rank [A].
     bounds (list[int]): Time steps at which sections begin; at the end that of the last one's end.
     before (list[Tensor | None]): For each section log alpha of the rows before it, which add up to
@@ -41,7 +37,7 @@ class SectionedSums:
     last (Sums): The last section's.
     """
 
-    lattice: Lattice
+    batch: PackedBatch
     log_z: torch.Tensor
     bounds: list[int]
     before: list[torch.Tensor | None]
@@ -51,34 +47,34 @@ class SectionedSums:
 AnySums = Sums | SectionedSums
 
 
-def sum_paths(lattice: Lattice) -> AnySums:
+def sum_paths(batch: PackedBatch) -> AnySums:
     """Sum over all paths of each sequence.
 
-    lattice (Lattice): The scores.
+    batch (PackedBatch): The scores.
     RETURNS (Sums | SectionedSums): The sums.
     """
-    if lattice.uses_tree:
-        return messages.sum_paths(lattice)
-    bounds = choose_bounds(lattice.packing)
+    if prefers_tree(batch.device):
+        return messages.sum_paths(batch)
+    bounds = choose_bounds(batch.packing)
     if len(bounds) < 3:
-        return messages.sum_paths(lattice)
-    log_z = torch.full((lattice.packing.first.stop,), -math.inf, dtype=torch.float64)
+        return messages.sum_paths(batch)
+    log_z = torch.full((batch.packing.first.stop,), -math.inf, dtype=torch.float64)
     # what the rows before a section add to the sum, by rank
     so_far = torch.zeros_like(log_z)
     before: list[torch.Tensor | None] = [None]
     for begin, stop in zip(bounds[:-2], bounds[1:-1], strict=True):
         # whatever may follow, the sum of the rows so far is wanted
-        going_on = int(lattice.packing.widths[stop])
-        leaving = torch.zeros((going_on, lattice.given.shape[1]), dtype=torch.float64)
-        sums = messages.sum_paths(_section(lattice, begin, stop, before[-1], leaving))
+        going_on = int(batch.packing.widths[stop])
+        leaving = torch.zeros((going_on, batch.given.shape[1]), dtype=torch.float64)
+        sums = messages.sum_paths(_section(batch, begin, stop, before[-1], leaving))
         so_far = so_far[: len(sums.log_z)] + sums.log_z
         log_z[going_on : len(so_far)] = so_far[going_on:]
         so_far = so_far[:going_on]
-        lasts = torch.from_numpy(sums.lattice.packing.last[:going_on])
+        lasts = torch.from_numpy(sums.batch.packing.last[:going_on])
         before.append(_normalise(messages.log_alpha(sums, lasts)))
-    last = messages.sum_paths(_section(lattice, bounds[-2], bounds[-1], before[-1], None))
+    last = messages.sum_paths(_section(batch, bounds[-2], bounds[-1], before[-1], None))
     log_z[: len(last.log_z)] = so_far + last.log_z
-    return SectionedSums(lattice, log_z, bounds, before, last)
+    return SectionedSums(batch, log_z, bounds, before, last)
 
 
 def expected_counts(
@@ -93,15 +89,15 @@ def expected_counts(
     """
     if isinstance(sums, Sums):
         return messages.expected_counts(sums, sequence_weights)
-    lattice = sums.lattice
-    tags = torch.empty(lattice.given.shape, dtype=torch.float64)
-    pairs = torch.zeros_like(lattice.transitions)
+    batch = sums.batch
+    tags = torch.empty(batch.given.shape, dtype=torch.float64)
+    pairs = torch.zeros_like(batch.transitions)
     for rows, before, section in _backwards(sums):
         width = len(section.log_z)
         tags[rows], inside = messages.expected_counts(section, sequence_weights[:width])
         pairs += inside
         if before is not None:
-            pairs += _pairs_between(before, lattice.transitions, tags[rows][:width])
+            pairs += _pairs_between(before, batch.transitions, tags[rows][:width])
     return tags, pairs
 
 
@@ -110,7 +106,7 @@ def log_messages(sums: AnySums) -> tuple[torch.Tensor, torch.Tensor]:
     part of alpha."""
     if isinstance(sums, Sums):
         return messages.log_messages(sums)
-    log_alpha = torch.empty(sums.lattice.given.shape, dtype=torch.float64)
+    log_alpha = torch.empty(sums.batch.given.shape, dtype=torch.float64)
     log_beta = torch.empty_like(log_alpha)
     for rows, _, section in _backwards(sums):
         log_alpha[rows], log_beta[rows] = messages.log_messages(section)
@@ -128,7 +124,7 @@ def log_messages_at(
         alpha and log beta [r, K], each row up to a constant.
     """
     if isinstance(sums, Sums):
-        wanted = torch.from_numpy(rows).to(sums.lattice.device)
+        wanted = torch.from_numpy(rows).to(sums.batch.device)
         yield np.arange(len(rows)), *messages.log_messages(sums, wanted)
         return
     for own, _, section in _backwards(sums):
@@ -144,53 +140,53 @@ def choose_bounds(packing: Packing) -> list[int]:
     RETURNS (list[int]): Two for a batch that stays whole; none for one without rows.
     """
     n_steps = len(packing.widths)
-    if len(packing.index) <= SECTION_ROWS:
+    if len(packing.index) <= TUNING.section_rows:
         return [0, n_steps] if n_steps else []
     bounds = [0]
     while bounds[-1] < n_steps:
-        most = packing.offsets[bounds[-1]] + SECTION_ROWS
+        most = packing.offsets[bounds[-1]] + TUNING.section_rows
         stop = int(np.searchsorted(packing.offsets, most, side="right")) - 1
-        bounds.append(min(n_steps, max(stop, bounds[-1] + SECTION_STEPS)))
+        bounds.append(min(n_steps, max(stop, bounds[-1] + TUNING.section_steps)))
     return bounds
 
 
 def _backwards(sums: SectionedSums) -> Iterator[tuple[slice, torch.Tensor | None, Sums]]:
     """Go through the sections, last one first: packed rows, what came before, and their sums."""
-    lattice, offsets = sums.lattice, sums.lattice.packing.offsets
+    batch, offsets = sums.batch, sums.batch.packing.offsets
     section, leaving = sums.last, None
     for begin, stop, before in zip(
         sums.bounds[-2::-1], sums.bounds[:0:-1], sums.before[::-1], strict=True
     ):
         if leaving is not None:
-            section = messages.sum_paths(_section(lattice, begin, stop, before, leaving))
+            section = messages.sum_paths(_section(batch, begin, stop, before, leaving))
         yield slice(int(offsets[begin]), int(offsets[stop])), before, section
         if begin == 0:
             return
-        first = section.lattice.packing.first
+        first = section.batch.packing.first
         _, log_beta = messages.log_messages(section, first)
-        onward = section.lattice.given[first] + log_beta
-        leaving = _normalise(_move(onward, lattice.transitions.T))
+        onward = section.batch.given[first] + log_beta
+        leaving = _normalise(_move(onward, batch.transitions.T))
 
 
 def _section(
-    lattice: Lattice,
+    batch: PackedBatch,
     begin: int,
     stop: int,
     before: torch.Tensor | None,
     leaving: torch.Tensor | None,
-) -> Lattice:
+) -> PackedBatch:
     """Cut out time steps; log messages of the rows before and scores of what follows, by rank."""
-    packing = lattice.packing
+    packing = batch.packing
     offsets = packing.offsets[begin : stop + 1] - packing.offsets[begin]
     width = int(packing.widths[begin])
     lengths = np.minimum(packing.lengths[packing.order[:width]], stop) - begin
     index = np.arange(offsets[-1])
-    start, end = lattice.start, lattice.end
+    start, end = batch.start, batch.end
     if before is not None:
-        start = _move(before, lattice.transitions)
+        start = _move(before, batch.transitions)
     if leaving is not None:
-        end = torch.cat([leaving, lattice.end.expand(width - len(leaving), -1)])
-    return Lattice(
+        end = torch.cat([leaving, batch.end.expand(width - len(leaving), -1)])
+    return PackedBatch(
         Packing(
             order=np.arange(width),
             lengths=lengths,
@@ -198,10 +194,9 @@ def _section(
             widths=packing.widths[begin:stop],
             offsets=offsets,
         ),
-        torch.from_numpy(index),
-        lattice.given[int(packing.offsets[begin]) : int(packing.offsets[stop])],
+        batch.given[int(packing.offsets[begin]) : int(packing.offsets[stop])],
         start,
-        lattice.transitions,
+        batch.transitions,
         end,
     )
 

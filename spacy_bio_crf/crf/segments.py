@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .lattice import Lattice, make_lattice, positions, result_dtype
-from .layout import Lengths, first_rows
+from .batch import Lengths, PackedBatch, first_rows, make_batch, result_dtype
 from .sections import log_messages_at, sum_paths
 
 
@@ -44,21 +43,19 @@ def segment_log_posteriors(
     RAISES: ValueError, if shapes or lengths do not agree, or a segment has no rows or does not lie
         within one sequence.
     """
-    dtype = result_dtype(emissions.dtype, start.dtype, transitions.dtype, end.dtype)
-    lattice = make_lattice(emissions, lengths, start, transitions, end)
-    moves = _moves(lattice, starts, ends, tags, followers)
+    dtype = result_dtype(emissions, start, transitions, end)
+    batch = make_batch(emissions, lengths, start, transitions, end)
+    moves = _moves(batch, starts, ends, tags, followers)
     n_segments = len(moves.first_tags)
-    log_p = torch.zeros(n_segments, dtype=torch.float64, device=lattice.device)
+    log_p = torch.zeros(n_segments, dtype=torch.float64, device=batch.device)
     # what is known of few rows is needed: of each segment's first, and of those moved to
     rows = np.concatenate([moves.first_rows, moves.rows])
-    for places, log_alpha, log_beta in log_messages_at(sum_paths(lattice), rows):
+    for places, log_alpha, log_beta in log_messages_at(sum_paths(batch), rows):
         n_firsts = int(np.searchsorted(places, n_segments))
-        own, move = torch.from_numpy(places).to(lattice.device).tensor_split([n_firsts])
+        own, move = torch.from_numpy(places).to(batch.device).tensor_split([n_firsts])
         move = move - n_segments
         log_p[own] += _log_first(moves, own, log_alpha[:n_firsts] + log_beta[:n_firsts])
-        log_p.index_add_(
-            0, moves.owners[move], _log_move(lattice, moves, move, log_beta[n_firsts:])
-        )
+        log_p.index_add_(0, moves.owners[move], _log_move(batch, moves, move, log_beta[n_firsts:]))
     return log_p.to(emissions.device, dtype)
 
 
@@ -85,16 +82,16 @@ class _Moves:
 
 
 def _moves(
-    lattice: Lattice,
+    batch: PackedBatch,
     starts: torch.Tensor,
     ends: torch.Tensor,
     tags: torch.Tensor,
     followers: torch.Tensor,
 ) -> _Moves:
-    lengths, device = lattice.packing.lengths, lattice.device
+    lengths, device = batch.packing.lengths, batch.device
     begins, stops = (x.detach().cpu().numpy().astype(np.int64) for x in (starts, ends))
     sequence = np.repeat(np.arange(len(lengths)), lengths)
-    _check(begins, stops, tags, followers, sequence, lattice.given.shape[1])
+    _check(begins, stops, tags, followers, sequence, batch.given.shape[1])
     sizes = stops - begins
     segment = np.repeat(np.arange(len(sizes)), sizes)
     # rows [R]: the flat rows of all segments, one after the other
@@ -108,9 +105,9 @@ def _moves(
     # the last of all rows has no next one, and no move within
     following = torch.cat([tags[1:], tags[:1]])
     return _Moves(
-        first_rows=positions(begins, lattice),
+        first_rows=batch.positions(begins),
         first_tags=tags[torch.from_numpy(first_rows(sizes)).to(device)],
-        rows=positions(rows[here] + 1, lattice),
+        rows=batch.positions(rows[here] + 1),
         owners=torch.from_numpy(segment[here]).to(device),
         origins=tags[place],
         targets=torch.where(within, following[place], -1),
@@ -125,15 +122,15 @@ def _log_first(moves: _Moves, segments: torch.Tensor, both: torch.Tensor) -> tor
 
 
 def _log_move(
-    lattice: Lattice, moves: _Moves, some: torch.Tensor, log_beta: torch.Tensor
+    batch: PackedBatch, moves: _Moves, some: torch.Tensor, log_beta: torch.Tensor
 ) -> torch.Tensor:
     """log P(y_{t+1} | y_t) or P(follower | y_e) of some moves [m], from log beta where they lead
     [m, K]."""
-    rows = torch.from_numpy(moves.rows).to(lattice.device)[some]
+    rows = torch.from_numpy(moves.rows).to(batch.device)[some]
     # shape: (m, K), the log weight of each tag of the next row, given the tag of this one
-    onward = lattice.transitions[moves.origins[some]] + lattice.given[rows] + log_beta
+    onward = batch.transitions[moves.origins[some]] + batch.given[rows] + log_beta
     target = moves.targets[some, None]
-    tags = torch.arange(onward.shape[1], device=lattice.device)
+    tags = torch.arange(onward.shape[1], device=batch.device)
     wanted = torch.where(target < 0, moves.followers[moves.owners[some]], tags == target)
     chosen = torch.logsumexp(onward.masked_fill(~wanted, -math.inf), dim=1)
     return _log_share(chosen, torch.logsumexp(onward, dim=1))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from .layout import first_rows
+from .batch import first_rows
 
 Combine = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -159,14 +159,14 @@ def change(chain, **new):
 @pytest.mark.parametrize(
     "new, message",
     [
-        ({"lengths": [2, 3]}, "add up to the rows of emissions, got 5 and 6"),
-        ({"lengths": [-2, 8]}, "must not be negative, got -2"),
-        ({"lengths": [[2, 4]]}, r"must be flat, one a sequence, got shape \(1, 2\)"),
+        ({"lengths": [2, 3]}, "lengths: expected a sum of 6, the rows of emissions, got 5"),
+        ({"lengths": [-2, 8]}, "lengths: expected 0 or more rows, got -2"),
+        ({"lengths": [[2, 4]]}, r"lengths: expected shape \[B\], got \(1, 2\)"),
         ({"emissions": torch.zeros(6)}, r"\[N, K\] with K >= 1, got \(6,\)"),
         ({"emissions": torch.zeros(6, 0)}, r"\[N, K\] with K >= 1, got \(6, 0\)"),
-        ({"start": torch.zeros(2)}, r"start must match .* be \(3,\), got \(2,\)"),
-        ({"end": torch.zeros(3, 1)}, r"end must match .* be \(3,\), got \(3, 1\)"),
-        ({"transitions": torch.zeros(3, 2)}, r"be \(3, 3\), got \(3, 2\)"),
+        ({"start": torch.zeros(2)}, r"start: expected shape \(3,\), got \(2,\)"),
+        ({"end": torch.zeros(3, 1)}, r"end: expected shape \(3,\), got \(3, 1\)"),
+        ({"transitions": torch.zeros(3, 2)}, r"transitions: expected shape \(3, 3\), got \(3, 2\)"),
     ],
 )
 def test_mistakes_in_a_batch_are_named(new, message):
@@ -190,7 +190,7 @@ def test_mistakes_in_other_arguments_are_named():
         nll(*chain.args, allowed=torch.ones(6, 2).bool())
     with pytest.raises(ValueError, match="k must be one or more, got 0"):
         linear_chain.kbest(*chain.args, k=0)
-    with pytest.raises(ValueError, match=r"got shapes \(2, 3, 3\) and \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"mask: expected shape \(2, 3\), got \(3, 2\)"):
         linear_chain.from_padded(torch.zeros(2, 3, 3), torch.ones(3, 2).bool())
 
 

@@ -11,7 +11,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import lattice, log_space, scaled, scan
+from spacy_bio_crf.crf import log_space, scaled, scan
+from spacy_bio_crf.crf.batch import TUNING, make_batch
 from tests.support.chain_oracle import Chain, all_paths, leaves_of, log_sum, random_chain
 
 RAGGED = [70, 0, 1, 200, 33, 2, 129, 64]
@@ -19,12 +20,12 @@ RAGGED = [70, 0, 1, 200, 33, 2, 129, 64]
 
 def in_logs(chain: Chain, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """log Z and its weighted gradients by the recurrence in log space."""
-    packed = lattice.make_lattice(*chain.args)
+    packed = make_batch(*chain.args)
     alpha, beta = log_space.forward_messages(packed), log_space.backward_messages(packed)
     log_z = log_space.log_partitions(packed, alpha)
     alive = torch.from_numpy(packed.packing.alive)
     tags, pairs = log_space.expected_counts(packed, alpha, beta, log_z, weights[alive])
-    return lattice.by_sequence(log_z, packed), lattice.unpack(tags, packed), pairs
+    return packed.by_sequence(log_z), packed.unpack(tags), pairs
 
 
 @pytest.mark.parametrize("forbidden", [0.0, 0.2])
@@ -47,7 +48,7 @@ def test_sums_equal_those_in_log_space(engine, n_tags, scale, forbidden):
 
 
 def test_usual_scores_take_the_fast_road():
-    packed = lattice.make_lattice(*random_chain(0, 9, RAGGED, scale=5.0).args)
+    packed = make_batch(*random_chain(0, 9, RAGGED, scale=5.0).args)
     forward = scaled.forward(packed)
     assert forward is not None
     assert scaled.backward(forward) is not None
@@ -75,7 +76,7 @@ class Launches(TorchDispatchMode):
 
 
 def test_a_tree_takes_few_launches(monkeypatch):
-    monkeypatch.setattr(lattice, "prefers_tree", lambda device: True)
+    monkeypatch.setattr(TUNING, "tree", True)
 
     def launches(lengths: list[int]) -> tuple[int, int]:
         chain = random_chain(0, 5, lengths, dtype=torch.float32)
@@ -118,7 +119,7 @@ def test_a_node_that_has_lost_the_better_way_is_noticed(engine):
 
 @pytest.mark.parametrize("n_tags", [2, 4])
 def test_scores_too_far_apart_leave_the_fast_road(n_tags):
-    packed = lattice.make_lattice(*random_chain(0, n_tags, RAGGED, scale=1e4).args)
+    packed = make_batch(*random_chain(0, n_tags, RAGGED, scale=1e4).args)
     assert scaled.forward(packed) is None
 
 
@@ -154,7 +155,7 @@ def test_mass_lost_on_the_way_back_is_found_again():
         chain.transitions,
         torch.zeros(2).double(),
     )
-    forward = scaled.forward(lattice.make_lattice(*open_end.args))
+    forward = scaled.forward(make_batch(*open_end.args))
     assert forward is not None
     assert scaled.backward(forward) is None
     assert torch.equal(

@@ -8,7 +8,7 @@ import torch
 
 from spacy_bio_crf import crf as linear_chain
 from spacy_bio_crf.crf import sections
-from spacy_bio_crf.crf.layout import pack
+from spacy_bio_crf.crf.batch import TUNING, make_batch, make_packing
 from tests.support.chain_oracle import Chain, leaves_of, random_chain
 
 LONG = [700, 3, 0, 1500, 1, 64, 701]
@@ -42,20 +42,18 @@ def results(chain: Chain) -> dict[str, torch.Tensor]:
 def test_cuts_change_nothing(monkeypatch, rows, scale):
     chain = random_chain(0, 5, LONG, scale=scale, forbidden=0.1)
     whole = results(chain)
-    monkeypatch.setattr(sections, "SECTION_ROWS", rows)
-    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
-    assert len(sections.choose_bounds(pack(np.array(LONG)))) > 3
-    assert isinstance(
-        sections.sum_paths(linear_chain.lattice.make_lattice(*chain.args)), sections.SectionedSums
-    )
+    monkeypatch.setattr(TUNING, "section_rows", rows)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
+    assert len(sections.choose_bounds(make_packing(np.array(LONG)))) > 3
+    assert isinstance(sections.sum_paths(make_batch(*chain.args)), sections.SectionedSums)
     for name, found in results(chain).items():
         torch.testing.assert_close(found, whole[name], rtol=1e-9, atol=1e-9, msg=name)
 
 
 def test_sections_hold_about_as_many_rows_as_they_should(monkeypatch):
-    monkeypatch.setattr(sections, "SECTION_ROWS", 200)
-    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
-    packing = pack(np.array(LONG))
+    monkeypatch.setattr(TUNING, "section_rows", 200)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
+    packing = make_packing(np.array(LONG))
     bounds = sections.choose_bounds(packing)
     assert bounds[0] == 0
     assert bounds[-1] == 1500
@@ -70,22 +68,22 @@ def test_sections_hold_about_as_many_rows_as_they_should(monkeypatch):
     ids=["no sequence", "no rows", "short", "many short ones"],
 )
 def test_other_batches_stay_whole(lengths, expected):
-    assert sections.choose_bounds(pack(np.array(lengths, dtype=np.int64))) == expected
+    assert sections.choose_bounds(make_packing(np.array(lengths, dtype=np.int64))) == expected
 
 
 def test_a_long_sequence_is_cut_in_any_company(monkeypatch):
-    monkeypatch.setattr(sections, "SECTION_ROWS", 200)
-    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
-    bounds = sections.choose_bounds(pack(np.array([1] * 500 + [1000])))
+    monkeypatch.setattr(TUNING, "section_rows", 200)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
+    bounds = sections.choose_bounds(make_packing(np.array([1] * 500 + [1000])))
     assert bounds[:2] == [0, 8]
     assert np.diff(bounds).max() <= 200
-    assert sections.choose_bounds(pack(np.array([20] * 100))) == [0, 8, 16, 20]
+    assert sections.choose_bounds(make_packing(np.array([20] * 100))) == [0, 8, 16, 20]
 
 
 def in_sections(monkeypatch, chain: Chain) -> sections.AnySums:
-    monkeypatch.setattr(sections, "SECTION_ROWS", 100)
-    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
-    return sections.sum_paths(linear_chain.lattice.make_lattice(*chain.args))
+    monkeypatch.setattr(TUNING, "section_rows", 100)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
+    return sections.sum_paths(make_batch(*chain.args))
 
 
 def calls(monkeypatch, owner: object, name: str) -> list[int]:
@@ -116,8 +114,8 @@ def test_logs_of_a_section_are_computed_once(monkeypatch):
 
 
 def test_no_path_through_a_section(monkeypatch):
-    monkeypatch.setattr(sections, "SECTION_ROWS", 100)
-    monkeypatch.setattr(sections, "SECTION_STEPS", 8)
+    monkeypatch.setattr(TUNING, "section_rows", 100)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
     chain = random_chain(0, 3, [300, 250])
     chain.emissions[140] = -torch.inf
     log_z = linear_chain.log_partition(*chain.args)
@@ -134,7 +132,7 @@ def test_messages_of_a_long_sequence_are_never_in_memory_together(monkeypatch):
     starts = torch.arange(0, n_rows - 1, 20)
 
     def peak(section_rows: int) -> int:
-        monkeypatch.setattr(sections, "SECTION_ROWS", section_rows)
+        monkeypatch.setattr(TUNING, "section_rows", section_rows)
         tracemalloc.start()
         linear_chain.segment_log_posteriors(
             *chain.args,

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import decode, lattice, pieces, pieces_forward
+from spacy_bio_crf.crf import decode, pieces, pieces_forward
+from spacy_bio_crf.crf.batch import TUNING
 from tests.support.chain_oracle import (
     LENGTHS,
     Chain,
@@ -117,7 +118,7 @@ def test_viterbi_of_a_sequence_does_not_depend_on_its_batch(chain):
 @pytest.mark.parametrize("chain", [x for _, x in CHAINS], ids=[name for name, _ in CHAINS])
 def test_tree_finds_as_good_a_path(monkeypatch, chain):
     tags, scores = linear_chain.viterbi(*chain.args)
-    monkeypatch.setattr(lattice, "prefers_tree", lambda device: True)
+    monkeypatch.setattr(TUNING, "tree", True)
     by_tree, tree_scores = linear_chain.viterbi(*chain.args)
     torch.testing.assert_close(tree_scores, scores)
     if torch.equal(chain.emissions, chain.emissions.round()):

@@ -17,7 +17,7 @@ from spacy.tokens import Doc
 from thinc.api import require_cpu
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import lattice
+from spacy_bio_crf.crf.batch import TUNING
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
 from tests.encoders.test_listener import add_ner, add_transformer
 from tests.support.chain_oracle import random_chain
@@ -44,7 +44,7 @@ def gpu() -> Iterator[None]:
 @pytest.mark.parametrize("tree", [False, True])
 @pytest.mark.parametrize("n_tags, lengths", [(13, [40, 0, 7, 1]), (25, [3, 300]), (1, [5])])
 def test_sums_and_gradients_of_the_engine(monkeypatch, tree, n_tags, lengths):
-    monkeypatch.setattr(lattice, "prefers_tree", lambda device: tree)
+    monkeypatch.setattr(TUNING, "tree", tree)
     found = []
     for device in ("cpu", "cuda"):
         chain = [s.requires_grad_() for s in drawn(n_tags, lengths, device)]
