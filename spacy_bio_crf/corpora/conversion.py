@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..tags.tagset import REPAIRS, scheme_name
+from ..tags.schemes import REPAIRS, scheme_name
 from .overlaps import OVERLAPS
 from .passages import ConvertError, ReadOptions, Summary
 from .progress import progress_bar
@@ -90,7 +90,7 @@ def convert(
         try:
             given["scheme"] = scheme_name(scheme)
         except ValueError as err:
-            raise ConvertError(f"--scheme: {err}, or auto") from None
+            raise ConvertError(f"--{err}; auto goes by the tags") from None
     paths = _files(inputs)
     format, paths = choose_format(paths, format)
     _check_applies(given, format)

@@ -1,17 +1,15 @@
 """What is known about a document's tags: from gold annotation, or from earlier components."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..tags.spans import Span
-from ..tags.tagset import TagSet, spans_of_tags
+from ..tags.schemes import spans_of_tags
+from ..tags.spans import EntIob, Span, rows_of_spans
+from ..tags.tagset import TagSet
 from .retokenized import carry_over
-
-MISSING, INSIDE, OUTSIDE, BEGIN = 0, 1, 2, 3  # spaCy's values of token.ent_iob
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def read_example(
     misfits: list[Span] = []
     if same:
         spans = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
-        known = _array(reference, "ENT_IOB") != MISSING
+        known = _array(reference, "ENT_IOB") != EntIob.MISSING
     else:
         tags = example.get_aligned_ner()
         known = np.array([tag is not None for tag in tags], dtype=bool)
@@ -82,7 +80,7 @@ def read_presets(doc: Doc) -> Annotation | None:
         nothing is set.
     """
     iob = _array(doc, "ENT_IOB")
-    known = (iob == BEGIN) | (iob == INSIDE)
+    known = (iob == EntIob.BEGIN) | (iob == EntIob.INSIDE)
     if not known.any():
         return None
     return Annotation([(ent.start, ent.end, ent.label_) for ent in doc.ents], known)
@@ -94,7 +92,7 @@ def blocked_spans(doc: Doc) -> list[tuple[int, int]]:
     doc (Doc): The document.
     RETURNS (list[tuple[int, int]]): Start and exclusive end of each blocked token.
     """
-    blocked = (_array(doc, "ENT_IOB") == BEGIN) & (_array(doc, "ENT_TYPE") == 0)
+    blocked = (_array(doc, "ENT_IOB") == EntIob.BEGIN) & (_array(doc, "ENT_TYPE") == 0)
     return [(int(i), int(i) + 1) for i in np.flatnonzero(blocked)]
 
 
@@ -138,32 +136,6 @@ def allowed_tags(
         # What an unknown word begins, its later sub-words may go on with.
         rows[~opens] = (going_on | ~annotation.known[tokens, None])[~opens]
     return rows
-
-
-def rows_of_spans(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:
-    """Spans counted in tokens, as spans counted in rows; those without a row are left out.
-
-    spans (Sequence[Span]): Start, exclusive end and label, in tokens.
-    tokens (np.ndarray): The token of each row, in order; int64 [n].
-    RETURNS (list[Span]): Start, exclusive end and label, in rows.
-    """
-    edges = np.searchsorted(tokens, [span[:2] for span in spans]).reshape(-1, 2)
-    return [
-        (int(start), int(end), label)
-        for (start, end), (_, _, label) in zip(edges, spans, strict=True)
-        if start < end
-    ]
-
-
-def spans_of_rows(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:
-    """Spans counted in rows, as spans counted in tokens.
-
-    spans (Sequence[Span]): Start, exclusive end and label, in rows of one row a token.
-    tokens (np.ndarray): The token of each row; int64 [n].
-    RETURNS (list[Span]): From the token of the first row to that of the last: tokens without a row
-        inside an entity belong to it, and it never begins or ends on one.
-    """
-    return [(int(tokens[start]), int(tokens[end - 1]) + 1, label) for start, end, label in spans]
 
 
 def _array(doc: Doc, attribute: str) -> np.ndarray:

@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from .. import crf as linear_chain
 from ..gold import annotation as gold
 from ..gold.annotation import Annotation
-from ..tags.spans import Span
+from ..tags.spans import Span, spans_of_rows
 from ..tags.tagset import TagSet
 from . import emitter as heads
 from .emitter import Head, Lattice
@@ -78,13 +78,13 @@ def find_entities(
     rows = [reading.tagset.decode(t, repair=reading.repair) for t in _split(tags, lattice)]
     if not scored:
         return [
-            _entities(preset, gold.spans_of_rows(spans, tokens), None, threshold)
+            _entities(preset, spans_of_rows(spans, tokens), None, threshold)
             for preset, spans, tokens in zip(presets, rows, lattice.tokens, strict=True)
         ]
     tempered = temper(lattice, reading.temperature)
     scores = entity_probabilities(reading.tagset, tempered, tags, rows)
     return [
-        _entities(preset, gold.spans_of_rows(spans, tokens), p.tolist(), threshold)
+        _entities(preset, spans_of_rows(spans, tokens), p.tolist(), threshold)
         for preset, spans, tokens, p in zip(presets, rows, lattice.tokens, scores, strict=True)
     ]
 
@@ -111,7 +111,7 @@ def find_alternatives(
         analyses = []
         for path in paths:
             rows = reading.tagset.decode(path.tags, repair=reading.repair)
-            found = _entities(preset, gold.spans_of_rows(rows, tokens), None, 0.0)
+            found = _entities(preset, spans_of_rows(rows, tokens), None, 0.0)
             spans = sorted([*found.preset, *found.found])
             analyses.append(Alternative(spans, float(np.exp(path.log_probability))))
         alternatives.append(analyses)

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..gold import annotation as gold
 from ..gold.annotation import Annotation
+from ..tags.spans import rows_of_spans
 from ..tags.tagset import TagSet
 from . import losses
 from .emitter import Head, Lattice
@@ -47,6 +48,6 @@ def batch_loss(
     barred = [
         (i, *span)
         for i, (annotation, tokens) in enumerate(documents)
-        for span in gold.rows_of_spans(annotation.wrong, np.unique(tokens))
+        for span in rows_of_spans(annotation.wrong, np.unique(tokens))
     ]
     return losses.loss(head, tagset, lattice, allowed, size=size, barred=barred)

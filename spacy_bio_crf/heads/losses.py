@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from .. import crf as linear_chain
+from ..tags.schemes import OUTSIDE
 from ..tags.tagset import TagSet
 from .emitter import NEVER, Head, Lattice, constrain
 
@@ -114,7 +115,7 @@ def _chain_loss(
 def _row_weights(head: Head, tagset: TagSet, allowed: np.ndarray) -> np.ndarray:
     """The weight of each row's gold label; 1 where more than one tag is allowed. float32 [N]."""
     by_label = dict(head.class_weights)
-    names = ("O", *tagset.labels)
+    names = (OUTSIDE, *tagset.labels)
     by_tag = np.array([by_label.get(names[i + 1], 1.0) for i in tagset.label_of], np.float32)
     return np.where(allowed.sum(axis=1) == 1, by_tag[allowed.argmax(axis=1)], np.float32(1.0))
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
-from ..tags.tagset import OUTSIDE
 from .documents import Document, labels_of
 from .matching import match
 

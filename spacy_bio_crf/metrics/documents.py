@@ -12,9 +12,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Corpus, Example
 
-from ..gold.annotation import MISSING
-from ..heads.posterior import SCORES
-from ..tags.spans import Span
+from ..doc_scores import SCORES
+from ..tags.spans import EntIob, Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +104,7 @@ def read_document(example: Example) -> Document:
     RETURNS (Document): Both.
     """
     reference = example.reference
-    known = np.array([token.ent_iob != MISSING for token in reference], dtype=bool)
+    known = np.array([token.ent_iob != EntIob.MISSING for token in reference], dtype=bool)
     confidence_of = _read_confidence(example.predicted)
     predicted: list[Span] = []
     confidence: list[float | None] = []

@@ -24,8 +24,8 @@ from typing import Any
 from spacy.scorer import PRFScore, get_ner_prf
 from spacy.training import Example
 
+from ..tags.schemes import MISSING, OUTSIDE, split_tag
 from ..tags.spans import Span
-from ..tags.tagset import MISSING, OUTSIDE, split_tag
 
 Scores = dict[str, Any]
 

@@ -39,7 +39,8 @@ from ..heads.emitter import Head, Lattice
 from ..heads.learning import annotated_tokens, batch_loss
 from ..heads.posterior import install_extension, write_scores
 from ..model import EmitterShim, torch_shims
-from ..tags.tagset import REPAIRS, SCHEMES, TagSet
+from ..tags.schemes import REPAIRS
+from ..tags.tagset import SCHEMES, TagSet
 from ..training.optimizer import clip_global_norm
 from .stream import gather
 

@@ -5,8 +5,8 @@ from html import escape
 
 from ..metrics.documents import Document
 from ..metrics.mistakes import Error
+from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
-from ..tags.tagset import OUTSIDE
 
 CONTEXT = 24  # tokens shown on each side of an error
 N_COLOURS = 8

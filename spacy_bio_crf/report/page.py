@@ -11,7 +11,7 @@ from typing import Any
 from ..metrics.documents import Document, labels_of
 from ..metrics.mistakes import KINDS, Error, find_errors
 from ..metrics.tables import Table, comparison_tables, percent, tables
-from ..tags.tagset import OUTSIDE
+from ..tags.schemes import OUTSIDE
 from . import charts
 from .marks import colours_of, render_error
 

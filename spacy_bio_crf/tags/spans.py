@@ -1,6 +1,9 @@
-"""Spans of tokens, and spaCy's values of `token.ent_iob`."""
+"""Spans of tokens: spaCy's values of `token.ent_iob`, and conversion between tokens and rows."""
 
+from collections.abc import Sequence
 from enum import IntEnum
+
+import numpy as np
 
 Span = tuple[int, int, str]  # first token, end (exclusive), label
 
@@ -12,3 +15,29 @@ class EntIob(IntEnum):
     INSIDE = 1
     OUTSIDE = 2
     BEGIN = 3
+
+
+def rows_of_spans(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:
+    """Convert spans of tokens to spans of rows; those without a row are left out.
+
+    spans (Sequence[Span]): Start, exclusive end and label, in tokens.
+    tokens (np.ndarray): The token of each row, in order; int64 [n].
+    RETURNS (list[Span]): Start, exclusive end and label, in rows.
+    """
+    edges = np.searchsorted(tokens, [span[:2] for span in spans]).reshape(-1, 2)
+    return [
+        (int(start), int(end), label)
+        for (start, end), (_, _, label) in zip(edges, spans, strict=True)
+        if start < end
+    ]
+
+
+def spans_of_rows(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:
+    """Convert spans of rows to spans of tokens.
+
+    spans (Sequence[Span]): Start, exclusive end and label, in rows; each token has one row at most.
+    tokens (np.ndarray): The token of each row; int64 [n].
+    RETURNS (list[Span]): From the token of the first row to that of the last: an entity includes
+        tokens without a row, and never begins or ends on one.
+    """
+    return [(int(tokens[start]), int(tokens[end - 1]) + 1, label) for start, end, label in spans]

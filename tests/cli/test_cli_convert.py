@@ -157,7 +157,7 @@ def test_many_repairs_are_not_all_shown(bio_ner):
     [
         (["a.conll"], "Expected input files or folders and then the output, got only a.conll"),
         (["no.conll", "out.spacy"], "no.conll: there is no such file or folder"),
-        (["bad.conll", "out.spacy"], "bad.conll, line 2: unknown tag 'B_X'"),
+        (["bad.conll", "out.spacy"], "bad.conll, line 2: tag: expected 'O' or a prefix"),
         (["a.conll", "old.spacy"], "old.spacy exists already; use --force to write over it"),
         (
             ["a.conll", "out.spacy", "--alt", "coverage"],

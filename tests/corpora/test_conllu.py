@@ -112,8 +112,8 @@ def test_a_file_without_tags_among_others(folder):
         ),
         (TEXT + "2\tx\n", "FILE, line 23: expected 10 columns separated by tabs, found 2: '2\\tx'"),
         (TEXT + rows(("a", "x", "_")), "FILE, line 23: expected a number such as 1, 1-2 or 1.1 in"),
-        (rows((1, "a", "NER=PER")), "FILE, line 1: unknown tag 'PER'"),
-        (rows((1, "a", "Entity=(e1-person")), "FILE, line 1: unknown tag '(e1-person'"),
+        (rows((1, "a", "NER=PER")), "FILE, line 1: tag: expected 'O' or a prefix"),
+        (rows((1, "a", "Entity=(e1-person")), "FILE, line 1: tag: expected 'O' or a prefix"),
     ],
 )
 def test_bad_input(folder, content, message):

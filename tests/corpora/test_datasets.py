@@ -101,7 +101,7 @@ def test_documents_and_repairs(folder):
         ),
         ({"ner_tags": [None]}, "line 1: expected tags or ids of tags in 'ner_tags', found None"),
         ({"ner_tags": [True]}, "line 1: expected tags or ids of tags in 'ner_tags', found True"),
-        ({"ner_tags": ["PER"]}, "line 1: unknown tag 'PER'"),
+        ({"ner_tags": ["PER"]}, "line 1: tag: expected 'O' or a prefix"),
         ({"ner_tags": 3}, "line 1: expected JSON with a text (text, data) and spans"),
     ],
 )

@@ -15,7 +15,9 @@ from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.heads import emitter as heads
 from spacy_bio_crf.heads import losses
 from spacy_bio_crf.heads.emitter import Lattice
-from spacy_bio_crf.tags.tagset import TagSet, spans_of_tags
+from spacy_bio_crf.tags.schemes import spans_of_tags
+from spacy_bio_crf.tags.spans import spans_of_rows
+from spacy_bio_crf.tags.tagset import TagSet
 
 VOCAB = Vocab()
 
@@ -291,7 +293,7 @@ def test_allowed_sequences_are_those_that_mean_the_same(scheme, rows):
         tags = [tagset.tags[i] for i in path]
         spans, repairs = spans_of_tags(tags, scheme=scheme)
         if not repairs:
-            legal.append((path, gold.spans_of_rows(spans, np.array(rows))))
+            legal.append((path, spans_of_rows(spans, np.array(rows))))
     n_seen = 0
     for annotation in all_annotations(4):
         allowed = gold.allowed_tags(annotation, tagset, np.array(rows), continued=False)
@@ -359,27 +361,3 @@ def test_crf_loss_is_over_all_sequences_that_agree_with_the_annotation(known, en
     allowed = gold.allowed_tags(annotation, BIO, lattice.tokens[0], continued=False)
     value, _ = losses.loss(heads.Head(crf=True), BIO, lattice, allowed, size=1)
     assert value == pytest.approx(every - agreeing, abs=1e-4)
-
-
-# -- back to tokens -------------------------------------------------------------------------------
-
-
-def test_tokens_become_rows():
-    tokens = np.array([1, 2, 4, 7, 9])
-    spans = [(0, 4, "X"), (3, 4, "X"), (4, 8, "Y"), (8, 10, "X"), (9, 12, "X")]
-    # The second has no row at all.
-    assert gold.rows_of_spans(spans, tokens) == [
-        (0, 2, "X"),
-        (2, 4, "Y"),
-        (4, 5, "X"),
-        (4, 5, "X"),
-    ]
-    assert gold.rows_of_spans([], tokens) == []
-
-
-def test_rows_become_tokens():
-    tokens = np.array([1, 2, 4, 7, 9])
-    rows = [(0, 3, "X"), (3, 4, "Y"), (4, 5, "X")]
-    # Token 3 has no row and lies inside; 0, 5, 6 and 8 have none and lie beside.
-    assert gold.spans_of_rows(rows, tokens) == [(1, 5, "X"), (7, 8, "Y"), (9, 10, "X")]
-    assert gold.spans_of_rows([], tokens) == []

@@ -13,7 +13,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_bio_crf.metrics.scorer import entity_scores, make_bio_ner_scorer, token_scores
-from spacy_bio_crf.tags.tagset import spans_of_tags
+from spacy_bio_crf.tags.schemes import spans_of_tags
 
 NLP = spacy.blank("xx")
 LABELS = ("PER", "cell-line")

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from spacy_bio_crf.metrics import Document
+from spacy_bio_crf.tags.schemes import spans_of_tags
 from spacy_bio_crf.tags.spans import Span
-from spacy_bio_crf.tags.tagset import spans_of_tags
 
 
 def spans(tags: Sequence[str]) -> list[Span]:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from ...tags.tagset import OUTSIDE
+from ...tags.schemes import OUTSIDE
 from ..passages import ConvertError, ReadOptions, Sentence, Summary, no_tick
 from .layout import document_mark, numbered_lines
 from .tagged import Block, read_tagged

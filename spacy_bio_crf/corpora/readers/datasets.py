@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...tags.tagset import MISSING
+from ...tags.schemes import MISSING
 from ..passages import ConvertError, ReadOptions, Sentence, Summary, no_tick
 from .class_names import names_beside, names_in_features
 from .json_records import JsonRecord, json_records

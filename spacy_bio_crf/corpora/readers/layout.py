@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ...tags.tagset import MISSING, OUTSIDE, split_tag
+from ...tags.schemes import MISSING, OUTSIDE, split_tag
 from ..passages import ConvertError, no_tick
 
 SAMPLE_LINES = 2000

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...tags.tagset import FILE_SCHEMES, MISSING, OUTSIDE, split_tag
+from ...tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, split_tag
 from ..passages import ConvertError
 
 

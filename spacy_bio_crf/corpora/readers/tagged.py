@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ...tags.schemes import MISSING, spans_of_tags
 from ...tags.spans import Span
-from ...tags.tagset import MISSING, spans_of_tags
 from ..passages import ConvertError, Lost, ReadOptions, Repair, Sentence, Summary, no_tick
 from .scheme_detection import Evidence, detect_schemes
 
