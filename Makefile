@@ -8,11 +8,12 @@ STAMP := $(VENV)/.installed
 HEADS := softmax crf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test test-long lint format clean
 
 help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
 	@echo "make test     set up, then make lint and pytest; what .ci/run does"
+	@echo "make test-long  the property tests with 20,000 examples each, other ones every time: hours"
 	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
 	@echo "make format   let ruff put the code into form"
 	@echo "make setup    virtual environment $(VENV) with pinned versions, and the encoder's weights"
@@ -44,6 +45,9 @@ lint: $(STAMP)
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint
 	$(PY) -m pytest --numprocesses auto --dist loadfile
+
+test-long: setup
+	BIO_NER_EXAMPLES=20000 $(PY) -m pytest --numprocesses auto -m hypothesis
 
 format: $(STAMP)
 	$(PY) -m ruff check --fix .

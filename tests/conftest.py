@@ -12,13 +12,19 @@ from typing import Any
 import pytest
 import spacy
 import torch
+from hypothesis import settings
 from spacy.language import Language
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from spacy_bio_crf.crf.batch import TUNING
+from tests.support.many import PROFILE
 from tests.support.paths import CORPORA
 from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
+
+# For all property tests, those with fewer examples too.
+settings.register_profile("bio_ner", PROFILE)
+settings.load_profile("bio_ner")
 
 
 @pytest.fixture(scope="session", autouse=True)
