@@ -1,4 +1,4 @@
-"""`bio-ner debug`: what of a corpus can not be learnt, and what will surprise its owner."""
+"""`bio-ner debug`: checks of a corpus before training."""
 
 import sys
 from collections.abc import Callable
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
+from .loading import name_options
+
 if TYPE_CHECKING:
-    from ..debug import Finding, Report, Spot
+    from ..debug import Finding, Occurrence, Report
 
 FAIL_ON = ("warning", "error", "never")
 
@@ -44,7 +46,7 @@ def debug_cli(
         3, "--examples", "-n", min=0, help="Most examples of each finding"
     ),
     json_path: str | None = typer.Option(
-        None, "--json", metavar="FILE", help="Write all of it as JSON; - is the standard output"
+        None, "--json", metavar="FILE", help="Write the report as JSON; - is the standard output"
     ),
     fail_on: str = typer.Option(
         "warning",
@@ -53,21 +55,25 @@ def debug_cli(
         "warning, error or never",
     ),
 ) -> None:
-    """Look for what a corpus loses on its way into training. Exit code: 0 if there is nothing worse
-    than information, 3 with warnings, 4 with errors, 1 if the command can not run."""
-    if fail_on not in FAIL_ON:
-        msg.fail(f"--fail-on: got {fail_on!r}, expected one of {', '.join(FAIL_ON)}", exits=1)
+    """Find what a corpus loses on its way into training. Exit code: 0 if there is nothing worse
+    than information, 3 with warnings, 4 with errors, 1 if the command can't run."""
     paths, overrides = _split(arguments)
     from ..corpora import ConvertError
-    from ..debug import SettingsError, diagnose, read_part, read_settings
+    from ..debug import diagnose, read_part, read_settings
+    from ..errors import BioError, Plain, describe
 
     try:
+        if fail_on not in FAIL_ON:
+            raise BioError(
+                describe("fail_on", expected=f"one of {', '.join(FAIL_ON)}", got=fail_on)
+            )
         settings = None
         if model is not None:
             settings = read_settings(model, component=component, overrides=overrides)
         elif overrides or component:
-            given = ", ".join([*(f"--{key}" for key in overrides), *[component or ""]]).strip(", ")
-            raise SettingsError(f"{given}: means nothing without --model")
+            given = [f"--{key}" for key in overrides] + ["--component"] * bool(component)
+            got = Plain(f"none for {', '.join(given)}")
+            raise BioError(describe("model", expected="a config or a pipeline", got=got))
         language = lang or str(settings.nlp.lang if settings is not None else "en")
         files = {"train": paths, "dev": dev}
         parts = [
@@ -75,8 +81,8 @@ def debug_cli(
             for name, chosen in files.items()
             if chosen
         ]
-    except (ConvertError, SettingsError, OSError) as error:
-        msg.fail(str(error), exits=1)
+    except (BioError, ConvertError, OSError) as error:
+        msg.fail(name_options(str(error), debug_cli), exits=1)
     report = diagnose(parts, settings, least=least, n_examples=n_examples)
     if json_path is not None:
         _write(report, json_path)
@@ -89,7 +95,7 @@ def debug_cli(
 
 
 def _split(arguments: list[str]) -> tuple[list[Path], dict[str, Any]]:
-    """Paths, and values of a config given as spaCy's own commands take them."""
+    """Separate the paths from the values of a config, which are given as to spaCy's commands."""
     from spacy.cli._util import parse_config_overrides
 
     paths: list[Path] = []
@@ -99,17 +105,17 @@ def _split(arguments: list[str]) -> tuple[list[Path], dict[str, Any]]:
         if argument.startswith("--"):
             name = argument.partition("=")[0]
             if "." not in name:
-                raise typer.BadParameter(f"there is no option {name}")
+                raise typer.BadParameter(f"expected an option of this command, got {name}")
             rest.append(argument)
             if "=" not in argument:
                 value = next(waiting, None)
                 rest += [] if value is None else [value]
         elif argument.startswith("-"):
-            raise typer.BadParameter(f"there is no option {argument}")
+            raise typer.BadParameter(f"expected an option of this command, got {argument}")
         else:
             paths.append(Path(argument))
     if not paths:
-        raise typer.BadParameter("expected a corpus: files or folders")
+        raise typer.BadParameter("CORPUS: expected files or folders, got none")
     return paths, parse_config_overrides(rest, env_var=None)
 
 
@@ -138,8 +144,8 @@ def _show(report: "Report") -> None:
         _show_finding(finding)
     counts = {s: sum(f.severity == s for f in findings) for s in reversed(SEVERITIES)}
     verdict = ", ".join(f"{n} of severity {s}" for s, n in counts.items() if n)
-    say: dict[str, Callable] = {"info": msg.good, "warning": msg.warn, "error": msg.fail}
-    say[report.severity](f"{len(findings)} findings: {verdict}")
+    show: dict[str, Callable] = {"info": msg.good, "warning": msg.warn, "error": msg.fail}
+    show[report.severity](f"{len(findings)} findings: {verdict}")
 
 
 def _show_figures(report: "Report") -> None:
@@ -171,23 +177,23 @@ def _show_finding(finding: "Finding") -> None:
     from ..debug import CHECKS
 
     check = CHECKS[finding.check]
-    say: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}
+    show: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}
     what = finding.detail or check.meaning
     advice = f": {check.advice}" if check.advice else ""
-    say[finding.severity](f"{finding.part}, {finding.count} {what}{advice}")
-    for spot in finding.examples:
-        msg.text(f"  {_spot(spot)}")
+    show[finding.severity](f"{finding.part}, {finding.count} {what}{advice}")
+    for example in finding.examples:
+        msg.text(f"  {_example(example)}")
     more = finding.count - len(finding.examples)
     if finding.examples and more > 0:
         msg.text(f"  and {more} more")
 
 
-def _spot(spot: "Spot") -> str:
-    where = spot.place
-    if spot.start is not None and spot.end is not None:
-        last = f" to {spot.end}" if spot.end - spot.start > 1 else ""
-        where += f", token{'s' if last else ''} {spot.start}{last}"
-    text = spot.text if not spot.place else repr(spot.text)
-    label = f" ({spot.label})" if spot.label else ""
-    note = f"  {spot.note}" if spot.note else ""
+def _example(found: "Occurrence") -> str:
+    where = found.place
+    if found.start is not None and found.end is not None:
+        last = f" to {found.end}" if found.end - found.start > 1 else ""
+        where += f", token{'s' if last else ''} {found.start}{last}"
+    text = found.text if not found.place else repr(found.text)
+    label = f" ({found.label})" if found.label else ""
+    note = f"  {found.note}" if found.note else ""
     return f"{where}{': ' if where else ''}{text}{label}{note}"

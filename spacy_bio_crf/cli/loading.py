@@ -1,5 +1,7 @@
-"""What commands share: loading a pipeline and finding its `bio_ner`."""
+"""Help for commands: loading a pipeline, finding its `bio_ner`, naming options in messages."""
 
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +27,7 @@ def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
     try:
         return spacy.load(model if model.exists() else str(model))
     except OSError as error:
-        msg.fail(f"Can't load the pipeline {model}: {error}", exits=1)
+        msg.fail(f"{model}: expected a pipeline: {error}", exits=1)
         raise
 
 
@@ -45,3 +47,17 @@ def find_component(nlp: "Language", name: str | None) -> "BioNer":
     if name is not None and name not in found:
         msg.fail(f"No bio_ner is called {name!r}; found {names}", exits=1)
     return found[name] if name is not None else next(iter(found.values()))
+
+
+def name_options(message: str, command: Callable) -> str:
+    """Replace a parameter's name at the start of a message by the command's option: "n_process:
+    expected …" becomes "--n-process: expected …".
+
+    message (str): An error message of a Python function.
+    command (Callable): The command, whose parameters are named as those of the function.
+    RETURNS (str): The message of the command.
+    """
+    place, colon, rest = message.partition(": ")
+    parameter = inspect.signature(command).parameters.get(place)
+    options = getattr(parameter.default, "param_decls", None) if parameter else None
+    return f"{options[0]}{colon}{rest}" if options else message

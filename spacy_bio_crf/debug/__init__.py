@@ -1,27 +1,28 @@
-"""Find out what of a corpus a tagger can not learn from, and what will surprise its owner.
+"""Checks of a corpus before training: annotation, characters, sub-words, windows, leaks.
 
-`sources` reads files to parts ("train", "dev"), `settings` reads tokenizer, window and scheme from
-a config or a pipeline, a module per kind of check looks at the parts, and `run.diagnose` puts all
-of it together to a `findings.Report`. `checks.CHECKS` lists every check. Nothing here prints.
+`diagnosis.diagnose` puts the checks together to a `findings.Report`. `reading` makes parts
+("train", "dev") of files, `settings` reads tokenizer, window and scheme from a config or pipeline.
+Each other module holds one kind of check; `checks.CHECKS` lists all of them. Nothing here prints.
 """
 
+from ..errors import SettingsError
 from .checks import CHECKS, EXIT_CODES, SEVERITIES, Check
-from .diagnose import diagnose
-from .findings import Finding, Report, Spot
-from .parts import Part, read_part
-from .settings import ModelSettings, SettingsError, read_settings
+from .diagnosis import diagnose
+from .findings import Finding, Occurrence, Report
+from .reading import CorpusPart, read_part
+from .settings import ModelSettings, read_settings
 
 __all__ = [
     "CHECKS",
     "EXIT_CODES",
     "SEVERITIES",
     "Check",
+    "CorpusPart",
     "Finding",
     "ModelSettings",
-    "Part",
+    "Occurrence",
     "Report",
     "SettingsError",
-    "Spot",
     "diagnose",
     "read_part",
     "read_settings",

@@ -1,4 +1,4 @@
-"""What the pipeline's tokenizer and the encoder's make of a corpus."""
+"""Checks of tokens, sub-words and windows, as training makes them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,20 +9,20 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
-from ..gold import annotation as gold
-from ..gold.annotation import Annotation
+from ..gold.annotation import Annotation, read_example
 from ..subwords.tokenizer import Subwords
 from ..subwords.windows import Windows, cut
-from .findings import Recorder, Spot, place_of, shown
-from .settings import Cutter, ModelSettings
+from ..tags.spans import Span
+from .findings import Occurrence, Recorder, excerpt, place_of
+from .settings import ModelSettings, SubwordSettings
 
-BATCH = 256  # documents whose sub-words are held at once
+DOCS_AT_ONCE = 256  # bounds the sub-words in memory
 
 
 def check_alignment(
     docs: Sequence[Doc], settings: ModelSettings, recorder: Recorder
 ) -> dict[str, Any]:
-    """Tokens and entities as training sees them.
+    """Check tokens and entities as training sees them.
 
     docs (Sequence[Doc]): The reference Docs.
     settings (ModelSettings): Tokenizer, policy, sub-words and windows.
@@ -35,25 +35,25 @@ def check_alignment(
         for span in (*doc.ents, *(span for group in doc.spans.values() for span in group)):
             strings.add(span.label_)
     figures = _Figures()
-    for batch in minibatch(docs, size=BATCH):
+    for batch in minibatch(docs, size=DOCS_AT_ONCE):
         seen = []
         for reference in batch:
             example = Example(as_predicted(settings.nlp, reference), reference)
             annotation = _read(example, settings, recorder)
             example.predicted.user_data["source"] = place_of(reference)
             seen.append((example.predicted, annotation))
-        if settings.cutter is None:
+        if settings.subwords is None:
             continue
-        pieces = settings.cutter.cut([doc for doc, _ in seen])
-        for (doc, annotation), piece in zip(seen, pieces, strict=True):
-            windows = check_document(doc, annotation, piece, settings.cutter, recorder)
-            figures.add(doc, piece, windows)
-    return {} if settings.cutter is None else figures.summary()
+        cut_up = settings.subwords.cut([doc for doc, _ in seen])
+        for (doc, annotation), subwords in zip(seen, cut_up, strict=True):
+            windows = check_document(doc, annotation, subwords, settings.subwords, recorder)
+            figures.add(doc, subwords, windows)
+    return {} if settings.subwords is None else figures.summary()
 
 
 def as_predicted(nlp: Language, reference: Doc) -> Doc:
-    """The Doc that `spacy.Corpus.v1` makes for a reference: its tokens where nobody knows its
-    spaces, else those of the pipeline's tokenizer.
+    """Make the Doc that `spacy.Corpus.v1` makes for a reference. The pipeline's tokenizer makes its
+    tokens, unless the spaces between the reference's tokens are unknown.
 
     nlp (Language): The pipeline.
     reference (Doc): The reference.
@@ -67,14 +67,14 @@ def as_predicted(nlp: Language, reference: Doc) -> Doc:
 
 
 def _read(example: Example, settings: ModelSettings, recorder: Recorder) -> Annotation:
-    # Under "strict" training stops at the first misfit; here all of them are to be seen.
+    # Under "strict" training stops at the first misfit; a diagnosis lists all of them.
     policy = "missing" if settings.misaligned == "strict" else settings.misaligned
     reference = example.reference
     try:
-        annotation = gold.read_example(example, wrong_key=settings.wrong_key, misaligned=policy)
+        annotation = read_example(example, wrong_key=settings.wrong_key, misaligned=policy)
     except ValueError as error:
         recorder.document("contradictions", reference, note=str(error))
-        annotation = gold.read_example(example, misaligned=policy)
+        annotation = read_example(example, misaligned=policy)
     for start, end, label in annotation.misfits:
         note = f"misaligned = {settings.misaligned}"
         recorder.tokens("retokenized_entities", reference, start, end, label=label, note=note)
@@ -82,46 +82,53 @@ def _read(example: Example, settings: ModelSettings, recorder: Recorder) -> Anno
 
 
 def check_document(
-    doc: Doc, annotation: Annotation, piece: Subwords, cutter: Cutter, recorder: Recorder
+    doc: Doc,
+    annotation: Annotation,
+    subwords: Subwords,
+    settings: SubwordSettings,
+    recorder: Recorder,
 ) -> Windows:
-    """Sub-words and windows of one document.
+    """Check the sub-words and windows of one document.
 
     doc (Doc): The tokens that training sees.
     annotation (Annotation): The gold on them.
-    piece (Subwords): Its sub-words.
-    cutter (Cutter): The window, and the unknown sub-word.
+    subwords (Subwords): Its sub-words.
+    settings (SubwordSettings): The window, and the unknown sub-word.
     recorder (Recorder): Gets the findings.
     RETURNS (Windows): The windows.
     """
     windows = cut(
-        len(piece.ids), size=cutter.window, overlap=cutter.overlap, boundaries=piece.word_starts
+        len(subwords.ids),
+        size=settings.window,
+        overlap=settings.overlap,
+        boundaries=subwords.word_starts,
     )
-    # The rows of token i are piece.rows[edges[i] : edges[i + 1]]. shape: [n_tokens + 1]
-    edges = np.concatenate([[0], np.cumsum(piece.lengths)])
-    for i in np.flatnonzero(piece.lengths == 0):
+    # The rows of token i are subwords.rows[edges[i] : edges[i + 1]]. shape: [n_tokens + 1]
+    edges = np.concatenate([[0], np.cumsum(subwords.lengths)])
+    for i in np.flatnonzero(subwords.lengths == 0):
         if not doc[int(i)].text.isspace():
             recorder.tokens("tokens_without_subwords", doc, int(i), int(i) + 1)
-    unknown = piece.ids[piece.rows] == (-1 if cutter.unknown is None else cutter.unknown)
+    unknown = subwords.ids[subwords.rows] == (-1 if settings.unknown is None else settings.unknown)
     for i in np.unique(np.searchsorted(edges, np.flatnonzero(unknown), side="right") - 1):
         recorder.tokens("unknown_subwords", doc, int(i), int(i) + 1)
     if len(windows) > 1:
-        note = f"{len(piece.ids)} sub-words, {len(windows)} windows"
+        note = f"{len(subwords.ids)} sub-words, {len(windows)} windows"
         recorder.document("long_documents", doc, note=note)
         inner = np.concatenate([windows.starts[1:], windows.ends[:-1]])
-        for at in inner[~piece.word_starts[inner]]:
-            token = _token_of(piece, edges, int(at))
-            spot = Spot(place_of(doc), shown(doc[token].text), token, token + 1)
+        for at in inner[~subwords.word_starts[inner]]:
+            token = _token_of(subwords, edges, int(at))
+            spot = Occurrence(place_of(doc), excerpt(doc[token].text), token, token + 1)
             recorder.add("words_cut", spot)
     for start, end, label in annotation.spans:
         rows = slice(edges[start], edges[end])
-        _check_entity(doc, (start, end, label), piece, unknown[rows], windows, rows, recorder)
+        _check_entity(doc, (start, end, label), subwords, unknown[rows], windows, rows, recorder)
     return windows
 
 
 def _check_entity(
     doc: Doc,
-    span: tuple[int, int, str],
-    piece: Subwords,
+    span: Span,
+    subwords: Subwords,
     unknown: np.ndarray,
     windows: Windows,
     rows: slice,
@@ -132,11 +139,11 @@ def _check_entity(
     def add(check: str) -> None:
         recorder.tokens(check, doc, start, end, label=label)
 
-    own = piece.rows[rows]
+    own = subwords.rows[rows]
     if not len(own):
         add("entities_without_subwords")
         return
-    edges = [i for i in (start, end - 1) if not piece.lengths[i] and not doc[i].text.isspace()]
+    edges = [i for i in (start, end - 1) if not subwords.lengths[i] and not doc[i].text.isspace()]
     if edges:
         add("entity_edges_without_subwords")
     if unknown.all():
@@ -154,9 +161,9 @@ def _across(windows: Windows, low: int, high: int) -> bool:
     return bool(first != last)
 
 
-def _token_of(piece: Subwords, edges: np.ndarray, subword: int) -> int:
-    """The token that a sub-word belongs to, or else the last token before it."""
-    (found,) = np.nonzero(piece.rows <= subword)
+def _token_of(subwords: Subwords, edges: np.ndarray, index: int) -> int:
+    """The token of a sub-word, or else the last token before it."""
+    (found,) = np.nonzero(subwords.rows <= index)
     row = int(found[-1]) if len(found) else 0
     return int(np.searchsorted(edges, row, side="right")) - 1
 
@@ -169,8 +176,8 @@ class _Figures:
         self.windows = 0
         self.tokens = 0
 
-    def add(self, doc: Doc, piece: Subwords, windows: Windows) -> None:
-        self.sizes.append(len(piece.ids))
+    def add(self, doc: Doc, subwords: Subwords, windows: Windows) -> None:
+        self.sizes.append(len(subwords.ids))
         self.windows += len(windows)
         self.tokens += len(doc)
 

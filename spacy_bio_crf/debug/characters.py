@@ -1,4 +1,4 @@
-"""Tokens with characters that are not what they seem."""
+"""Checks of invisible, hidden and undecodable characters."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -9,11 +9,11 @@ from .findings import Recorder
 
 # Zero-width and direction marks, byte-order marks, soft hyphens. The joiners U+200C and U+200D are
 # spelling in some scripts and in emoji.
-HIDDEN = frozenset("\u00ad\u200b\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
+ZERO_WIDTH = frozenset("\u00ad\u200b\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff")
 
 
 def check_characters(docs: Sequence[Doc], recorder: Recorder) -> None:
-    """Look at every token's characters.
+    """Check the characters of every token.
 
     docs (Sequence[Doc]): The Docs.
     recorder (Recorder): Gets the findings.
@@ -58,7 +58,7 @@ def _invisible(char: str) -> bool:
 def _hidden(char: str) -> bool:
     """Is the character one that nobody sees between others?"""
     control = unicodedata.category(char) == "Cc" and not char.isspace()
-    return char in HIDDEN or control
+    return char in ZERO_WIDTH or control
 
 
 def _odd(char: str) -> bool:

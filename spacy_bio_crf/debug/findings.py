@@ -1,25 +1,26 @@
-"""What a diagnosis has found, with places that can be looked up."""
+"""Findings of the checks, with places that can be looked up."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from spacy.tokens import Doc
 
+from ..errors import check_choice
 from .checks import CHECKS, EXIT_CODES, worse
 
-SHOWN = 60  # characters of a text in an example
+EXCERPT = 60  # characters of a text in an example
 
 
 @dataclass(frozen=True)
-class Spot:
+class Occurrence:
     """One place of a finding.
 
     place (str): The document: the file and, in it, a line or the number of the document.
-    text (str): What stands there.
+    text (str): The text of the document, the tokens, the tag or the label.
     start (int | None): Its first token in the document, from 0; None if that is not known.
     end (int | None): The exclusive end.
     label (str): An entity's label.
-    note (str): What else there is to say.
+    note (str): A remark.
     """
 
     place: str
@@ -32,34 +33,34 @@ class Spot:
 
 @dataclass
 class Finding:
-    """What one check has found in one part of the corpus.
+    """All findings of one check in one part of the corpus.
 
     check (str): A key of `CHECKS`.
     part (str): "train" or "dev".
     count (int): How many.
-    detail (str): What more precisely, where a check has several kinds.
-    examples (list[Spot]): The first ones.
+    detail (str): The kind, where a check has several.
+    examples (list[Occurrence]): The first ones.
     """
 
     check: str
     part: str
     count: int = 0
     detail: str = ""
-    examples: list[Spot] = field(default_factory=list)
+    examples: list[Occurrence] = field(default_factory=list)
 
     @property
     def severity(self) -> str:
-        """How bad it is."""
+        """The severity of its check."""
         return CHECKS[self.check].severity
 
 
 @dataclass
 class Report:
-    """All that was found.
+    """Findings and figures of a corpus.
 
     figures (dict[str, dict[str, Any]]): For each part, numbers that are neither good nor bad.
     findings (list[Finding]): In the order of `CHECKS`, part by part.
-    model (dict[str, Any]): What was read from the model: empty without one.
+    model (dict[str, Any]): The settings of the model; empty without one.
     """
 
     figures: dict[str, dict[str, Any]]
@@ -90,7 +91,7 @@ class Report:
         return result
 
     def to_json(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): All of it in types that JSON has."""
+        """RETURNS (dict[str, Any]): The whole report in types that JSON has."""
         return {
             "severity": self.severity,
             "exit_code": self.exit_code,
@@ -109,7 +110,7 @@ class Report:
 
 
 class Recorder:
-    """Counts what is found in one part, and keeps the first examples of each kind.
+    """Count the findings in one part, and keep the first examples of each kind.
 
     part (str): The part's name.
     n_examples (int): Most examples of a kind.
@@ -121,17 +122,17 @@ class Recorder:
         self._findings: dict[tuple[str, str], Finding] = {}
 
     def add(
-        self, check: str, example: Spot | None = None, *, count: int = 1, detail: str = ""
+        self, check: str, example: Occurrence | None = None, *, count: int = 1, detail: str = ""
     ) -> None:
-        """Count something.
+        """Count a finding.
 
         check (str): A key of `CHECKS`.
-        example (Spot | None): Where it is.
+        example (Occurrence | None): Where it is.
         count (int): How many; with 0 nothing is found.
         detail (str): The kind, where a check has several.
+        RAISES: ValueError for an unknown check.
         """
-        if check not in CHECKS:
-            raise ValueError(f"unknown check {check!r}: expected one of {', '.join(CHECKS)}")
+        check_choice("check", check, CHECKS)
         if not count:
             return
         key = (check, detail)
@@ -147,25 +148,27 @@ class Recorder:
     def tokens(
         self, check: str, doc: Doc, start: int, end: int, *, label: str = "", note: str = ""
     ) -> None:
-        """Count a stretch of a document's tokens.
+        """Count adjacent tokens of a document.
 
         check (str): A key of `CHECKS`.
         doc (Doc): The document; its "source" in `user_data` is the place.
-        start (int), end (int): First token and exclusive end.
+        start (int): The first token.
+        end (int): The exclusive end.
         label (str): An entity's label.
-        note (str): What else there is to say.
+        note (str): A remark.
         """
         if self._full(check):
             self.add(check)
             return
-        self.add(check, Spot(place_of(doc), shown(doc[start:end].text), start, end, label, note))
+        text = excerpt(doc[start:end].text)
+        self.add(check, Occurrence(place_of(doc), text, start, end, label, note))
 
     def document(self, check: str, doc: Doc, *, note: str = "") -> None:
         """Count a document."""
-        self.add(check, Spot(place_of(doc), shown(doc.text), note=note))
+        self.add(check, Occurrence(place_of(doc), excerpt(doc.text), note=note))
 
     def findings(self) -> list[Finding]:
-        """RETURNS (list[Finding]): What was found, in the order of `CHECKS`."""
+        """RETURNS (list[Finding]): The findings, in the order of `CHECKS`."""
         order = list(CHECKS)
         return sorted(self._findings.values(), key=lambda finding: order.index(finding.check))
 
@@ -175,6 +178,6 @@ def place_of(doc: Doc) -> str:
     return str(doc.user_data.get("source", "?"))
 
 
-def shown(text: str) -> str:
+def excerpt(text: str) -> str:
     """RETURNS (str): The beginning of a text."""
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+    return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"

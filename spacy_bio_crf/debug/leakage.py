@@ -1,4 +1,4 @@
-"""Texts that occur more than once: in training data and in what is held out, or within one part."""
+"""Texts that occur more than once: in the training and the held-out data, or within one part."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -6,15 +6,14 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from .checks import SHORT
-from .findings import Recorder, Spot, place_of, shown
-
-Ents = frozenset[tuple[int, int, str]]
+from ..tags.spans import Span
+from .checks import FEW_TOKENS
+from .findings import Occurrence, Recorder, excerpt, place_of
 
 
 @dataclass
 class Index:
-    """Where the texts of the training data stand. White space counts for nothing.
+    """Places of the texts of the training data. White space is normalized.
 
     documents (dict[str, str]): Text of a whole Doc -> where it first occurs.
     sentences (dict[str, str]): Text of a sentence that is not short -> where it first occurs.
@@ -27,61 +26,62 @@ class Index:
 
 
 def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
-    """Documents that occur several times in one part.
+    """Record documents that occur several times in one part.
 
     docs (Sequence[Doc]): The Docs of the part.
     recorder (Recorder): Gets the findings.
     RETURNS (Index): The part's texts.
     """
     index = Index()
-    annotations: dict[str, Ents] = {}
+    annotations: dict[str, frozenset[Span]] = {}
     for doc in docs:
-        text = _plain(doc.text)
+        text = _normalized(doc.text)
         if not text:
             continue
-        ents = frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents)
+        spans = frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents)
         if text in index.documents:
             first = f"first in {index.documents[text]}"
             recorder.document("repeated_documents", doc, note=first)
-            if ents != annotations[text]:
+            if spans != annotations[text]:
                 recorder.document("conflicting_annotation", doc, note=first)
         else:
             index.documents[text] = place_of(doc)
-            annotations[text] = ents
+            annotations[text] = spans
         for sentence in _sentences(doc):
             index.sentences.setdefault(sentence, place_of(doc))
-        index.names.update(_plain(ent.text) for ent in doc.ents)
+        index.names.update(_normalized(ent.text) for ent in doc.ents)
     return index
 
 
 def check_leakage(docs: Sequence[Doc], train: Index, recorder: Recorder) -> dict[str, Any]:
-    """What held-out documents share with the training data.
+    """Record texts that held-out documents share with the training data.
 
     docs (Sequence[Doc]): The held-out Docs.
     train (Index): The texts of the training data.
     recorder (Recorder): Gets the findings.
-    RETURNS (dict[str, Any]): How many entities have a text that some entity in train has.
+    RETURNS (dict[str, Any]): The number of entities with the text of an entity in train.
     """
     known = 0
     for doc in docs:
-        known += sum(_plain(ent.text) in train.names for ent in doc.ents)
-        text = _plain(doc.text)
+        known += sum(_normalized(ent.text) in train.names for ent in doc.ents)
+        text = _normalized(doc.text)
         if text in train.documents:
-            check = "shared_documents" if len(doc) >= SHORT else "shared_short_documents"
+            check = "shared_documents" if len(doc) >= FEW_TOKENS else "shared_short_documents"
             recorder.document(check, doc, note=f"in train: {train.documents[text]}")
             continue
         for sentence in _sentences(doc):
             if sentence in train.sentences:
                 note = f"in train: {train.sentences[sentence]}"
-                recorder.add("shared_sentences", Spot(place_of(doc), shown(sentence), note=note))
+                found = Occurrence(place_of(doc), excerpt(sentence), note=note)
+                recorder.add("shared_sentences", found)
     return {"entities_known_from_train": known}
 
 
-def _plain(text: str) -> str:
+def _normalized(text: str) -> str:
     return " ".join(text.split())
 
 
 def _sentences(doc: Doc) -> list[str]:
     if not doc.has_annotation("SENT_START"):
         return []
-    return [_plain(sent.text) for sent in doc.sents if len(sent) >= SHORT]
+    return [_normalized(sent.text) for sent in doc.sents if len(sent) >= FEW_TOKENS]

@@ -1,4 +1,4 @@
-"""Read from a config or a trained pipeline what decides on how a corpus is cut up."""
+"""Settings of a config or a trained pipeline that determine tokens, sub-words and windows."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,17 +13,14 @@ from thinc.api import ConfigValidationError
 
 from ..encoders.transformer import pretrained as storage
 from ..encoders.transformer.layer import find_shim
+from ..errors import Plain, SettingsError, describe
 from ..pipes.bio_ner import BioNer
 from ..subwords.tokenizer import Subwords
 
 
-class SettingsError(ValueError):
-    """A config or a pipeline that can't be read."""
-
-
 @dataclass(frozen=True)
-class Cutter:
-    """How an encoder cuts texts.
+class SubwordSettings:
+    """Sub-words and windows of an encoder.
 
     cut (Callable): Docs to their sub-words.
     tokenizer (str): The class of its tokenizer.
@@ -41,7 +38,7 @@ class Cutter:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What is read from a config or a pipeline.
+    """Settings of the `bio_ner` in a config or a pipeline.
 
     nlp (Language): Its tokenizer makes the tokens that training sees.
     component (str): The name of the `bio_ner` in it.
@@ -49,7 +46,8 @@ class ModelSettings:
     misaligned (str): The policy for entities that do not fit the tokens.
     wrong_key (str | None): Group in `doc.spans` of spans that are known to be wrong.
     labels (tuple[str, ...]): The labels of a trained component; empty before training.
-    cutter (Cutter | None): How the encoder cuts texts; None if it has no tokenizer of its own.
+    subwords (SubwordSettings | None): Sub-words and windows; None if the encoder has no tokenizer
+        of its own.
     """
 
     nlp: Language
@@ -58,20 +56,20 @@ class ModelSettings:
     misaligned: str
     wrong_key: str | None
     labels: tuple[str, ...]
-    cutter: Cutter | None
+    subwords: SubwordSettings | None
 
     def summary(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): What there is to say of it."""
+        """RETURNS (dict[str, Any]): The settings for a report."""
         result: dict[str, Any] = {
             "component": self.component,
             "scheme": self.scheme,
             "misaligned": self.misaligned,
             "labels": list(self.labels),
         }
-        if self.cutter is not None:
-            result["tokenizer"] = self.cutter.tokenizer
-            result["window"] = self.cutter.window
-            result["overlap"] = self.cutter.overlap
+        if self.subwords is not None:
+            result["tokenizer"] = self.subwords.tokenizer
+            result["window"] = self.subwords.window
+            result["overlap"] = self.subwords.overlap
         return result
 
 
@@ -81,8 +79,8 @@ def read_settings(
     component: str | None = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> ModelSettings:
-    """Read a config or a pipeline. Weights of an encoder that a config names are not fetched, only
-    its tokenizer.
+    """Read a config or a pipeline. Of an encoder that a config names, only the tokenizer is
+    fetched, not the weights.
 
     model (Path): A config file, a pipeline's folder or the name of an installed pipeline.
     component (str | None): The component's name, needed where there are several `bio_ner`.
@@ -97,17 +95,17 @@ def read_settings(
             nlp = load_model_from_config(config, auto_fill=True)
         elif overrides:
             names = ", ".join(overrides)
-            raise SettingsError(
-                f"{model} is no config file: there is nothing to override ({names})"
-            )
+            remedy = f"a pipeline has nothing to override ({names})"
+            got = Plain(model)
+            raise SettingsError(describe("model", expected="a config file", got=got, remedy=remedy))
         else:
             nlp = spacy.load(model if model.exists() else str(model))
         name, pipe = _find(nlp, component)
-        cutter = _cutter(pipe)
+        subwords = _subword_settings(pipe)
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
-        raise SettingsError(f"Can't read {model}: {error}") from error
+        raise SettingsError(f"{model}: expected a config or a pipeline: {error}") from error
     return ModelSettings(
         nlp=nlp,
         component=name,
@@ -115,7 +113,7 @@ def read_settings(
         misaligned=pipe.misaligned,
         wrong_key=pipe.incorrect_spans_key,
         labels=pipe.labels,
-        cutter=cutter,
+        subwords=subwords,
     )
 
 
@@ -123,21 +121,24 @@ def _find(nlp: Language, name: str | None) -> tuple[str, BioNer]:
     found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
     names = ", ".join(found) or "none"
     if name is None and len(found) != 1:
-        raise SettingsError(f"Expected one bio_ner, found {names}: choose with --component")
+        got = Plain(names)
+        raise SettingsError(
+            describe("component", expected="one bio_ner", got=got, remedy="name one")
+        )
     if name is not None and name not in found:
-        raise SettingsError(f"No bio_ner is called {name!r}; found {names}")
+        raise SettingsError(describe("component", expected=f"one of {names}", got=name))
     name = name or next(iter(found))
     return name, found[name]
 
 
-def _cutter(pipe: BioNer) -> Cutter | None:
+def _subword_settings(pipe: BioNer) -> SubwordSettings | None:
     shim = find_shim(pipe.model.get_ref("encoder"))
     if shim is None:
         return None
     if not shim.ready:
         options = shim.options
         shim.measure(storage.outline(options.name, revision=options.revision))
-    return Cutter(
+    return SubwordSettings(
         cut=shim.subwords,
         tokenizer=type(shim.tokenizer).__name__,
         unknown=shim.subwords.unknown,

@@ -1,4 +1,4 @@
-"""Files to parts of a corpus, with what their reader had to repair, drop or decide."""
+"""Corpus files as Docs, with the repairs, losses and decisions of their reader."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from pathlib import Path
 from spacy.tokens import Doc
 
 from ..corpora import Summary, read
-from .findings import Recorder, Spot, shown
+from .findings import Occurrence, Recorder, excerpt
 
 _REPAIRS = {
     "begun": "continues no entity of its label",
@@ -18,12 +18,12 @@ _REPAIRS = {
 
 
 @dataclass(frozen=True)
-class Part:
-    """A part of a corpus.
+class CorpusPart:
+    """The training data, or the held-out data.
 
     name (str): "train" or "dev".
     docs (list[Doc]): The reference Docs.
-    summary (Summary): What the reader met.
+    summary (Summary): The reader's account.
     """
 
     name: str
@@ -33,46 +33,47 @@ class Part:
 
 def read_part(
     name: str, paths: Sequence[Path], *, lang: str = "en", group_docs: bool = False
-) -> Part:
+) -> CorpusPart:
     """Read files of any format that `convert` knows, `.spacy` among them.
 
-    name (str): What the part is called: "train" or "dev".
+    name (str): The part's name: "train" or "dev".
     paths (Sequence[Path]): Files and folders.
     lang (str): The language of a tokenizer for texts without tokens.
     group_docs (bool): One Doc for each document, not for each sentence.
-    RETURNS (Part): The part.
+    RETURNS (CorpusPart): The part.
     RAISES: ConvertError or OSError if a file can't be read.
     """
     docs, summary = read(paths, lang=lang, group_docs=group_docs)
-    return Part(name, docs, summary)
+    return CorpusPart(name, docs, summary)
 
 
-def check_reading(part: Part, recorder: Recorder) -> None:
-    """Repairs, losses and decisions of the reader.
+def check_reading(part: CorpusPart, recorder: Recorder) -> None:
+    """Record the repairs, losses and decisions of the reader.
 
-    part (Part): The part.
+    part (CorpusPart): The part.
     recorder (Recorder): Gets the findings.
     """
     summary = part.summary
     for repair in summary.repairs:
-        spot = Spot(f"{repair.path.name}:{repair.line}", repair.tag, note=_REPAIRS[repair.what])
-        recorder.add("repaired_tags", spot)
+        place = f"{repair.path.name}:{repair.line}"
+        recorder.add("repaired_tags", Occurrence(place, repair.tag, note=_REPAIRS[repair.what]))
     for entity in summary.misaligned:
-        spot = Spot(_place(entity.place), shown(entity.text), label=entity.label)
-        recorder.add("misaligned_entities", spot)
+        text = excerpt(entity.text)
+        found = Occurrence(_short_place(entity.place), text, label=entity.label)
+        recorder.add("misaligned_entities", found)
     for loss in summary.lost:
         check = "overlapping_entities" if "overlaps" in loss.reason else "dropped_entities"
-        spot = Spot(_place(loss.place), shown(loss.text), label=loss.label, note=loss.reason)
-        recorder.add(check, spot)
-    told = {loss.reason for loss in summary.lost}
+        place, text = _short_place(loss.place), excerpt(loss.text)
+        recorder.add(check, Occurrence(place, text, label=loss.label, note=loss.reason))
+    listed = {loss.reason for loss in summary.lost}
     for reason, count in summary.dropped.items():
-        if reason not in told:
+        if reason not in listed:
             recorder.add("dropped", count=count, detail=reason)
     for remark, count in summary.remarks.items():
         recorder.add("remarks", count=count, detail=remark)
 
 
-def _place(place: str) -> str:
-    """From "folder/file.txt, line 3" to "file.txt:3", as Docs have it."""
+def _short_place(place: str) -> str:
+    """From "folder/file.txt, line 3" to "file.txt:3", the form in `doc.user_data`."""
     found = re.fullmatch(r"(.+), line (\d+)", place)
     return f"{Path(found[1]).name}:{found[2]}" if found else place

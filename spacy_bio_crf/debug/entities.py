@@ -1,4 +1,4 @@
-"""Checks of the annotation itself, which need no tokenizer."""
+"""Checks of entities, labels and tags, independent of tokenizer and encoder."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,15 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
+from ..tags.spans import EntIob
 from ..tags.tagset import TagSet
-from .findings import Recorder, Spot, place_of, shown
+from .findings import Occurrence, Recorder, excerpt, place_of
 
-MISSING = 0  # spaCy's value of token.ent_iob
-LENGTHS = (128, 256, 400, 512)  # in tokens; how many documents are longer
+DOCUMENT_LENGTHS = (128, 256, 400, 512)  # in tokens; the figures count longer documents
 
 
 def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
-    """Entities, and tokens that have no annotation.
+    """Check entities, and find tokens without annotation.
 
     docs (Sequence[Doc]): The reference Docs.
     recorder (Recorder): Gets the findings.
@@ -31,13 +31,13 @@ def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
             recorder.document("empty_documents", doc)
             continue
         iob = np.asarray(doc.to_array("ENT_IOB")).reshape(-1)
-        (missing,) = np.nonzero(iob == MISSING)
+        (missing,) = np.nonzero(iob == EntIob.MISSING)
         if len(missing) == len(doc):
             recorder.document("no_annotation", doc)
         elif len(missing):
             first = int(missing[0])
-            spot = Spot(place_of(doc), shown(doc[first].text), first, first + 1)
-            recorder.add("missing_tokens", spot, count=len(missing))
+            found = Occurrence(place_of(doc), excerpt(doc[first].text), first, first + 1)
+            recorder.add("missing_tokens", found, count=len(missing))
         labels.update(ent.label_ for ent in doc.ents)
         longest = max([longest, *(len(ent) for ent in doc.ents)])
         _check_entities(doc, recorder)
@@ -48,7 +48,7 @@ def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
         "documents": len(docs),
         "tokens": int(sizes.sum()),
         "longest_document": int(sizes.max()),
-        "documents_over": {str(n): int((sizes > n).sum()) for n in LENGTHS},
+        "documents_over": {str(n): int((sizes > n).sum()) for n in DOCUMENT_LENGTHS},
         "entities": sum(labels.values()),
         "longest_entity": longest,
         "labels": dict(sorted(labels.items())),
@@ -84,7 +84,7 @@ def check_labels(
     least: int,
     known: Sequence[str] = (),
 ) -> None:
-    """Compare how often labels occur in the parts.
+    """Compare the frequencies of labels in the parts.
 
     counts (Mapping[str, Mapping[str, int]]): For each part, "train" first, entities by label.
     recorders (Mapping[str, Recorder]): Gets the findings, by part.
@@ -94,20 +94,22 @@ def check_labels(
     train = counts["train"]
     for label, count in train.items():
         if count < least:
-            recorders["train"].add("rare_labels", Spot("", label, note=f"{count} entities"))
+            recorders["train"].add("rare_labels", Occurrence("", label, note=f"{count} entities"))
     for part, labels in counts.items():
         for label, count in labels.items():
+            found = Occurrence("", label, note=f"{count} entities")
             if known and label not in known:
-                spot = Spot("", label, note=f"{count} entities")
-                recorders[part].add("unknown_labels", spot, count=count)
+                recorders[part].add("unknown_labels", found, count=count)
             if label not in train and not known:
-                recorders[part].add("unlearnt_labels", Spot("", label, note=f"{count} entities"))
+                recorders[part].add("unlearnt_labels", found)
         for label in train.keys() - labels.keys():
-            recorders[part].add("absent_labels", Spot("", label, note=f"{train[label]} in train"))
+            recorders[part].add(
+                "absent_labels", Occurrence("", label, note=f"{train[label]} in train")
+            )
 
 
 def check_tags(docs: Sequence[Doc], scheme: str, recorder: Recorder) -> None:
-    """Tags of the scheme that no training document has.
+    """Record tags of the scheme that no training document has.
 
     docs (Sequence[Doc]): The training Docs.
     scheme (str): "BIO" or "BILUO".
@@ -121,4 +123,4 @@ def check_tags(docs: Sequence[Doc], scheme: str, recorder: Recorder) -> None:
         seen += np.bincount(tagset.encode(spans, len(doc)), minlength=len(seen))
     for i in np.flatnonzero(seen == 0):
         if i:
-            recorder.add("unused_tags", Spot("", tagset.tags[i]))
+            recorder.add("unused_tags", Occurrence("", tagset.tags[i]))

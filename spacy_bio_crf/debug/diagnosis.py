@@ -1,39 +1,40 @@
-"""All checks over all parts."""
+"""All checks over all parts of a corpus."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from ..errors import Plain, describe
 from .alignment import check_alignment
-from .annotated import check_annotation, check_labels, check_tags
 from .characters import check_characters
+from .entities import check_annotation, check_labels, check_tags
 from .findings import Recorder, Report
 from .leakage import Index, check_leakage, check_repetition
-from .parts import Part, check_reading
+from .reading import CorpusPart, check_reading
 from .settings import ModelSettings
 
 LEAST = 10  # entities of a label in the training data
 
 
 def diagnose(
-    parts: Sequence[Part],
+    parts: Sequence[CorpusPart],
     settings: ModelSettings | None = None,
     *,
     least: int = LEAST,
     n_examples: int = 5,
 ) -> Report:
-    """Find what a tagger can not learn from a corpus, and what will surprise its owner.
+    """Find what a tagger can't learn from a corpus, and what may surprise its owner.
 
-    parts (Sequence[Part]): The training data first, then what is held out, if anything.
-    settings (ModelSettings | None): Tokenizer, window and scheme; None leaves out what only these
-        can tell.
+    parts (Sequence[CorpusPart]): The training data first, then held-out data, if any.
+    settings (ModelSettings | None): Tokenizer, window and scheme; None leaves out the checks that
+        need them.
     least (int): Labels with fewer entities in the training data are too rare.
     n_examples (int): Most examples of each finding.
     RETURNS (Report): The findings.
     RAISES: ValueError if there are no parts or the first is not "train".
     """
     if not parts or parts[0].name != "train":
-        names = ", ".join(part.name for part in parts) or "none"
-        raise ValueError(f"expected the part 'train' and maybe others after it, got {names}")
+        got = Plain(", ".join(part.name for part in parts) or "none")
+        raise ValueError(describe("parts", expected="'train' as the first one", got=got))
     recorders = {part.name: Recorder(part.name, n_examples) for part in parts}
     figures: dict[str, dict[str, Any]] = {}
     train = Index()

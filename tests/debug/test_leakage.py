@@ -1,0 +1,45 @@
+"""Texts that occur several times, within a part and in two."""
+
+from spacy_bio_crf.debug import CorpusPart, diagnose
+from tests.support.debug_tools import PLENTY, found, make_doc
+
+
+def test_texts_in_both_parts():
+    words = ["We", "all", "met", "Bo", "again"]
+    train = [
+        *PLENTY,
+        make_doc(words, [(3, 4, "PER")], source="t:7"),
+        make_doc(["Best", "wishes"], source="t:8"),
+        make_doc(["Yes", *words, "!"], [(4, 5, "PER")], source="t:9"),
+    ]
+    whole = make_doc(words, [(3, 4, "PER")], source="d:1")
+    short = make_doc(["Best", "wishes"], source="d:2")
+    page = make_doc(["No", ".", *words], [(5, 6, "PER")], source="d:3")
+    for token in page:
+        token.is_sent_start = token.i in (0, 2)
+    report = diagnose([CorpusPart("train", train), CorpusPart("dev", [whole, short, page])])
+    assert found(report) == {
+        ("dev", "absent_labels"): 1,
+        ("dev", "shared_documents"): 1,
+        ("dev", "shared_short_documents"): 1,
+        # In train the text is a whole document without sentence starts, so it is no sentence there.
+    }
+    for token in train[-3]:
+        token.is_sent_start = token.i == 0
+    report = diagnose([CorpusPart("train", train), CorpusPart("dev", [whole, short, page])])
+    assert found(report)["dev", "shared_sentences"] == 1
+    (spot,) = report.find("shared_sentences", "dev").examples
+    assert (spot.place, spot.note) == ("d:3", "in train: t:7")
+    assert report.figures["dev"]["entities_known_from_train"] == 2
+
+
+def test_texts_that_occur_twice():
+    one, two = (make_doc(["Bo", "ran"], [(0, 1, "PER")], source=f"t:{i}") for i in (1, 2))
+    other = make_doc(["Bo", "ran"], [], source="t:3")
+    report = diagnose([CorpusPart("train", [*PLENTY, one, two, other])])
+    assert found(report) == {
+        ("train", "repeated_documents"): 2,
+        ("train", "conflicting_annotation"): 1,
+    }
+    (spot,) = report.find("conflicting_annotation", "train").examples
+    assert (spot.place, spot.note) == ("t:3", "first in t:1")

@@ -1,0 +1,65 @@
+"""Findings of the readers, with the place of each."""
+
+import json
+from pathlib import Path
+
+from spacy.tokens import DocBin
+
+from spacy_bio_crf.debug import diagnose, read_part
+from tests.support.debug_tools import found, make_doc
+
+
+def test_column_files(tmp_path: Path):
+    path = tmp_path / "a.conll"
+    rows = ["#x\tO", "Ana\tB-PER", "Ruiz\tI-LOC", "\tO", "\tB-LOC", "", "a\tI-PER", " ", "b\tO"]
+    path.write_text("\n".join(rows), encoding="utf8")
+    report = diagnose([read_part("train", [path])], least=1)
+    assert found(report) == {
+        ("train", "repaired_tags"): 2,
+        ("train", "dropped"): 2,
+        ("train", "dropped_entities"): 1,
+        ("train", "remarks"): 2,
+    }
+    repairs = report.find("repaired_tags", "train").examples
+    assert [(s.place, s.text, s.note) for s in repairs] == [
+        ("a.conll:3", "I-LOC", "continues no entity of its label"),
+        ("a.conll:7", "I-PER", "continues no entity of its label"),
+    ]
+    details = {f.detail: f.count for f in report.findings if f.detail}
+    assert details == {
+        "empty token": 2,
+        "tokens begin with # and are no comments": 1,
+        "sentences end at a line of white space, not at an empty one": 1,
+    }
+
+
+def test_texts_with_entities_in_characters(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    records = [
+        {"text": "Ana Ruizes ran", "spans": [[0, 8, "X"], [0, 3, "Y"], [0, 10, "Z"], [3, 4, "X"]]},
+        {"text": "Ana met Bo", "spans": [[0, 2, "X"]]},
+    ]
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf8")
+    report = diagnose([read_part("train", [path])], least=1)
+    misaligned = report.find("misaligned_entities", "train")
+    assert [(s.place, s.text, s.label) for s in misaligned.examples] == [
+        ("a.jsonl:1", "Ana Ruiz", "X"),
+        ("a.jsonl:2", "An", "X"),
+    ]
+    (overlap,) = report.find("overlapping_entities", "train").examples
+    assert (overlap.place, overlap.text, overlap.label) == ("a.jsonl:1", "Ana", "Y")
+    (blank,) = report.find("dropped_entities", "train").examples
+    assert (blank.place, blank.text, blank.note) == (
+        "a.jsonl:1", " ", "entity on white space alone",
+    )  # fmt: skip
+    assert report.find("dropped", "train").count == 0
+
+
+def test_docs_of_a_file_have_their_number(tmp_path: Path):
+    docs = [make_doc(["Bo"], [(0, 1, "PER")]), make_doc(["Bo", "\n"], [(0, 2, "PER")])]
+    for doc in docs:
+        del doc.user_data["source"]
+    DocBin(docs=docs).to_disk(tmp_path / "a.spacy")
+    report = diagnose([read_part("train", [tmp_path / "a.spacy"])], least=1)
+    (spot,) = report.find("white_space_edges", "train").examples
+    assert (spot.place, spot.start, spot.end, spot.label) == ("a.spacy:2", 0, 2, "PER")

@@ -1,0 +1,72 @@
+"""Settings of configs and pipelines."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+
+from spacy_bio_crf.debug import CorpusPart, SettingsError, diagnose, read_settings
+from tests.support.debug_tools import PLENTY, found, make_doc
+from tests.support.pipelines import MakeNlp
+
+
+def test_a_trained_pipeline(trained, tmp_path: Path):
+    trained.to_disk(tmp_path / "model")
+    model = read_settings(tmp_path / "model")
+    assert model.labels == ("LOC", "PER") and model.subwords is not None
+    odd = make_doc(["K2", "K3"], [(0, 1, "MISC"), (1, 2, "MISC")])
+    report = diagnose([CorpusPart("train", [*PLENTY, odd])], model)
+    assert report.find("unknown_labels", "train").count == 2
+    assert report.severity == "error"
+
+
+def test_encoders_without_a_tokenizer_of_their_own(tmp_path: Path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("tok2vec")
+    encoder = {
+        "@architectures": "spacy-bio-crf.Tok2VecEncoder.v1",
+        "tok2vec": {"@architectures": "spacy.Tok2VecListener.v1", "width": 96},
+    }
+    nlp.add_pipe("bio_ner", config={"model": {"encoder": encoder}})
+    nlp.config.to_disk(tmp_path / "config.cfg")
+    model = read_settings(tmp_path / "config.cfg")
+    assert model.subwords is None and "window" not in model.summary()
+    report = diagnose([CorpusPart("train", PLENTY)], model)
+    assert found(report) == {("train", "no_tokenizer"): 1}
+
+
+def test_values_replace_those_of_a_config(make_nlp: MakeNlp, tmp_path: Path):
+    path = tmp_path / "config.cfg"
+    make_nlp(encoder_options={"window": 20, "overlap": 4}).config.to_disk(path)
+    assert read_settings(path).summary() == {
+        "component": "bio_ner",
+        "scheme": "BIO",
+        "misaligned": "missing",
+        "labels": [],
+        "tokenizer": "PreTrainedTokenizerFast",
+        "window": 20,
+        "overlap": 4,
+    }
+    changed = {"components.bio_ner.scheme": "BILUO", "components.bio_ner.misaligned": "expand"}
+    model = read_settings(path, overrides=changed)
+    assert (model.scheme, model.misaligned) == ("BILUO", "expand")
+
+
+def test_a_pipeline_has_several_or_no_components(make_nlp: MakeNlp, tmp_path: Path):
+    path = tmp_path / "config.cfg"
+    make_nlp(name="other", scheme="BILUO", nlp=make_nlp()).config.to_disk(path)
+    with pytest.raises(SettingsError, match="component: expected one bio_ner, got bio_ner, other"):
+        read_settings(path)
+    with pytest.raises(SettingsError, match="expected one of bio_ner, other, got 'third'"):
+        read_settings(path, component="third")
+    assert read_settings(path, component="other").scheme == "BILUO"
+    spacy.blank("en").config.to_disk(path)
+    with pytest.raises(SettingsError, match="component: expected one bio_ner, got none"):
+        read_settings(path)
+
+
+def test_what_can_not_be_read(tmp_path: Path):
+    with pytest.raises(SettingsError, match="nowhere: expected a config or a pipeline: "):
+        read_settings(tmp_path / "nowhere")
+    with pytest.raises(SettingsError, match="model: expected a config file, got .*nothing to over"):
+        read_settings(tmp_path / "nowhere", overrides={"nlp.lang": "pt"})
