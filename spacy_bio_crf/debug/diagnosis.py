@@ -57,7 +57,7 @@ def diagnose(
     check_labels(counts, recorders, least=least, known=known)
     if settings is not None:
         check_tags(parts[0].docs, settings.scheme, recorders["train"])
-        if settings.cutter is None:
+        if settings.subwords is None:
             recorders["train"].add("no_tokenizer")
     return Report(
         figures=figures,

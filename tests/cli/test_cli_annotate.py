@@ -154,7 +154,7 @@ def test_ctrl_c(bio_ner, monkeypatch):
     ("args", "message"),
     [
         (["model", "no.txt", "out.jsonl"], "no.txt: there is no such file or folder"),
-        (["none", "a.txt", "out.jsonl"], "Can't load the pipeline none"),
+        (["none", "a.txt", "out.jsonl"], "none: expected a pipeline"),
         (["model", "a.txt", "a.txt"], "a.txt: expected an output that ends in .jsonl, .parquet"),
         (["model", "a.txt", "out.jsonl", "--code", "x.py"], "Path to Python code not found"),
     ],

@@ -172,7 +172,7 @@ def test_bad_options(rules, corpus, tmp_path):
     printed = run(rules, corpus, "--log", log, "--report", report, code=1)
     assert "curve.jsonl:1: expected a line of a training log" in " ".join(printed.split())
     assert not report.exists()
-    assert "Can't load the pipeline" in run(tmp_path / "nowhere", corpus, code=1)
+    assert "expected a pipeline" in run(tmp_path / "nowhere", corpus, code=1)
 
 
 # Predictions on the gold's tokens
