@@ -47,10 +47,12 @@ setup(
         "tokenizers>=0.21.0",
         "safetensors>=0.4.3",
         "numpy>=1.24.0",
+        "jinja2",
         "typer>=0.15.0,<1.0.0",
     ],
     extras_require={
         "parquet": ["pyarrow"],
+        "report": ["matplotlib"],
         "dev": [
             "build",
             "hypothesis",

@@ -14,7 +14,7 @@ import pytest
 from tests.support.paths import ROOT
 
 ASSETS = ROOT / "assets"
-SCRIPTS = ROOT / "scripts"
+SCRIPTS = ASSETS / "make"
 SPLITS = ("train", "dev", "test")
 LABELS = {"PER", "ORG", "LOC", "GPE", "PROD"}
 
@@ -85,7 +85,7 @@ def test_committed_files_are_what_the_script_builds(tmp_path):
     for split in SPLITS:
         name = f"{split}.conll"
         same = (tmp_path / name).read_bytes() == (ASSETS / name).read_bytes()
-        assert same, f"assets/{name} is not what scripts/build_corpus.py builds: run it again"
+        assert same, f"assets/{name} is not what assets/make/build_corpus.py builds: run it again"
     # The README quotes the report in full.
     assert run.stdout.strip() in (ASSETS / "README.md").read_text(encoding="utf-8")
 
@@ -288,10 +288,10 @@ def test_recasing_keeps_spans(scripts):
     [
         ("dev.en", "# doc: a b\n\n[Bob](MISC) ran.", r"dev.en.txt:3: label 'MISC' of 'Bob': .*PER"),
         ("dev.en", "# doc: a b\n[ Bob](PER)", r"dev.en.txt:2: entity ' Bob': expected no space"),
-        ("dev.en", "# doc: a b\nBob](PER)", r"dev.en.txt:2: stray mark-up in 'Bob\]\('"),
-        ("dev.en", "# doc: a b\n[Bob] (PER)", r"dev.en.txt:2: stray mark-up"),
-        ("dev.en", "# doc: a b\n[Bob (PER)", r"dev.en.txt:2: stray mark-up"),
-        ("dev.en", "# doc: a b\n[[Bob](PER)](PER)", r"dev.en.txt:2: stray mark-up"),
+        ("dev.en", "# doc: a b\nBob](PER)", r"dev.en.txt:2: stray markup in 'Bob\]\('"),
+        ("dev.en", "# doc: a b\n[Bob] (PER)", r"dev.en.txt:2: stray markup"),
+        ("dev.en", "# doc: a b\n[Bob (PER)", r"dev.en.txt:2: stray markup"),
+        ("dev.en", "# doc: a b\n[[Bob](PER)](PER)", r"dev.en.txt:2: stray markup"),
         ("dev.en", "Bob ran.", r"dev.en.txt:1: 'Bob ran.': expected '# doc: <genre> <name>'"),
         ("dev.en", "# doc: news\nBob", r"dev.en.txt:1: '# doc: news': expected"),
         ("dev.en", "# doc: a b\n", r"dev.en.txt: no sentence: expected at least one"),

@@ -1,11 +1,11 @@
 """Build the column files of the project's own corpus from its plain-text sources.
 
-The sources hold one sentence per line with entities in-line, `[Ada Lovelace](PER)`. Each split of
-the corpus is a hand-written file per language; the training split has in addition the fillings of
-sentence templates with names from lexicons. The result is one two-column file per split
-(`token<TAB>tag`, IOB2, `-DOCSTART-<TAB>O` at the start of a document), English before Portuguese.
+The sources hold one sentence per line with inline entities, `[Ada Lovelace](PER)`. Each split has a
+hand-written file per language. The training split also has sentence templates, filled with names
+from lexicons. The result is one two-column file per split (`token<TAB>tag`, IOB2,
+`-DOCSTART-<TAB>O` at the start of a document), English before Portuguese.
 
-    python scripts/build_corpus.py --source assets/source --out assets --seed 0
+    python assets/make/build_corpus.py --source assets/source --out assets --seed 0
 
 The same sources and seed give the same bytes.
 """
@@ -63,13 +63,13 @@ def without_surfaces(
 
 
 def on_token_borders(sentence: Sentence, tokenizer: Language) -> bool:
-    """Whether every entity begins and ends where a token does."""
+    """RETURNS (bool): Whether every entity begins and ends at a token border."""
     doc = tokenizer(sentence.text)
     return all(doc.char_span(start, end) is not None for start, end, _ in sentence.entities)
 
 
 def tag_tokens(sentence: Sentence, tokenizer: Language) -> list[tuple[str, str]]:
-    """Tokenise a sentence and give each token its IOB2 tag.
+    """Tokenize a sentence and give each token its IOB2 tag.
 
     RETURNS (list[tuple[str, str]]): (token, tag) pairs.
     RAISES: SourceError where an entity begins or ends inside a token.
@@ -129,14 +129,14 @@ def count_table(splits: dict[str, list[Sentence]]) -> str:
 def build(source: Path, out: Path, *, seed: int = 0, fillings: int = 2) -> str:
     """Write `train.conll`, `dev.conll` and `test.conll`.
 
-    Training gives way to the test set, never the other way round: a training sentence with an
-    entity whose surface is an entity of the test set is left out.
+    A training sentence is left out if the surface of one of its entities is that of an entity in
+    the test set.
 
-    source (Path): folder of the source texts, templates and lexicons.
-    out (Path): folder of the column files.
-    seed (int): decides which names fill which template.
-    fillings (int): how many sentences each template gives.
-    RETURNS (str): the report: what was left out, and a table of counts.
+    source (Path): Folder of the source texts, templates and lexicons.
+    out (Path): Folder of the column files.
+    seed (int): Determines which names fill which template.
+    fillings (int): Sentences from each template.
+    RETURNS (str): A report: the sentences left out, and a table of counts.
     """
     splits = {
         split: [s for lang in LANGS for s in read_sentences(source / f"{split}.{lang}.txt", lang)]
@@ -145,8 +145,8 @@ def build(source: Path, out: Path, *, seed: int = 0, fillings: int = 2) -> str:
     tested = {fold(surface) for s in splits["test"] for surface in s.surfaces}
     by_hand, cut = without_surfaces(splits["train"], tested)
     filled, skipped = without_surfaces(fill_templates(source, seed, fillings), tested)
-    # A tokenizer may glue a name to the full stop after it ("Model S." ends in the token "S.").
-    # In a text written by hand that is an error; a filling just stays out.
+    # A tokenizer may join a name to the period after it ("Model S." ends in the token "S.").
+    # In a text written by hand that is an error; a filling is left out.
     tokenizers = {lang: spacy.blank(lang) for lang in LANGS}
     whole = [s for s in filled if on_token_borders(s, tokenizers[s.lang])]
     splits["train"] = by_hand + whole

@@ -1,8 +1,8 @@
-"""Fill sentence templates with names from the lexicons.
+"""Sentence templates, filled with names from the lexicons.
 
-A template holds slots, `{PER} moved to {GPE}.`; a word in a slot, `{em GPE}`, is joined to the
-article that the name takes in Portuguese (`no Brasil`, `na Holanda`, `em Angola`), as `{the LOC}`
-gives `the Thames` but `Mount Everest` in English. Articles stay outside the entity.
+A template has slots: `{PER} moved to {GPE}.` A word in a slot, `{em GPE}`, is joined to the article
+that the name takes: `no Brasil`, `na Holanda`, `em Angola`. In English `{the LOC}` gives
+`the Thames`, but `Mount Everest`. Articles stay outside the entity.
 """
 
 import random
@@ -27,9 +27,9 @@ CONTRACTIONS = {
     "a": {"o": "ao", "a": "à", "os": "aos", "as": "às"},
     "por": {"o": "pelo", "a": "pela", "os": "pelos", "as": "pelas"},
 }
-# These words say nothing by themselves: before a name without an article they vanish.
+# These words are articles themselves: before a name without an article they vanish.
 ONLY_ARTICLE = ("the", "o")
-# The share of fillings that are shouted, and the share that are typed without capitals.
+# The share of fillings in capitals, and the share without any.
 UPPER, LOWER = 0.05, 0.10
 
 
@@ -60,10 +60,10 @@ def read_sections(path: Path) -> Iterator[tuple[str, str, str]]:
 def read_names(source: Path) -> dict[str, dict[str, list[Name]]]:
     """Read the lexicons `names.<label>.txt`: lines `surface` or `article | surface`.
 
-    An article counts only in the language that has it, so that names which both languages share
-    can carry the Portuguese one.
+    An article counts only in its own language, so names that both languages share can have the
+    Portuguese one.
 
-    RETURNS (dict[str, dict[str, list[Name]]]): the names by language, then by label.
+    RETURNS (dict[str, dict[str, list[Name]]]): The names by language, then by label.
     """
     names: dict[str, dict[str, list[Name]]]
     names = {lang: {label: [] for label in LABELS} for lang in LANGS}
@@ -83,9 +83,9 @@ def read_names(source: Path) -> dict[str, dict[str, list[Name]]]:
 
 
 def with_article(word: str, name: Name) -> str:
-    """The words before a name: `em` and `Brasil`, which takes `o`, give `no `.
+    """Join a word to a name's article: `em` and `Brasil`, which takes `o`, give `no `.
 
-    word (str): the word in the slot, "" for none; its first letter may be a capital.
+    word (str): The word in the slot, "" for none; its first letter may be a capital.
     """
     if not word:
         return ""
@@ -99,13 +99,13 @@ def with_article(word: str, name: Name) -> str:
 
 
 class Deck:
-    """Deals names in random order, all of them before any a second time."""
+    """Names in random order; each is drawn once before any is drawn again."""
 
     def __init__(self, names: list[Name], rng: random.Random) -> None:
         self.names, self.rng, self.left = names, rng, list[Name]()
 
     def draw(self, used: list[str]) -> Name:
-        """The next name whose surface is not among those that the sentence has used."""
+        """Draw the next name whose surface the sentence has not used."""
         while True:
             if not self.left:
                 self.left = self.rng.sample(self.names, len(self.names))
@@ -124,7 +124,7 @@ def fill(template: str, decks: dict[str, Deck]) -> str:
         line += template[done : match.start()] + with_article(match[1] or "", name)
         line += f"[{name.surface}]({match[2]})"
         done = match.end()
-        # "Acme Inc." at the end of a sentence has one full stop, not two.
+        # "Acme Inc." at the end of a sentence has one period, not two.
         if name.surface.endswith(".") and template[done : done + 1] == ".":
             done += 1
     return line + template[done:]
@@ -150,8 +150,8 @@ def check_template(template: str, lang: str, where: str, names: dict[str, list[N
 def fill_templates(source: Path, seed: int, fillings: int) -> list[Sentence]:
     """Fill every template several times, in a random order within each language.
 
-    Fillings of one template say the same thing about different names, so each is a document of its
-    own: a document's sentences must not give each other away.
+    Each filling is a document of its own: sentences of one template differ in their names alone,
+    and would reveal each other's entities in one document.
     """
     rng = random.Random(seed)
     names = read_names(source)
@@ -175,14 +175,14 @@ def fill_templates(source: Path, seed: int, fillings: int) -> list[Sentence]:
 
 
 def recase(sentence: Sentence, chance: float) -> Sentence:
-    """The sentence in capitals, in small letters or as it is, by a number between 0 and 1."""
+    """Put a sentence in capitals or small letters, or leave it, by a number between 0 and 1."""
     if chance < UPPER:
         text = sentence.text.upper()
     elif chance < UPPER + LOWER:
         text = sentence.text.lower()
     else:
         return sentence
-    # "ß" has a capital of two letters; such a sentence stays as it is, for its spans would move.
+    # Capital "ß" has two letters, which would move the spans.
     if len(text) != len(sentence.text):
         return sentence
     return replace(sentence, text=text)

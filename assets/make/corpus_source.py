@@ -1,7 +1,7 @@
-"""Read the plain-text sources of the corpus: sentences with entities in-line.
+"""Plain-text sources of the corpus: sentences with inline entities.
 
 A source holds one sentence per line, `[Ada Lovelace](PER) was born in [London](GPE).`, below
-headings `# doc: <genre> <name>` that start a document. Blank lines mean nothing.
+headings `# doc: <genre> <name>` that start a document. Blank lines are ignored.
 """
 
 import re
@@ -13,13 +13,13 @@ LABELS = ("PER", "ORG", "LOC", "GPE", "PROD")
 LANGS = ("en", "pt")
 
 ENTITY = re.compile(r"\[([^\[\]]+)\]\(([^()\s]*)\)")
-# What is left of an entity whose brackets are not well formed.
+# The remains of an entity with malformed brackets.
 BROKEN = re.compile(rf"\]\(|\]?\s*\((?:{'|'.join(LABELS)})\)")
 HEADING = re.compile(r"# doc: (\S+) (\S.*)")
 
 
 class SourceError(ValueError):
-    """A source file that does not say what its format asks for."""
+    """A source file that does not follow its format."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Sentence:
     entities: tuple[tuple[int, int, str], ...]
     lang: str
     genre: str
-    # Documents of one split are told apart by this key.
+    # Identifies the document within its split.
     document: str
     where: str
 
@@ -40,16 +40,16 @@ class Sentence:
 
 
 def fold(surface: str) -> str:
-    """The form in which two surfaces count as the same: case and white space folded."""
+    """Fold case and white space: surfaces equal in this form count as the same."""
     return " ".join(surface.split()).casefold()
 
 
 def parse_line(line: str, *, lang: str, genre: str, document: str, where: str) -> Sentence:
     """Read one source line.
 
-    line (str): text with entities as `[surface](LABEL)`; runs of white space become one space.
-    RETURNS (Sentence): the text without the mark-up, and the entities.
-    RAISES: SourceError where a bracket or a label is wrong.
+    line (str): Text with entities as `[surface](LABEL)`; runs of white space become one space.
+    RETURNS (Sentence): The text without the markup, and the entities.
+    RAISES: SourceError if a bracket or a label is wrong.
     """
     line = " ".join(line.split())
     text, entities, done = "", [], 0
@@ -67,7 +67,7 @@ def parse_line(line: str, *, lang: str, genre: str, document: str, where: str) -
     rest = ENTITY.sub("", line)
     if broken := BROKEN.search(rest):
         near = rest[max(0, broken.start() - 20) : broken.end()]
-        raise SourceError(f"{where}: stray mark-up in {near!r}: expected '[surface](LABEL)'")
+        raise SourceError(f"{where}: stray markup in {near!r}: expected '[surface](LABEL)'")
     return Sentence(text, tuple(entities), lang, genre, document, where)
 
 
