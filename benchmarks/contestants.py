@@ -1,4 +1,4 @@
-"""This project and its peers, each as something to time over the same documents."""
+"""This project and its peers, prepared for timing on the same documents."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ PAIR = "spaCy transformer + ner"
 BARE = "bare encoder"
 HF = "transformers pipeline, batches"
 HF_SIZES = (1, 8, 32, 128)
-# What the encoder of a contestant computes in, by kind of device.
+# Precisions of encoders, by kind of device.
 PRECISIONS = {"cpu": ("fp32", "bf16", "int8"), "cuda": ("fp32", "bf16")}
 
 SPACY_PAIR = """
@@ -64,10 +64,10 @@ pooling = {"@layers":"reduce_mean.v1"}
 
 @dataclass(frozen=True)
 class Contestant:
-    """Something to time.
+    """A system to time.
 
-    name (str): What it is.
-    run (Callable[[], None]): Works once through all documents.
+    name (str): Its name in tables.
+    run (Callable[[], None]): Processes all documents once.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Contestant:
 
 
 def training(encoder: str, docs: list[Doc], batch_words: int) -> list[Contestant]:
-    """One epoch of fine-tuning, optimiser and all."""
+    """RETURNS (list[Contestant]): One epoch of fine-tuning each, optimizer steps included."""
     batches = [[doc.copy() for doc in batch] for batch in by_words(docs, batch_words)]
     contestants = []
     for head, precision in (("Softmax", "fp32"), ("CRF", "fp32"), ("CRF", "bf16")):
@@ -90,7 +90,7 @@ def training(encoder: str, docs: list[Doc], batch_words: int) -> list[Contestant
 
 
 def epoch(nlp: Language, docs: list[Doc], batches: list[list[Doc]]) -> Callable[[], None]:
-    """Updates of a pipeline with every batch once."""
+    """RETURNS (Callable[[], None]): Update a pipeline with every batch once."""
     fix_random_seed(0)
     examples = [[Example(blank(nlp, doc), doc) for doc in batch] for batch in batches]
     optimizer = nlp.initialize(lambda: [Example(blank(nlp, doc), doc) for doc in docs])
@@ -104,7 +104,8 @@ def epoch(nlp: Language, docs: list[Doc], batches: list[list[Doc]]) -> Callable[
 
 
 def torch_epoch(encoder: str, batches: list[list[Doc]]) -> Callable[[], None]:
-    """The loop people write by hand: padded batches, clipping, torch's default AdamW."""
+    """RETURNS (Callable[[], None]): A usual hand-written loop: padded batches, clipping, torch's
+    default AdamW."""
     from transformers import AutoModelForTokenClassification, AutoTokenizer
 
     labels = sorted({e.label_ for batch in batches for doc in batch for e in doc.ents})
@@ -144,7 +145,8 @@ def torch_epoch(encoder: str, batches: list[list[Doc]]) -> Callable[[], None]:
 def inference(
     encoder: str, train: list[Doc], test: list[Doc]
 ) -> dict[str, Callable[[], Contestant]]:
-    """Annotation of documents that are tokenised already: how each contestant is made, by name."""
+    """RETURNS (dict[str, Callable]): Functions that make a contestant, by name. Each one annotates
+    tokenized documents."""
     makers: dict[str, Callable[[], Contestant]] = {}
     for head in ("Softmax", "CRF"):
         for precision in PRECISIONS[device()]:
@@ -166,7 +168,7 @@ def inference(
 
 
 def device() -> str:
-    """Where spaCy works: "cpu" or "cuda"."""
+    """RETURNS (str): The device of spaCy: "cpu" or "cuda"."""
     return get_torch_default_device().type
 
 
@@ -195,14 +197,14 @@ def _bare_contestant(
 
 
 def ready(nlp: Language, train: list[Doc]) -> Language:
-    """A pipeline initialised on some documents."""
+    """Initialize a pipeline on some documents."""
     few = train[:200]
     nlp.initialize(lambda: [Example(blank(nlp, doc), doc) for doc in few])
     return nlp
 
 
 def annotate(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
-    """A pipeline over fresh copies of documents."""
+    """RETURNS (Callable[[], None]): Annotate fresh copies of documents."""
 
     def run() -> None:
         for _ in nlp.pipe([blank(nlp, doc) for doc in docs], batch_size=256):
@@ -212,7 +214,8 @@ def annotate(nlp: Language, docs: list[Doc]) -> Callable[[], None]:
 
 
 def hf_pipeline(encoder: str, docs: list[Doc], size: int) -> Callable[[], None]:
-    """The transformers token-classification pipeline, in batches of `size` texts."""
+    """RETURNS (Callable[[], None]): Run the transformers token-classification pipeline, `size`
+    texts at a time."""
     from transformers import AutoModelForTokenClassification, AutoTokenizer, pipeline
 
     model = AutoModelForTokenClassification.from_pretrained(encoder, num_labels=9).eval()
@@ -233,7 +236,8 @@ def hf_pipeline(encoder: str, docs: list[Doc], size: int) -> Callable[[], None]:
 
 
 def bare_encoder(nlp: Language, docs: list[Doc], precision: str) -> Callable[[], None]:
-    """The network alone over well-made batches: the limit of what a pipeline can reach."""
+    """RETURNS (Callable[[], None]): Run the network alone on padded batches of similar lengths, the
+    upper bound for a pipeline."""
     shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]  # type: ignore[attr-defined]
     pieces = shim.tokenize(docs)
     packs = make_packs(
@@ -258,7 +262,7 @@ def bare_encoder(nlp: Language, docs: list[Doc], precision: str) -> Callable[[],
 
 
 def bio_ner(encoder: str, head: str, **options: Any) -> Language:
-    """A pipeline of one `bio_ner`."""
+    """Make a pipeline of one `bio_ner`."""
     nlp = spacy.blank("en")
     architecture = {"@architectures": f"spacy-bio-crf.{head}Head.v1"}
     nlp.add_pipe(
@@ -268,18 +272,18 @@ def bio_ner(encoder: str, head: str, **options: Any) -> Language:
 
 
 def spacy_pair(encoder: str) -> Language:
-    """spaCy's `transformer` and `ner`, as its documentation configures them."""
+    """Make spaCy's `transformer` and `ner`, as its documentation configures them."""
     config = Config().from_str(SPACY_PAIR.replace("ENCODER", encoder))
     return spacy.util.load_model_from_config(config, auto_fill=True)
 
 
 def blank(nlp: Language, doc: Doc) -> Doc:
-    """The same tokens without annotation."""
+    """Copy a document's tokens without annotation."""
     return Doc(nlp.vocab, words=[t.text for t in doc], spaces=[bool(t.whitespace_) for t in doc])
 
 
 def read(path: Path, words: int) -> list[Doc]:
-    """Documents of a corpus, in an order of their own, up to a number of words."""
+    """Read documents of a corpus in random order, up to a number of words."""
     docs = list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
     random.Random(0).shuffle(docs)
     chosen: list[Doc] = []
@@ -292,7 +296,7 @@ def read(path: Path, words: int) -> list[Doc]:
 
 
 def by_words(docs: Iterable[Doc], size: int) -> Iterable[list[Doc]]:
-    """Batches of consecutive documents with about `size` words."""
+    """YIELDS (list[Doc]): Consecutive documents with about `size` words."""
     batch: list[Doc] = []
     for doc in docs:
         batch.append(doc)
@@ -304,5 +308,5 @@ def by_words(docs: Iterable[Doc], size: int) -> Iterable[list[Doc]]:
 
 
 def count(docs: Iterable[Doc]) -> int:
-    """Words of some documents."""
+    """RETURNS (int): Words of some documents."""
     return sum(len(doc) for doc in docs)

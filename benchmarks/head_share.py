@@ -1,9 +1,9 @@
-"""What the CRF head costs a whole pipeline, beside the softmax head.
+"""Cost of the CRF head in a whole pipeline, relative to the softmax head.
 
     python -m benchmarks.head_share [--encoder PATH] [--repeats N] [--threads N] [--json PATH]
 
-Documents of one length at a time, the same for both heads; training steps and annotation, with
-confidence, in turns. The ratio of the medians is what to quote.
+For each document length, both heads take turns in training steps and annotation with confidence, on
+the same documents. Quote the ratio of the medians.
 """
 
 import argparse
@@ -56,11 +56,11 @@ def main() -> None:
 
 
 def tasks(encoder: str, head: str, length: int) -> dict[str, Callable[[], None]]:
-    """A training step and an annotation of the same documents.
+    """Prepare a training step and an annotation of the same documents.
 
     encoder (str): A Hugging Face folder.
     head (str): "Softmax" or "CRF".
-    length (int): Sub-words of a document; the words are such that each is one.
+    length (int): Sub-words of a document; every word is a single one.
     RETURNS (dict[str, Callable]): By name.
     """
     nlp = bio_ner(encoder, head)
@@ -80,7 +80,7 @@ def tasks(encoder: str, head: str, length: int) -> dict[str, Callable[[], None]]
 
 
 def make_doc(nlp: Language, length: int, seed: int) -> Doc:
-    """Random words, every tenth of them an entity."""
+    """Make a document of random words, every tenth of them an entity."""
     chance = random.Random(seed)
     doc = Doc(nlp.vocab, words=chance.choices(WORDS, k=length))
     doc.set_ents([Span(doc, i, i + 1, chance.choice(LABELS)) for i in range(0, length, 10)])
@@ -88,7 +88,7 @@ def make_doc(nlp: Language, length: int, seed: int) -> Doc:
 
 
 def turns(runs: dict[str, Callable[[], None]], repeats: int) -> dict[str, list[float]]:
-    """Seconds of each run, in turns, after one turn of warm-up."""
+    """Time each run, in turns, after one turn of warm-up."""
     times: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(repeats + 1):
         for name, run in runs.items():

@@ -1,11 +1,10 @@
-"""Does the cost grow with the text, and with nothing else?
+"""Time and memory of documents from a thousand tokens to a million.
 
     python -m benchmarks.scale [--encoder PATH] [--longest N] [--docs N] [--json PATH]
 
-One document at a time, from 1,000 tokens to 1,000,000: words per second, and how far the memory
-rises above the loaded pipeline's. Then `nlp.pipe` over many short documents that nobody keeps:
-memory after each tenth of them. By default with a tiny random encoder, which leaves the time to
-everything around the network.
+For one document at a time: words per second, and the rise of memory above that of the loaded
+pipeline. Then `nlp.pipe` over many short documents that are not kept: memory after each tenth of
+them. The default encoder is tiny and random, so most of the time is spent around the network.
 """
 
 import argparse
@@ -32,9 +31,9 @@ from spacy_bio_crf.model import emitter_shim
 from .head_share import LABELS, WORDS
 
 MEGABYTE = 2**20
-# Words to an entity.
+# One entity in so many words.
 SPACING = 10
-# Documents of one length, and tokens in all of them.
+# Limits: documents of one length, and tokens in all of them.
 MOST_REPEATS, MOST_TOKENS = 5, 500_000
 
 
@@ -74,8 +73,14 @@ def main() -> None:
 
 
 def measure(nlp: Language, length: int, work: Any) -> tuple[int, float, float]:
-    """Words per second of some work on documents of one length, the median of as many as are worth
-    it, and the farthest rise of memory in megabytes."""
+    """Measure some work on documents of one length.
+
+    nlp (Language): The pipeline.
+    length (int): Tokens of a document.
+    work (Callable[[Language, Doc], None]): The work.
+    RETURNS (tuple[int, float, float]): The length, the median of words per second, and the largest
+        rise of memory in megabytes.
+    """
     seconds, rises = [], []
     for _ in range(max(1, min(MOST_REPEATS, MOST_TOKENS // length))):
         doc = document(nlp, length)
@@ -88,12 +93,12 @@ def measure(nlp: Language, length: int, work: Any) -> tuple[int, float, float]:
 
 
 def annotate(nlp: Language, doc: Doc) -> None:
-    """Entities and their confidence."""
+    """Annotate entities with confidence."""
     nlp.get_pipe("bio_ner")(doc)  # type: ignore[operator]
 
 
 def update(nlp: Language, doc: Doc) -> None:
-    """One training step."""
+    """Do one training step."""
     reference = doc.copy()
     reference.set_ents(
         [Span(reference, i, i + 1, LABELS[i % len(LABELS)]) for i in range(0, len(doc), SPACING)]
@@ -103,7 +108,7 @@ def update(nlp: Language, doc: Doc) -> None:
 
 
 def stream(nlp: Language, n_docs: int) -> list[tuple[int, float, float]]:
-    """Words per second and resident memory after each tenth of many documents."""
+    """Measure words per second and resident megabytes after each tenth of many documents."""
     chance = random.Random(0)
     seen = [0]
 
@@ -124,7 +129,7 @@ def stream(nlp: Language, n_docs: int) -> list[tuple[int, float, float]]:
 
 
 class Watch:
-    """How far resident memory rises while it is entered, looked up every few milliseconds."""
+    """The rise of resident memory within a `with` block, sampled every few milliseconds."""
 
     def __enter__(self) -> "Watch":
         self._before = self._peak = resident()
@@ -144,23 +149,23 @@ class Watch:
 
 
 def resident() -> int:
-    """Resident memory of this process, in bytes. Reads /proc, as Linux has it."""
+    """RETURNS (int): Resident memory of this process, in bytes. Reads Linux's /proc."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
 
 
 def document(nlp: Language, length: int) -> Doc:
-    """Random words."""
+    """Make a document of random words."""
     return Doc(nlp.vocab, words=random.Random(length).choices(WORDS, k=length))
 
 
 def pipeline(encoder: str) -> Language:
-    """An initialised pipeline of one `bio_ner` with no more than an entity in ten words."""
+    """Make an initialized pipeline of one `bio_ner` that finds at most an entity in ten words."""
     nlp = spacy.blank("en")
     ner: Any = nlp.add_pipe("bio_ner", config={"model": {"encoder": {"name": encoder}}})
     docs = [Doc(nlp.vocab, words=["a"], ents=[f"B-{label}"]) for label in LABELS]
     nlp.initialize(lambda: [Example(Doc(nlp.vocab, words=["a"]), doc) for doc in docs])
-    # Untrained emissions make nearly every word an entity, as no text is.
+    # Untrained emissions make nearly every word an entity, unlike in real text.
     bias = emitter_shim(ner.model.get_ref("emitter")).network.dense.bias.detach()
     words = 5000
     while len(nlp(document(nlp, words)).ents) > words / SPACING:
@@ -169,7 +174,7 @@ def pipeline(encoder: str) -> Language:
 
 
 def tiny_encoder(folder: Path) -> str:
-    """A random BERT of two narrow layers with a vocabulary of the words in use."""
+    """Save a random BERT of two narrow layers whose vocabulary is the words in use."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 

@@ -2,9 +2,9 @@
 
     python -m benchmarks.speed --train corpus/train.spacy --test corpus/test.spacy
 
-Without corpora it takes the project's own. All contestants have the same weights, documents and
-batches, take turns, and repeat; memory is measured in a process for each on a CPU, and by torch on
-a GPU (`--gpu-id 0`). Quote the ratios: absolute figures belong to the machine.
+Without corpora, the project's own are used. All contestants have the same weights, documents and
+batches, and take turns. Memory is measured in a process for each on a CPU, and by torch on a GPU
+(`--gpu-id 0`). Quote the ratios: absolute figures depend on the machine.
 """
 
 import argparse
@@ -47,7 +47,9 @@ def main() -> None:
         help="random weights of BERT-base, tokenizer kept",
     )
     parser.add_argument("--json", type=Path, default=None, help="write the figures here too")
-    parser.add_argument("--plot", type=Path, default=None, help="draw them; the suffix says how")
+    parser.add_argument(
+        "--plot", type=Path, default=None, help="draw the figures; the suffix selects the format"
+    )
     parser.add_argument("--memory-of", default=None, help="measure one contestant's memory alone")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -64,7 +66,7 @@ def main() -> None:
 
 
 def compete(args: argparse.Namespace, train: list[Doc], test: list[Doc]) -> None:
-    """Measure everything, or the memory of one contestant."""
+    """Measure speed, shares and memory, or only the memory of one contestant."""
     if args.memory_of is not None:
         sys.stdout.write(json.dumps(rise(args.encoder, train, test, args.memory_of)) + "\n")
         return
@@ -76,7 +78,7 @@ def compete(args: argparse.Namespace, train: list[Doc], test: list[Doc]) -> None
             training(args.encoder, train, args.batch_words), count(train), args.repeats
         ),
         "inference": race([makers[name]() for name in names], count(test), args.repeats),
-        "stages": stages(args.encoder, train, test),
+        "stages": stages(args.encoder, train, test, args.repeats),
         "memory": {name: memory(args, train, test, name) for name in names},
     }
     for part, baseline in (("training", PAIR), ("inference", f"{BARE}, fp32")):
@@ -96,7 +98,7 @@ def compete(args: argparse.Namespace, train: list[Doc], test: list[Doc]) -> None
 
 
 def own_corpus(part: str, place: Path) -> Path:
-    """A part of the project's corpus, converted."""
+    """Convert a part of the project's corpus."""
     path = place / f"{part}.spacy"
     source = ROOT / "assets" / f"{part}.conll"
     command = [sys.executable, "-m", "spacy", "bio-ner", "convert", str(source), str(path)]
@@ -105,7 +107,7 @@ def own_corpus(part: str, place: Path) -> Path:
 
 
 def best(encoder: str, train: list[Doc], test: list[Doc]) -> str:
-    """The batch size at which the transformers pipeline is fastest, as a contestant's name."""
+    """Find the fastest batch size of the transformers pipeline, as a contestant's name."""
     makers = inference(encoder, train, test)
     trials = [make() for name, make in makers.items() if name.startswith(HF)]
     speeds = race(trials, count(test), 1)
@@ -113,7 +115,7 @@ def best(encoder: str, train: list[Doc], test: list[Doc]) -> str:
 
 
 def base_size(encoder: str, place: Path) -> str:
-    """A random BERT of base size (110 million parameters) with the tokenizer of an encoder."""
+    """Save a random BERT of base size (110 million parameters) with an encoder's tokenizer."""
     from transformers import AutoTokenizer, BertConfig, BertModel
 
     folder = place / "base-size"
@@ -125,7 +127,8 @@ def base_size(encoder: str, place: Path) -> str:
 
 
 def memory(args: argparse.Namespace, train: list[Doc], test: list[Doc], name: str) -> float:
-    """Megabytes that annotation needs above the loaded pipeline; on a CPU, in its own process."""
+    """Measure the megabytes that annotation needs above the loaded pipeline; on a CPU, in a process
+    of its own."""
     if device() == "cuda":
         return rise(args.encoder, train, test, name)
     command = [sys.executable, "-m", "benchmarks.speed", *sys.argv[1:], "--memory-of", name]
@@ -134,7 +137,7 @@ def memory(args: argparse.Namespace, train: list[Doc], test: list[Doc], name: st
 
 
 def rise(encoder: str, train: list[Doc], test: list[Doc], name: str) -> float:
-    """The same, in this process."""
+    """Measure the same in this process."""
     contestant = inference(encoder, train, test)[name]()
     if device() == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -147,10 +150,10 @@ def rise(encoder: str, train: list[Doc], test: list[Doc], name: str) -> float:
 
 
 def race(contestants: list[Contestant], words: int, repeats: int) -> dict[str, list[float]]:
-    """Words per second of every contestant in every round, after one round of warm-up.
+    """Measure words per second of every contestant in every round, after one round of warm-up.
 
-    contestants (list[Contestant]): They take turns, so that a slow moment hits all of them.
-    words (int): How many words one run works on.
+    contestants (list[Contestant]): They take turns, so a slow moment affects all of them.
+    words (int): The number of words in one run.
     repeats (int): Rounds that count.
     RETURNS (dict[str, list[float]]): Words per second, by name.
     """
@@ -166,18 +169,19 @@ def race(contestants: list[Contestant], words: int, repeats: int) -> dict[str, l
     return figures
 
 
-def show_shares(seconds: dict[str, float]) -> None:
-    """Print the share of every stage."""
+def show_shares(runs: list[dict[str, float]]) -> None:
+    """Print the median share of every stage over all runs, and its range."""
     msg.divider("inference, share of time")
-    total = sum(seconds.values())
-    msg.table(
-        [(name, f"{100 * part / total:.1f} %") for name, part in seconds.items()],
-        aligns=("l", "r"),
-    )
+    rows = []
+    for name in runs[0]:
+        shares = [100 * run[name] / sum(run.values()) for run in runs]
+        spread = f"{min(shares):.1f} to {max(shares):.1f} %"
+        rows.append((name, f"{statistics.median(shares):.1f} %", spread))
+    msg.table(rows, header=("", "median", "range"), aligns=("l", "r", "r"), divider=True)
 
 
 def show(part: str, figures: dict[str, list[float]], baseline: str) -> None:
-    """Print medians, and the median of the ratios to a baseline, round by round."""
+    """Print medians, and the median of the ratios to a baseline within each round."""
     msg.divider(part)
     rows = []
     for name, speeds in figures.items():

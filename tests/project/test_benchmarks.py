@@ -1,0 +1,47 @@
+"""Benchmarks on a tiny encoder: they run, and measure what they say."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks import head_share, scale, speed
+from benchmarks.contestants import bio_ner, inference
+from benchmarks.stages import stages
+
+STAGES = ["spaCy tokenizer", "sub-words", "encoder", "head, with confidence", "writing entities"]
+
+
+def test_every_run_has_all_stages(tiny_encoder: Path, capsys: pytest.CaptureFixture) -> None:
+    nlp = bio_ner(str(tiny_encoder), "CRF")
+    docs = [head_share.make_doc(nlp, 20, seed) for seed in range(3)]
+    runs = stages(str(tiny_encoder), docs, docs, 2)
+    assert [list(run) for run in runs] == [STAGES, STAGES]
+    assert all(seconds > 0 for run in runs for seconds in run.values())
+    # One slow run does not move the median.
+    shares = [dict(zip(STAGES, (1, 2, times, 3, 1), strict=True)) for times in (93, 93, 2)]
+    speed.show_shares(shares)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "encoder 93.0 % 22.2 to 93.0 %" in rows and "sub-words 2.0 % 2.0 to 22.2 %" in rows
+
+
+def test_contestants_run(tiny_encoder: Path) -> None:
+    nlp = bio_ner(str(tiny_encoder), "CRF")
+    docs = [head_share.make_doc(nlp, 20, seed) for seed in range(3)]
+    makers = inference(str(tiny_encoder), docs, docs)
+    chosen = [makers[name]() for name in ("bio_ner, CRF, int8", "bare encoder, fp32")]
+    figures = speed.race(chosen, 60, 2)
+    assert [len(speeds) for speeds in figures.values()] == [2, 2]
+    for task in head_share.tasks(str(tiny_encoder), "Softmax", 64).values():
+        task()
+
+
+def test_scale_measures_time_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scale, "MOST_REPEATS", 1)
+    nlp = scale.pipeline(scale.tiny_encoder(tmp_path))
+    for work in (scale.annotate, scale.update):
+        length, words_per_second, _ = scale.measure(nlp, 2000, work)
+        assert length == 2000 and 100 < words_per_second < 10**7
+    with scale.Watch() as watch:
+        held = b"x" * (50 * scale.MEGABYTE)
+    assert len(held) > watch.rise - 20 * scale.MEGABYTE > 20 * scale.MEGABYTE
+    assert [n for n, _, _ in scale.stream(nlp, 20)] == list(range(2, 21, 2))
