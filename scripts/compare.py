@@ -21,8 +21,8 @@ import spacy
 from spacy import util
 from wasabi import msg
 
-from spacy_bio_crf.metrics import analyse, predict
-from spacy_bio_crf.metrics.files import write_json, write_text
+from spacy_bio_crf.io import write_json, write_text
+from spacy_bio_crf.metrics import analyze, predict
 
 # System: the configuration it is trained with, and whether it decodes legal sequences only.
 SYSTEMS = {"softmax": ("softmax", False), "constrained": ("softmax", True), "crf": ("crf", True)}
@@ -135,7 +135,7 @@ def run(arguments: argparse.Namespace, system: str, seed: int) -> dict[str, Any]
         "system": system,
         "seed": seed,
         "seconds": trained["seconds"],
-        **analyse(predict(nlp, arguments.corpus / "test.spacy")),
+        **analyze(predict(nlp, arguments.corpus / "test.spacy")),
     }
     write_json(path, result)
     return result

@@ -9,7 +9,6 @@ import spacy
 import srsly
 from wasabi import msg, table
 
-from spacy_bio_crf.metrics import ALL
 from spacy_bio_crf.metrics.tables import percent
 
 SENTENCES = (
@@ -29,10 +28,10 @@ def comparison(metrics: dict[str, dict[str, Any]], level: str) -> str:
     """
     labels = sorted({label for scores in metrics.values() for label in scores[level]["per_type"]})
     rows = []
-    for label in [*labels, ALL]:
+    for label in [*labels, "all"]:
         cells = []
         for scores in metrics.values():
-            found = scores[level][ALL] if label == ALL else scores[level]["per_type"].get(label, {})
+            found = {**scores[level]["per_type"], "all": scores[level]["all"]}.get(label, {})
             cells += [percent(found.get(key)) for key in "prf"]
         rows.append((label, *cells))
     header = ["", *(f"{head} {name}" for head in metrics for name in ("P", "R", "F1"))]

@@ -1,58 +1,30 @@
-"""Confidence that can be believed: a temperature fitted on held-out data, and how far off it is."""
+"""Temperature scaling: fit a component's confidence to held-out data."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from spacy import util
 from spacy.training import Example
 
+from .errors import Plain, describe
 from .gold import annotation as gold
 from .heads.decode import find_entities
 from .heads.emitter import Lattice
+from .metrics.calibration import Outcomes, log_loss
 from .pipes.bio_ner import BioNer
 
-# The range of temperatures looked at, and how close to the best one the search comes.
+# The range of the search, and its precision; both apply to the logarithm of the temperature.
 COLDEST, HOTTEST, PRECISION = 0.05, 20.0, 1e-3
 GOLDEN = (5**0.5 - 1) / 2
 
 
 @dataclass(frozen=True)
-class Outcomes:
-    """What became of predicted entities.
-
-    confidence (np.ndarray): The probability each was given; float64 [n].
-    correct (np.ndarray): Whether the gold has exactly this span with this label; bool [n].
-    """
-
-    confidence: np.ndarray
-    correct: np.ndarray
-
-
-@dataclass(frozen=True)
-class Bin:
-    """Entities of similar confidence.
-
-    low (float): Least confidence of the bin, inclusive.
-    high (float): Greatest, exclusive but for 1.0.
-    count (int): Entities in it.
-    confidence (float): Their mean confidence; NaN for an empty bin.
-    precision (float): The share of them that is correct; NaN for an empty bin.
-    """
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    precision: float
-
-
-@dataclass(frozen=True)
 class Sample:
-    """Lattices of annotated documents, read once so that temperatures can be tried.
+    """Annotated documents with their lattices, computed once for all temperatures.
 
     component (BioNer): The component.
-    batches (list[tuple[list[Example], Lattice]]): Examples and what the network says of them.
+    batches (list[tuple[list[Example], Lattice]]): Examples and their lattice, batch by batch.
     """
 
     component: BioNer
@@ -63,7 +35,8 @@ def take_sample(component: BioNer, examples: Iterable[Example], *, batch_size: i
     """Run the network over annotated documents.
 
     component (BioNer): A trained component.
-    examples (Iterable[Example]): Held-out data: training data would make it look too sure.
+    examples (Iterable[Example]): Held-out documents. On its training data, a model is right more
+        often than elsewhere.
     batch_size (int): Documents at once.
     RETURNS (Sample): Examples and lattices.
     """
@@ -77,10 +50,10 @@ def take_sample(component: BioNer, examples: Iterable[Example], *, batch_size: i
 def outcomes(sample: Sample, temperature: float) -> Outcomes:
     """Confidence and correctness of every predicted entity.
 
-    Entities on tokens without gold annotation are left out: nobody knows whether they are right.
+    Entities that touch a token without gold annotation are left out.
 
     sample (Sample): Annotated documents.
-    temperature (float): Moves the confidence; the entities stay the same.
+    temperature (float): Scales the confidence; the entities do not depend on it.
     RETURNS (Outcomes): One entry for each entity.
     """
     confidence: list[float] = []
@@ -91,28 +64,29 @@ def outcomes(sample: Sample, temperature: float) -> Outcomes:
         found = find_entities(docs, lattice, reading, scored=True)
         for eg, entities in zip(examples, found, strict=True):
             annotation = gold.read_example(eg)
+            gold_spans = set(annotation.spans)
             for span, score in zip(entities.found, entities.scores or (), strict=True):
                 if annotation.known[span[0] : span[1]].all():
                     confidence.append(score)
-                    correct.append(span in annotation.spans)
+                    correct.append(span in gold_spans)
     return Outcomes(np.array(confidence, dtype=np.float64), np.array(correct, dtype=bool))
 
 
 def fit_temperature(sample: Sample) -> float:
-    """The temperature at which confidence predicts correctness best, by log-loss.
+    """Find the temperature whose confidence has the lowest log-loss.
 
-    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, fit it by the
-    likelihood of the classes; here the event that is calibrated is the one users see, that a
-    predicted entity is right. Golden-section search over the logarithm of the temperature.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, maximize the
+    likelihood of the classes. Here the calibrated event is the one that users see: a predicted
+    entity is right. The search is a golden-section search over the logarithm of the temperature.
 
     sample (Sample): Held-out documents.
     RETURNS (float): The temperature.
     RAISES: ValueError if no entity is predicted in the sample.
     """
     if not len(outcomes(sample, 1.0).confidence):
+        expected = "a predicted entity in the held-out documents"
         raise ValueError(
-            f"{sample.component.name!r} predicts no entity in the documents given to calibrate it;"
-            " expected held-out documents with entities of its labels."
+            describe(repr(sample.component.name), expected=expected, got=Plain("none"))
         )
     low, high = np.log(COLDEST), np.log(HOTTEST)
     inner = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)]
@@ -127,51 +101,3 @@ def fit_temperature(sample: Sample) -> float:
             inner[1] = low + GOLDEN * (high - low)
             losses[1] = log_loss(outcomes(sample, float(np.exp(inner[1]))))
     return float(np.exp((low + high) / 2))
-
-
-def log_loss(results: Outcomes) -> float:
-    """Mean negative log-likelihood of being right or wrong, under the confidence.
-
-    results (Outcomes): Predicted entities.
-    RETURNS (float): In nats per entity.
-    """
-    p = np.clip(results.confidence, 1e-12, 1 - 1e-12)
-    return float(-np.where(results.correct, np.log(p), np.log1p(-p)).mean())
-
-
-def reliability(results: Outcomes, *, bins: int = 10) -> list[Bin]:
-    """Confidence against precision, in bins of equal width: the reliability diagram.
-
-    results (Outcomes): Predicted entities.
-    bins (int): How many.
-    RETURNS (list[Bin]): From the lowest confidence to the highest.
-    """
-    # A confidence of exactly 1.0 belongs to the last bin.
-    place = np.minimum((results.confidence * bins).astype(int), bins - 1)
-    diagram = []
-    for i in range(bins):
-        inside = place == i
-        count = int(inside.sum())
-        diagram.append(
-            Bin(
-                low=i / bins,
-                high=(i + 1) / bins,
-                count=count,
-                confidence=float(results.confidence[inside].mean()) if count else float("nan"),
-                precision=float(results.correct[inside].mean()) if count else float("nan"),
-            )
-        )
-    return diagram
-
-
-def expected_calibration_error(diagram: Sequence[Bin]) -> float:
-    """The mean gap between confidence and precision, weighted by the entities of a bin.
-
-    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", section 3.
-
-    diagram (Sequence[Bin]): From `reliability`.
-    RETURNS (float): From 0, as good as its word, to 1; 0.0 without any entity.
-    """
-    total = sum(b.count for b in diagram)
-    gaps = (b.count * abs(b.confidence - b.precision) for b in diagram if b.count)
-    return sum(gaps) / total if total else 0.0

@@ -1,7 +1,9 @@
-"""`bio-ner calibrate`: fit the temperature of a trained pipeline's confidence."""
+"""Command `bio-ner calibrate`: fit the temperature of a trained pipeline's confidence."""
 
+from collections.abc import Mapping
+from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from wasabi import msg
@@ -9,14 +11,19 @@ from wasabi import msg
 from .loading import find_component, load_pipeline
 
 if TYPE_CHECKING:
-    from ..temperature import Bin, Outcomes
+    from spacy.language import Language
+    from spacy.training import Example
 
-BAR = 30  # characters of the diagram in the terminal
+    from ..pipes.bio_ner import BioNer
+
+BAR_WIDTH = 30  # characters of the diagram in the terminal
 
 
 def calibrate_cli(
     model: Path = typer.Argument(..., help="A trained pipeline"),  # noqa: B008
-    corpus: Path = typer.Argument(..., help="Held-out documents (.spacy)"),  # noqa: B008
+    corpus: Path = typer.Argument(  # noqa: B008
+        ..., help="Held-out documents (.spacy, or a folder of such files)"
+    ),
     output: Path | None = typer.Option(  # noqa: B008
         None, "--output", "-o", help="Where the calibrated pipeline goes; MODEL itself if not given"
     ),
@@ -30,60 +37,66 @@ def calibrate_cli(
     json_path: Path | None = typer.Option(  # noqa: B008
         None, "--json", help="Write the figures as JSON"
     ),
-    dry_run: bool = typer.Option(False, "--dry-run", help="Say what would change, save nothing"),
+    dry_run: bool = typer.Option(False, "--dry-run", help="Show the figures, save no pipeline"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
     """Fit a temperature, so that of entities with confidence 0.9 nine in ten are right."""
-    import srsly
-    from spacy.training import Corpus
-
-    from .. import temperature as calibration
+    from ..io import write_json
+    from ..metrics.calibration import calibration_table
+    from ..temperature import fit_temperature, outcomes, take_sample
 
     nlp = load_pipeline(model, gpu_id)
     pipe = find_component(nlp, component)
-    with nlp.select_pipes(disable=[pipe.name]):
-        # What runs before the component may preset entities, so it has to run here too.
-        before = nlp.pipe_names[: nlp.component_names.index(pipe.name)]
-        examples = list(Corpus(corpus)(nlp))
-        for eg in examples:
-            for name in before:
-                eg.predicted = nlp.get_pipe(name)(eg.predicted)
     try:
-        sample = calibration.take_sample(pipe, examples)
-        old, new = pipe.temperature, calibration.fit_temperature(sample)
+        sample = take_sample(pipe, _read(nlp, pipe, corpus))
+        old, new = pipe.temperature, fit_temperature(sample)
     except ValueError as error:
         msg.fail(str(error), exits=1)
-    results = {t: calibration.outcomes(sample, t) for t in (old, new)}
-    diagrams = {t: calibration.reliability(r, bins=bins) for t, r in results.items()}
-    errors = {t: calibration.expected_calibration_error(d) for t, d in diagrams.items()}
-    for when, t in (("before", old), ("after", new)):
-        _show(f"Temperature {t:.3f} ({when})", results[t], diagrams[t], errors[t])
+    figures = {
+        when: {"temperature": t, **calibration_table(outcomes(sample, t), bins=bins)}
+        for when, t in (("before", old), ("after", new))
+    }
+    for when, table in figures.items():
+        _show(when, table)
     if json_path is not None:
-        srsly.write_json(json_path, _figures(old, new, results, diagrams, errors))
-    if plot is not None:
-        from ..report.plots import draw_reliability
-
-        draw_reliability(
-            [(f"temperature {t:.3f}", diagrams[t], errors[t]) for t in (old, new)], plot
-        )
-        msg.good(f"Diagram: {plot}")
+        write_json(json_path, figures)
+        msg.good(f"Figures: {json_path}")
     if dry_run:
-        msg.info(f"Dry run: {model} is as it was")
+        msg.info(f"Dry run: {model} is unchanged")
     else:
         pipe.temperature = new
         nlp.to_disk(output or model)
         msg.good(f"Saved with temperature {new:.3f}: {output or model}")
+    if plot is not None:
+        from ..report.plots import draw_reliability
+
+        draw_reliability(
+            [(f"temperature {t['temperature']:.3f}", t) for t in figures.values()], plot
+        )
+        msg.good(f"Diagram: {plot}")
 
 
-def _show(title: str, results: "Outcomes", diagram: "list[Bin]", error: float) -> None:
-    from ..temperature import log_loss
+def _read(nlp: "Language", pipe: "BioNer", corpus: Path) -> "list[Example]":
+    """Read documents and run the components before `pipe`, because they may preset entities."""
+    from ..metrics.documents import read_corpus
 
-    msg.divider(title)
+    earlier = [p for _, p in takewhile(lambda named: named[1] is not pipe, nlp.pipeline)]
+    examples = read_corpus(nlp, corpus)
+    for eg in examples:
+        for process in earlier:
+            eg.predicted = process(eg.predicted)
+    return examples
+
+
+def _show(when: str, table: Mapping[str, Any]) -> None:
+    msg.divider(f"Temperature {table['temperature']:.3f} ({when})")
     rows = []
-    for b in diagram:
-        full = round(b.precision * BAR) if b.count else 0
-        numbers = (f"{b.confidence:.3f}", f"{b.precision:.3f}") if b.count else ("-", "-")
-        rows.append((f"{b.low:.2f} to {b.high:.2f}", b.count, *numbers, "█" * full))
+    for b in table["bins"]:
+        means = ("-", "-", "")
+        if b["count"]:
+            bar = "█" * round(b["precision"] * BAR_WIDTH)
+            means = (f"{b['confidence']:.3f}", f"{b['precision']:.3f}", bar)
+        rows.append((f"{b['low']:.2f} to {b['high']:.2f}", b["count"], *means))
     msg.table(
         rows,
         header=("Confidence", "Entities", "Mean", "Precision", ""),
@@ -91,30 +104,6 @@ def _show(title: str, results: "Outcomes", diagram: "list[Bin]", error: float) -
         divider=True,
     )
     msg.text(
-        f"Entities: {len(results.correct)}   expected calibration error: {error:.4f}   "
-        f"log-loss: {log_loss(results):.4f}"
+        f"Entities: {table['entities']}   expected calibration error:"
+        f" {table['expected_calibration_error']:.4f}   log-loss: {table['log_loss']:.4f}"
     )
-
-
-def _figures(
-    old: float,
-    new: float,
-    results: "dict[float, Outcomes]",
-    diagrams: "dict[float, list[Bin]]",
-    errors: dict[float, float],
-) -> dict:
-    from dataclasses import asdict
-
-    from ..temperature import log_loss
-
-    return {
-        when: {
-            "temperature": t,
-            "entities": len(results[t].correct),
-            "expected_calibration_error": errors[t],
-            "log_loss": log_loss(results[t]),
-            # An empty bin has no mean; JSON has no NaN.
-            "bins": [{k: v if v == v else None for k, v in asdict(b).items()} for b in diagrams[t]],
-        }
-        for when, t in (("before", old), ("after", new))
-    }

@@ -1,16 +1,16 @@
-"""`bio-ner evaluate`: how good a pipeline is, where it fails, and whether another one is better."""
+"""Command `bio-ner evaluate`: score a pipeline, report its errors, compare it with another one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from wasabi import msg
+from wasabi import table as wasabi_table
 
 from .loading import load_pipeline
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-    from spacy.training import Example
+    from ..metrics.tables import Table
 
 
 def evaluate_cli(
@@ -45,74 +45,67 @@ def evaluate_cli(
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
     """Score a pipeline strictly, with partial credit and per token, and show where it fails."""
+    from ..errors import Plain, describe
+    from ..io import write_json, write_text
+    from ..metrics import analyze, predict, read_documents
+    from ..metrics import compare as compare_documents
+    from ..metrics.breakdowns import read_surfaces
+    from ..metrics.chance import Chance
+    from ..metrics.documents import read_corpus
+    from ..metrics.tables import comparison_tables, tables
+    from ..training.logger import read_log
+
     if report is None and log is not None:
-        msg.fail("--log draws a curve into the report: give --report, too", exits=1)
+        expected = "--report, which shows the learning curve"
+        msg.fail(describe("--log", expected=expected, got=Plain("no --report")), exits=1)
     for path in (corpus, train, log):
         if path is not None and not path.exists():
             wanted = "a training log (.jsonl)" if path == log else "annotated documents (.spacy)"
-            msg.fail(f"No file {path}: expected {wanted}", exits=1)
-
-    from ..metrics import analyse, read_documents
-    from ..metrics.bootstrap import Chance
-    from ..metrics.breakdowns import read_surfaces
-    from ..metrics.files import write_json, write_text
-    from ..metrics.tables import comparison_tables, tables
+            msg.fail(describe(str(path), expected=wanted, got=Plain("no such file")), exits=1)
+    try:
+        rows = read_log(log) if log is not None else []
+    except ValueError as error:
+        msg.fail(str(error), exits=1)
 
     nlp = load_pipeline(model, gpu_id)
-    examples = _predict(nlp, corpus, limit)
+    try:
+        training_data = read_corpus(nlp, train) if train is not None else None
+        examples = predict(nlp, corpus, limit=limit)
+        if compare is not None:
+            other = predict(load_pipeline(compare, gpu_id), corpus, limit=limit)
+    except ValueError as error:
+        msg.fail(str(error), exits=1)
     known = None
-    if train is not None:
-        known = read_surfaces(eg.reference for eg in _read(nlp, train))
+    if training_data is not None:
+        known = read_surfaces(eg.reference for eg in training_data)
     chance = Chance(resamples=resamples, seed=seed)
     metrics = {
         "model": str(model),
         "corpus": str(corpus),
-        **analyse(examples, known=known, chance=chance, bins=bins),
+        **analyze(examples, known=known, chance=chance, bins=bins),
     }
     documents = read_documents(examples)
     if compare is not None:
-        from ..metrics import compare as compare_documents
-
-        other = read_documents(_predict(load_pipeline(compare, gpu_id), corpus, limit))
         metrics["comparison"] = {
             "model": str(compare),
-            **compare_documents(documents, other, chance=chance),
+            **compare_documents(documents, read_documents(other), chance=chance),
         }
     typer.echo(f"\n{model} on {corpus}, {metrics['documents']} documents")
     for table in (*tables(metrics), *comparison_tables(metrics)):
-        typer.echo("\n" + table.text())
+        typer.echo("\n" + _text(table))
     if output is not None:
         write_json(output, metrics)
         msg.good(f"Figures: {output}")
     if report is not None:
         from ..report import render_report
-        from ..training.logger import read_log
 
-        rows = []
-        if log is not None:
-            try:
-                rows = read_log(log)
-            except ValueError as error:
-                msg.fail(str(error), exits=1)
         write_text(report, render_report(metrics, documents, log=rows, max_errors=max_errors))
         msg.good(f"Report: {report}")
 
 
-def _predict(nlp: "Language", corpus: Path, limit: int) -> "list[Example]":
-    from ..metrics import predict
-
-    try:
-        return predict(nlp, corpus, limit=limit)
-    except ValueError as error:
-        msg.fail(str(error), exits=1)
-        raise
-
-
-def _read(nlp: "Language", corpus: Path) -> "list[Example]":
-    from ..metrics.documents import read_corpus
-
-    try:
-        return read_corpus(nlp, corpus)
-    except ValueError as error:
-        msg.fail(str(error), exits=1)
-        raise
+def _text(table: "Table") -> str:
+    """A table for the terminal."""
+    aligns: list[Literal["l", "r"]] = ["l"]
+    aligns += ["r"] * (len(table.header) - 1)
+    body = wasabi_table(table.rows, header=table.header, aligns=aligns, divider=True, max_col=60)
+    return table.title + body + (f"{table.note}\n" if table.note else "")

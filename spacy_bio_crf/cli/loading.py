@@ -43,9 +43,10 @@ def find_component(nlp: "Language", name: str | None) -> "BioNer":
     found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
     names = ", ".join(found) or "none"
     if name is None and len(found) != 1:
-        msg.fail(f"Expected one bio_ner, found {names}: choose with --component", exits=1)
+        remedy = "; name one of them" if found else ""
+        msg.fail(f"--component: expected one bio_ner, got {names}{remedy}", exits=1)
     if name is not None and name not in found:
-        msg.fail(f"No bio_ner is called {name!r}; found {names}", exits=1)
+        msg.fail(f"--component: expected a bio_ner of {names}, got {name!r}", exits=1)
     return found[name] if name is not None else next(iter(found.values()))
 
 

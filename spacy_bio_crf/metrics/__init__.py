@@ -1,13 +1,13 @@
-"""How good a pipeline is, where it fails, and how far its figures can be trusted.
+"""Scores of a pipeline, its mistakes, and the certainty of its scores.
 
-`documents` puts gold and predicted entities on the same tokens; every other module reads these
-`Document`s and knows nothing of spaCy: `matching` pairs entities that overlap, `averages`,
-`partial`, `confusion`, `breakdowns` and `errors` count, `bootstrap` and `significance` say what
-chance could have done, `confidence` looks at probabilities. `analysis` puts all of it together, and
-`report` makes a page of it.
+`documents` puts gold and predicted entities on the same tokens. The other modules read these
+`Document`s and need no spaCy: `matching` pairs entities that overlap; `averages`, `partial`,
+`confusion`, `breakdowns` and `mistakes` count; `chance` computes intervals and tests; `calibration`
+judges probabilities. `scorer` scores during training. `analysis` puts everything together as one
+dict, and `tables` writes it as text.
 """
 
-from .analysis import ALL, analyse, compare
+from .analysis import analyze, compare
 from .documents import Document, predict, read_documents
 
-__all__ = ["ALL", "Document", "analyse", "compare", "predict", "read_documents"]
+__all__ = ["Document", "analyze", "compare", "predict", "read_documents"]

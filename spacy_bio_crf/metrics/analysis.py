@@ -6,48 +6,46 @@ from typing import Any
 
 from spacy.training import Example
 
-from .averages import entity_table, tally
-from .bootstrap import Chance, intervals
+from .averages import count_entities, strict_table
 from .breakdowns import Surfaces, document_lengths, entity_lengths, surfaces
 from .calibration import confidence_table
+from .chance import Chance, difference, intervals
 from .confusion import confusion
 from .documents import Document, labels_of, read_documents
-from .mistakes import KINDS, find_errors
+from .mistakes import KINDS, find_mistakes
 from .partial import semeval_table
 from .scorer import score_examples
-from .significance import difference
 
-ALL = "all"
 NO_CHANCE = Chance(resamples=0)
 
 
-def analyse(
+def analyze(
     examples: Sequence[Example],
     *,
     known: Surfaces | None = None,
     chance: Chance = NO_CHANCE,
     bins: int = 10,
 ) -> dict[str, Any]:
-    """Score predictions in every way that this room knows.
+    """Compute all figures of a pipeline; docs/evaluation.md describes them.
 
     examples (Sequence[Example]): Predicted documents beside their references.
     known (Surfaces | None): Entities of the training data, from `breakdowns.read_surfaces`.
-    chance (Chance): How confidence intervals are drawn; none by default.
+    chance (Chance): Samples of the confidence intervals; none by default.
     bins (int): Bins of the reliability diagram.
-    RETURNS (dict): `documents` (how many); `counts` of what is in them; under `entity` and `token`
-        `all` and `per_type`, with `p`, `r`, `f` from 0 to 1 (None where there is nothing to count)
-        and `gold` (how many); `entity` has `macro`, `weighted` and `intervals`, `token` has `acc`;
-        `partial` by schema; `confusion`; `breakdowns`; `confidence` (None without any); `errors`
-        (how many of each kind). docs/evaluation.md describes all of it.
+    RETURNS (dict): `documents` (number); `counts` of tokens; under `entity` and `token` `all` and
+        `per_type`, with `p`, `r`, `f` from 0 to 1 (None where there is nothing to count) and `gold`
+        (number); `entity` has `macro`, `weighted` and `intervals`, `token` has `acc`; `partial` by
+        schema; `confusion`; `breakdowns`; `confidence` (None without any); `errors` (numbers by
+        kind).
     """
     documents = read_documents(examples)
-    counted = tally(documents)
+    counted = count_entities(documents)
     matrix = confusion(documents)
-    kinds = Counter(error.kind for error in find_errors(documents))
+    kinds = Counter(mistake.kind for mistake in find_mistakes(documents))
     return {
         "documents": len(documents),
         "counts": _counts(documents),
-        "entity": {**entity_table(counted), "intervals": intervals(counted, chance)},
+        "entity": {**strict_table(counted), "intervals": intervals(counted, chance)},
         "token": _token_table(examples),
         "partial": semeval_table(documents),
         "confusion": {
@@ -70,16 +68,16 @@ def compare(
 ) -> dict[str, Any]:
     """Compare two pipelines on the same documents.
 
-    first (Sequence[Document]): What the one predicts.
-    second (Sequence[Document]): What the other one predicts, in the same order.
-    chance (Chance): How chance is drawn.
-    RETURNS (dict): The figures of the second one under `entity`, and what `significance.difference`
-        says of both; None under `difference` if there is no label at all.
+    first (Sequence[Document]): Documents with the predictions of one pipeline.
+    second (Sequence[Document]): The same documents with the predictions of the other.
+    chance (Chance): Samples of the test and of its intervals.
+    RETURNS (dict): The strict figures of the second pipeline under `entity`, and those of
+        `chance.difference` under `difference`, None if there is no label.
     """
     labels = labels_of([*first, *second])
-    counted, other = tally(first, labels), tally(second, labels)
+    counted, other = count_entities(first, labels), count_entities(second, labels)
     return {
-        "entity": entity_table(other),
+        "entity": strict_table(other),
         "difference": difference(counted, other, chance) if labels else None,
     }
 
@@ -102,6 +100,6 @@ def _token_table(examples: Sequence[Example]) -> dict[str, Any]:
     total = {key: scores[f"ner_token_{key}"] for key in "prf"}
     return {
         "acc": scores["ner_token_acc"],
-        ALL: {**total, "gold": gold.total()},
+        "all": {**total, "gold": gold.total()},
         "per_type": per_type,
     }

@@ -1,7 +1,7 @@
 """Strict precision, recall and F1: per label, micro, macro and weighted.
 
-An entity is right when first token, last token and label are. These are the figures of the
-conlleval script and of seqeval's strict mode, on the entities that BIO tags spell.
+A prediction is right if its first token, last token and label are. The figures equal those of the
+conlleval script and of seqeval's strict mode.
 """
 
 from collections.abc import Sequence
@@ -17,23 +17,25 @@ TP, FP, FN = range(3)
 
 
 @dataclass(frozen=True, eq=False)
-class Tally:
-    """Right, spurious and missed entities.
+class StrictCounts:
+    """Right, spurious and missed entities by document and label.
 
     labels (list[str]): The labels, sorted.
-    counts (np.ndarray): TP, FP and FN of every document and label; int64 [n_documents, L, 3].
+    counts (np.ndarray): TP, FP and FN of each document and label; int64 [n_documents, L, 3].
     """
 
     labels: list[str]
     counts: np.ndarray
 
 
-def tally(documents: Sequence[Document], labels: Sequence[str] | None = None) -> Tally:
+def count_entities(
+    documents: Sequence[Document], labels: Sequence[str] | None = None
+) -> StrictCounts:
     """Count right and wrong entities.
 
     documents (Sequence[Document]): Gold and predictions.
-    labels (Sequence[str] | None): The labels; None takes all that occur.
-    RETURNS (Tally): The counts.
+    labels (Sequence[str] | None): The labels; None stands for all that occur.
+    RETURNS (StrictCounts): The counts.
     """
     labels = labels_of(documents) if labels is None else list(labels)
     ids = {label: i for i, label in enumerate(labels)}
@@ -45,11 +47,11 @@ def tally(documents: Sequence[Document], labels: Sequence[str] | None = None) ->
         for _, _, label in doc.gold:
             row[ids[label], FN] += 1
         row[:, FN] -= row[:, TP]
-    return Tally(labels, counts)
+    return StrictCounts(labels, counts)
 
 
 def prf(counts: np.ndarray) -> np.ndarray:
-    """Precision, recall and F1; 0 where there is nothing to divide by.
+    """Precision, recall and F1; 0 where the denominator is 0.
 
     counts (np.ndarray): TP, FP and FN in the last axis; [..., 3].
     RETURNS (np.ndarray): P, R and F1 from 0 to 1; float64 [..., 3].
@@ -61,7 +63,7 @@ def prf(counts: np.ndarray) -> np.ndarray:
 
 
 def divide(a: Any, b: Any) -> np.ndarray:
-    """a / b, and 0 where b is 0; float64 of their common shape."""
+    """Divide a by b, with 0 where b is 0; float64 of their common shape."""
     a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
     return np.divide(a, b, out=np.zeros(a.shape), where=b > 0)
 
@@ -69,8 +71,8 @@ def divide(a: Any, b: Any) -> np.ndarray:
 def averages(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Micro, macro and weighted average over labels.
 
-    Macro is the mean of the labels' figures, weighted the mean weighted by their gold entities, as
-    in seqeval and scikit-learn: the F1 of either is a mean of F1s.
+    The macro average is the mean over labels, the weighted average the mean weighted by gold
+    entities. As in seqeval and scikit-learn, the F1 of both is a mean of F1 scores.
 
     counts (np.ndarray): TP, FP and FN; int [..., L, 3], L at least 1.
     RETURNS (dict[str, np.ndarray]): `micro`, `macro`, `weighted`: P, R and F1; float64 [..., 3].
@@ -86,7 +88,7 @@ def averages(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def row_of(counts: np.ndarray) -> dict[str, Any]:
-    """A row of a table.
+    """The figures of a label or an average.
 
     counts (np.ndarray): TP, FP and FN; int [3].
     RETURNS (dict): `p`, `r`, `f` (None where nothing was counted), `gold` and `predicted` entities.
@@ -96,12 +98,13 @@ def row_of(counts: np.ndarray) -> dict[str, Any]:
     return {**dict(zip("prf", scores, strict=True)), "gold": tp + fn, "predicted": tp + fp}
 
 
-def entity_table(counted: Tally) -> dict[str, Any]:
+def strict_table(counted: StrictCounts) -> dict[str, Any]:
     """The strict figures of all labels and their averages.
 
-    counted (Tally): The counts.
-    RETURNS (dict): `all` (micro), `macro`, `weighted` (None without any label) and `per_type`, by
-        label: `p`, `r`, `f`; `gold` and `predicted` but for `macro` and `weighted`.
+    counted (StrictCounts): The counts.
+    RETURNS (dict): `all` (micro), `macro`, `weighted` (None without any label) and, under
+        `per_type`, each label: `p`, `r`, `f`, and except for `macro` and `weighted` also `gold` and
+        `predicted`, the numbers of entities.
     """
     totals = counted.counts.sum(0)  # shape: (L, 3)
     means = averages(totals) if counted.labels else {}

@@ -1,6 +1,6 @@
-"""The strict figures of entities of one sort: by length, by document, by what training has seen.
+"""Strict figures by length of the entity, by length of the document, and by surface in training.
 
-A right or missed entity is of the gold entity's sort, a spurious one of the prediction's.
+A right or missed entity has the sort of the gold entity, a spurious one that of the prediction.
 """
 
 import re
@@ -15,17 +15,17 @@ from .averages import FN, FP, TP, row_of
 from .documents import Document
 from .matching import strict_match
 
-LONGEST = 5  # entities of this many tokens and more are one sort
+LONG = 5  # entities of this many tokens and more are one sort
 SEEN, OTHER_LABEL, UNSEEN = SURFACE_SORTS = ("seen", "seen, other label", "unseen")
 
-# Surfaces of entities in training, and the labels each was seen with.
+# From the surface of an entity in training to the labels it has there.
 Surfaces = Mapping[str, set[str]]
-# From an entity and its document to the sort it is of.
+# From an entity and its document to its sort.
 Sort = Callable[[Span, Document], Any]
 
 
 def by_sort(documents: Sequence[Document], sort: Sort) -> dict[Any, np.ndarray]:
-    """Count right and wrong entities of every sort.
+    """Count right and wrong entities of each sort.
 
     documents (Sequence[Document]): Gold and predictions.
     sort (Callable[[Span, Document], Any]): The sort of an entity.
@@ -47,19 +47,19 @@ def by_sort(documents: Sequence[Document], sort: Sort) -> dict[Any, np.ndarray]:
 
 
 def entity_lengths(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """By the number of an entity's tokens.
+    """Strict figures by the number of tokens of the entity.
 
     documents (Sequence[Document]): Gold and predictions.
     RETURNS (list[dict]): A row for each sort that occurs, with its name under `sort`.
     """
-    counts = by_sort(documents, lambda span, _: min(span[1] - span[0], LONGEST))
-    names = {n: f"{n} token" if n == 1 else f"{n} tokens" for n in range(1, LONGEST)}
-    names[LONGEST] = f"{LONGEST} tokens or more"
+    counts = by_sort(documents, lambda span, _: min(span[1] - span[0], LONG))
+    names = {n: f"{n} token" if n == 1 else f"{n} tokens" for n in range(1, LONG)}
+    names[LONG] = f"{LONG} tokens or more"
     return _rows(counts, names)
 
 
 def document_lengths(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """By the number of the document's tokens, in doubling steps from 16.
+    """Strict figures by the number of tokens of the document, in doubling steps from 16.
 
     documents (Sequence[Document]): Gold and predictions.
     RETURNS (list[dict]): A row for each sort that occurs, with its name under `sort`.
@@ -71,7 +71,7 @@ def document_lengths(documents: Sequence[Document]) -> list[dict[str, Any]]:
 
 
 def surfaces(documents: Sequence[Document], known: Surfaces) -> list[dict[str, Any]]:
-    """By whether training has an entity of the same surface: with this label, another one, or none.
+    """Strict figures by surface: seen in training with this label, with another one, or unseen.
 
     documents (Sequence[Document]): Gold and predictions.
     known (Surfaces): From `read_surfaces`.
@@ -86,10 +86,10 @@ def surfaces(documents: Sequence[Document], known: Surfaces) -> list[dict[str, A
 
 
 def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:
-    """The entities of annotated documents, such as the training data.
+    """Collect the entities of annotated documents, such as the training data.
 
     docs (Iterable[Doc]): The documents.
-    RETURNS (dict[str, set[str]]): Every surface, and the labels it has.
+    RETURNS (dict[str, set[str]]): Each surface with its labels.
     """
     known: dict[str, set[str]] = {}
     for doc in docs:
@@ -99,10 +99,10 @@ def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:
 
 
 def surface(text: str) -> str:
-    """A text apart from case and white space: "New\\n YORK" is "new york".
+    """Normalize case and white space: "New\\n YORK" becomes "new york".
 
     text (str): The text of an entity.
-    RETURNS (str): What is compared.
+    RETURNS (str): The surface.
     """
     return re.sub(r"\s+", " ", text).strip().casefold()
 

@@ -1,26 +1,124 @@
-"""What the probabilities of entities are worth: calibration, and precision against recall."""
+"""Calibration of the probabilities of entities, and precision and recall over a threshold."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from ..temperature import Outcomes, expected_calibration_error, log_loss, reliability
 from .averages import FN, FP, TP, prf
 from .documents import Document
 from .matching import strict_match
 
-POINTS = 200  # of the curve, at the most
+MAX_POINTS = 200  # of the threshold curve
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Predicted entities with their confidence, and whether they are right.
+
+    confidence (np.ndarray): The probability of each; float64 [n].
+    correct (np.ndarray): Whether the gold has exactly this span with this label; bool [n].
+    """
+
+    confidence: np.ndarray
+    correct: np.ndarray
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Entities of similar confidence.
+
+    low (float): Least confidence of the bin, inclusive.
+    high (float): Greatest confidence, exclusive except for 1.0.
+    count (int): Number of entities.
+    confidence (float | None): Their mean confidence; None for an empty bin.
+    precision (float | None): The share of them that is right; None for an empty bin.
+    """
+
+    low: float
+    high: float
+    count: int
+    confidence: float | None
+    precision: float | None
+
+
+def reliability(results: Outcomes, *, bins: int = 10) -> list[Bin]:
+    """Compare confidence with precision in bins of equal width: the reliability diagram.
+
+    results (Outcomes): Predicted entities.
+    bins (int): Number of bins.
+    RETURNS (list[Bin]): From the lowest confidence to the highest.
+    """
+    # A confidence of exactly 1.0 belongs to the last bin.
+    place = np.minimum((results.confidence * bins).astype(int), bins - 1)
+    diagram = []
+    for i in range(bins):
+        inside = place == i
+        count = int(inside.sum())
+        diagram.append(
+            Bin(
+                low=i / bins,
+                high=(i + 1) / bins,
+                count=count,
+                confidence=float(results.confidence[inside].mean()) if count else None,
+                precision=float(results.correct[inside].mean()) if count else None,
+            )
+        )
+    return diagram
+
+
+def expected_calibration_error(diagram: Sequence[Bin]) -> float:
+    """The mean gap between confidence and precision, weighted by the entities of each bin.
+
+    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", section 3.
+
+    diagram (Sequence[Bin]): From `reliability`.
+    RETURNS (float): From 0, perfectly calibrated, to 1; 0.0 without any entity.
+    """
+    total = sum(b.count for b in diagram)
+    gaps = (
+        b.count * abs(b.confidence - b.precision)
+        for b in diagram
+        if b.confidence is not None and b.precision is not None
+    )
+    return sum(gaps) / total if total else 0.0
+
+
+def log_loss(results: Outcomes) -> float:
+    """The mean negative log-likelihood of being right or wrong, given the confidence.
+
+    results (Outcomes): Predicted entities.
+    RETURNS (float): In nats per entity.
+    """
+    p = np.clip(results.confidence, 1e-12, 1 - 1e-12)
+    return float(-np.where(results.correct, np.log(p), np.log1p(-p)).mean())
+
+
+def calibration_table(results: Outcomes, *, bins: int = 10) -> dict[str, Any]:
+    """All figures of calibration, ready for JSON.
+
+    results (Outcomes): Predicted entities, at least one.
+    bins (int): Bins of the reliability diagram.
+    RETURNS (dict): `entities` (how many), `expected_calibration_error`, `log_loss` (nats) and
+        `bins`, the fields of each `Bin`.
+    """
+    diagram = reliability(results, bins=bins)
+    return {
+        "entities": len(results.confidence),
+        "expected_calibration_error": expected_calibration_error(diagram),
+        "log_loss": log_loss(results),
+        "bins": [asdict(b) for b in diagram],
+    }
 
 
 def confidence_table(documents: Sequence[Document], *, bins: int = 10) -> dict[str, Any] | None:
-    """How far confidence can be believed, and what a threshold would do.
+    """Calibration of the predictions, and the effect of a threshold on them.
 
     documents (Sequence[Document]): Gold and predictions.
     bins (int): Bins of the reliability diagram.
-    RETURNS (dict | None): `entities` (how many have a confidence), `expected_calibration_error`,
-        `log_loss` (nats), `bins` and `curve`; None where no prediction has a confidence.
+    RETURNS (dict | None): The figures of `calibration_table`, and `curve` from `threshold_curve`;
+        None where no prediction has a confidence.
     """
     scored = [
         (score, right)
@@ -32,13 +130,8 @@ def confidence_table(documents: Sequence[Document], *, bins: int = 10) -> dict[s
         return None
     confidence, correct = (np.array(column) for column in zip(*scored, strict=True))
     results = Outcomes(confidence.astype(np.float64), correct.astype(bool))
-    diagram = reliability(results, bins=bins)
     return {
-        "entities": len(scored),
-        "expected_calibration_error": expected_calibration_error(diagram),
-        "log_loss": log_loss(results),
-        # An empty bin has no mean; JSON has no NaN.
-        "bins": [{k: v if v == v else None for k, v in asdict(b).items()} for b in diagram],
+        **calibration_table(results, bins=bins),
         "curve": threshold_curve(documents, results),
     }
 
@@ -46,19 +139,19 @@ def confidence_table(documents: Sequence[Document], *, bins: int = 10) -> dict[s
 def threshold_curve(documents: Sequence[Document], results: Outcomes) -> list[dict[str, float]]:
     """Precision, recall and F1 if entities below a threshold were dropped.
 
-    Entities without a confidence, such as those of a ruler, stay whatever the threshold is.
+    Entities without a confidence, such as those of a ruler, are kept at every threshold.
 
     documents (Sequence[Document]): Gold and predictions.
-    results (Outcomes): Those that have a confidence.
-    RETURNS (list[dict]): `threshold`, `p`, `r` and `f`, from the least confidence, which drops
-        nothing, up: a point for each confidence that occurs, thinned out to `POINTS`.
+    results (Outcomes): The predictions that have a confidence.
+    RETURNS (list[dict]): `threshold`, `p`, `r` and `f` for each confidence that occurs, from the
+        lowest, which drops nothing, to the highest; at most `MAX_POINTS`, evenly chosen.
     """
     order = np.argsort(results.confidence)
     confidence = results.confidence[order]
-    # Thresholds at which another entity goes; the first of them drops nothing.
+    # `first` counts the entities that a threshold drops; the lowest one drops none.
     thresholds, first = np.unique(confidence, return_index=True)
-    if len(thresholds) > POINTS:
-        chosen = np.unique(np.linspace(0, len(thresholds) - 1, POINTS).round().astype(int))
+    if len(thresholds) > MAX_POINTS:
+        chosen = np.unique(np.linspace(0, len(thresholds) - 1, MAX_POINTS).round().astype(int))
         thresholds, first = thresholds[chosen], first[chosen]
     dropped_right = np.concatenate([[0], np.cumsum(results.correct[order])])[first]
     # shape: (n_thresholds, 3)

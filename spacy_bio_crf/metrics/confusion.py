@@ -1,4 +1,4 @@
-"""Which label is taken for which, and for none."""
+"""Confusion of labels, by entity and by token."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ from .matching import match
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Counts of gold against predicted.
+    """StrictCounts of gold against predicted.
 
-    names (list[str]): What rows and columns stand for: the labels, and "O" at the end.
-    entities (np.ndarray): Pairs of entities that overlap, by gold (row) and predicted (column)
-        label; missed ones in the column O, spurious ones in the row O; int64 [L + 1, L + 1].
-    tokens (np.ndarray): Annotated tokens by gold and predicted label, without regard to where
-        entities begin; int64 [L + 1, L + 1].
+    names (list[str]): Names of rows and columns: the labels, and "O" at the end.
+    entities (np.ndarray): Pairs of overlapping entities by gold (row) and predicted (column) label;
+        missed entities in the column O, spurious ones in the row O; int64 [L + 1, L + 1].
+    tokens (np.ndarray): Annotated tokens by gold and predicted label, prefixes ignored;
+        int64 [L + 1, L + 1].
     """
 
     names: list[str]
@@ -28,7 +28,7 @@ class Confusion:
 
 
 def confusion(documents: Sequence[Document]) -> Confusion:
-    """Count what was taken for what.
+    """Count gold labels against predicted ones.
 
     documents (Sequence[Document]): Gold and predictions.
     RETURNS (Confusion): The counts.

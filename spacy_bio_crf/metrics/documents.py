@@ -1,4 +1,4 @@
-"""Gold and predicted entities of a document, on the same tokens: those of the gold."""
+"""Gold and predicted entities of a document, both in tokens of the reference."""
 
 import warnings
 import zlib
@@ -12,21 +12,22 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Corpus, Example
 
-from ..doc_scores import SCORES
+from ..doc_scores import read_scores
+from ..errors import Plain, describe
 from ..tags.spans import EntIob, Span
 
 
 @dataclass(frozen=True, eq=False)
 class Document:
-    """What is compared. All positions are tokens of the reference document.
+    """Gold and predicted entities of a document. All positions are tokens of the reference.
 
     words (list[str]): The tokens, each with the white space after it; together they are the text.
-    known (np.ndarray): False for tokens nobody has annotated; bool [n_tokens].
-    gold (list[Span]): Start, exclusive end and label of every gold entity.
+    known (np.ndarray): False for tokens without annotation; bool [n_tokens].
+    gold (list[Span]): Start, exclusive end and label of each gold entity.
     predicted (list[Span]): The same of the predictions that count, from left to right. They may
-        overlap where the prediction's tokens are shorter than the gold's.
+        overlap where the prediction's tokens are shorter than the reference's.
     confidence (list[float | None]): The probability of each prediction; None if it has none.
-    ignored (int): Predictions that touch tokens without annotation, and so are neither right nor
+    ignored (int): Predictions that touch a token without annotation. They are neither right nor
         wrong, as in spaCy's scorer.
     """
 
@@ -39,16 +40,16 @@ class Document:
 
 
 def predict(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
-    """Run a pipeline over annotated documents, tokenised as they are for `spacy train`.
+    """Run a pipeline over annotated documents, tokenized as for `spacy train`.
 
-    A document that an error handler of the pipeline drops counts as one without any prediction, so
-    that its gold entities are missed and not forgotten.
+    A document that the pipeline's error handler drops counts as one without predictions: its gold
+    entities are missed, not forgotten.
 
     nlp (Language): The pipeline.
     path (Path): A .spacy file, or a folder of them.
-    limit (int): How many documents to read at the most; 0 reads all.
+    limit (int): Read at most this many documents; 0 reads all.
     RETURNS (list[Example]): Predicted documents beside their references, in the file's order.
-    RAISES: As `read_corpus`.
+    RAISES: ValueError, as `read_corpus`.
     """
     examples = read_corpus(nlp, path, limit=limit)
     blank = [
@@ -61,27 +62,26 @@ def predict(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
 
 
 def read_corpus(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
-    """Read annotated documents; those without a token are left out, as in `spacy train`.
+    """Read annotated documents; those without tokens are left out, as in `spacy train`.
 
-    nlp (Language): The pipeline whose tokenizer makes the documents that are to be predicted.
+    nlp (Language): The pipeline whose tokenizer makes the blank documents.
     path (Path): A .spacy file, or a folder of them.
-    limit (int): How many documents to read at the most; 0 reads all.
+    limit (int): Read at most this many documents; 0 reads all.
     RETURNS (list[Example]): Blank documents beside their references.
-    RAISES: ValueError that names the path if it is no such file, or holds no document.
+    RAISES: ValueError that names the path if it is not such a file or has no documents.
     """
+    expected = "annotated documents (.spacy, or a folder of such files)"
     if not path.is_dir() and path.suffix != ".spacy":
-        raise ValueError(
-            f"{path}: expected annotated documents in a .spacy file or a folder of them"
-        )
+        raise ValueError(describe(str(path), expected=expected, got=path.suffix))
     try:
         with warnings.catch_warnings():
-            # A folder without .spacy files: said below.
+            # W090, a folder without .spacy files, is the error below.
             warnings.filterwarnings("ignore", message=r"\[W090\]")
             examples = list(islice(Corpus(path, limit=limit)(nlp), limit or None))
     except (zlib.error, ValueError, KeyError, OSError) as error:
-        raise ValueError(f"{path}: expected annotated documents (.spacy), got {error}") from error
+        raise ValueError(describe(str(path), expected=expected, got=Plain(error))) from error
     if not examples:
-        raise ValueError(f"{path} holds no documents: there is nothing to evaluate")
+        raise ValueError(describe(str(path), expected=expected, got=Plain("no documents")))
     return examples
 
 
@@ -89,8 +89,8 @@ def read_documents(examples: Iterable[Example]) -> list[Document]:
     """Put predictions on the tokens of their references.
 
     examples (Iterable[Example]): Predicted documents beside their references.
-    RETURNS (list[Document]): One for each. `ents_p`, `ents_r` and `ents_f` of spaCy's scorer follow
-        from their spans.
+    RETURNS (list[Document]): One for each. Their spans give the `ents_p`, `ents_r` and `ents_f` of
+        spaCy's scorer.
     """
     return [read_document(example) for example in examples]
 
@@ -98,19 +98,21 @@ def read_documents(examples: Iterable[Example]) -> list[Document]:
 def read_document(example: Example) -> Document:
     """Put the predictions of one document on the tokens of its reference.
 
-    A prediction covers every gold token that shares a character with it.
+    A prediction covers each reference token that shares a character with it.
 
-    example (Example): Predicted document beside its reference.
+    example (Example): A predicted document beside its reference.
     RETURNS (Document): Both.
     """
     reference = example.reference
     known = np.array([token.ent_iob != EntIob.MISSING for token in reference], dtype=bool)
-    confidence_of = _read_confidence(example.predicted)
+    scores = read_scores(example.predicted)
+    # spaCy compares all tokens each time the alignment is asked for.
+    to_reference = example.alignment.x2y
     predicted: list[Span] = []
     confidence: list[float | None] = []
     ignored = 0
     for ent in example.predicted.ents:
-        tokens = example.alignment.x2y[ent.start : ent.end]
+        tokens = to_reference[ent.start : ent.end]
         if not len(tokens):
             ignored += 1
             continue
@@ -119,7 +121,7 @@ def read_document(example: Example) -> Document:
             ignored += 1
             continue
         predicted.append((start, end, ent.label_))
-        confidence.append(confidence_of.get((ent.start, ent.end, ent.label_)))
+        confidence.append(scores.get((ent.start, ent.end, ent.label_)))
     return Document(
         words=[token.text_with_ws for token in reference],
         known=known,
@@ -131,18 +133,9 @@ def read_document(example: Example) -> Document:
 
 
 def labels_of(documents: Sequence[Document]) -> list[str]:
-    """Every label that is gold or predicted somewhere, sorted.
+    """All gold and predicted labels, sorted.
 
     documents (Sequence[Document]): The documents.
     RETURNS (list[str]): The labels.
     """
     return sorted({s[2] for doc in documents for s in (*doc.gold, *doc.predicted)})
-
-
-def _read_confidence(doc: Doc) -> dict[Span, float]:
-    """The scores of all span groups that have some, as `ent._.confidence` reads them."""
-    scores: dict[Span, float] = {}
-    for group in doc.spans.values():
-        for span, score in zip(group, group.attrs.get(SCORES, ()), strict=False):
-            scores.setdefault((span.start, span.end, span.label_), float(score))
-    return scores

@@ -1,34 +1,35 @@
-"""Which prediction answers which gold entity: entities that overlap, paired one to one.
+"""Pairing of gold and predicted entities that overlap.
 
-Gold entities do not overlap each other, and predictions do not either. So pairs that overlap never
-cross, and the best pairing is found from left to right, as the longest common subsequence is. A
-greedy pairing is not the best one. Here P1 overlaps only G1, P2 both, P3 only G2:
+Gold entities do not overlap each other, nor do predictions. Overlapping pairs therefore never
+cross, and dynamic programming from left to right finds the best pairing, as for the longest common
+subsequence. A greedy pairing may be worse. Here P1 overlaps only G1, P2 both, P3 only G2:
 
     gold        [== G1: LOC ==]  [==== G2: PER ====]
     predicted   [P1: PER] [== P2: LOC ==] [P3: PER]
 
-Left to right, P1 takes G1 and P2 takes G2, both with the wrong label; P3 is left. With the label
-first, P2 answers G1 and P3 answers G2.
+From left to right, P1 takes G1 and P2 takes G2, both with the wrong label, and P3 is left over. The
+best pairing is P2 with G1 and P3 with G2, both with the right label.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+from ..errors import check_choice
 from ..tags.spans import Span
 
 Pair = tuple[int, int]  # indices of a gold and of a predicted entity
 Worth = tuple[int, int, int, int]
 
-NOTHING: Worth = (0, 0, 0, 0)
+NO_PAIR: Worth = (0, 0, 0, 0)
 PREFERENCES = ("label", "pairs")
 
 
 def match(gold: Sequence[Span], predicted: Sequence[Span], *, prefer: str) -> list[Pair]:
-    """Pair gold and predicted entities that share a token, each with one at the most.
+    """Pair gold and predicted entities that share a token, each with at most one.
 
-    Exact matches come first, in any case; then as many pairs of the same label as there can be
-    ("label"), or as many pairs of any label ("pairs"); then the other of the two; then the tokens
-    that are shared.
+    Exact matches come first. The second criterion is the number of pairs with the same label
+    ("label") or of all pairs ("pairs"), the third the other of the two, the last the number of
+    shared tokens.
 
     gold (Sequence[Span]): Start, exclusive end and label.
     predicted (Sequence[Span]): The same of the predictions.
@@ -36,8 +37,7 @@ def match(gold: Sequence[Span], predicted: Sequence[Span], *, prefer: str) -> li
     RETURNS (list[tuple[int, int]]): Indices in `gold` and in `predicted`, from left to right.
     RAISES: ValueError for another preference.
     """
-    if prefer not in PREFERENCES:
-        raise ValueError(f"prefer is {prefer!r}; expected one of {', '.join(PREFERENCES)}")
+    check_choice("prefer", prefer, PREFERENCES)
     pairs: list[Pair] = []
     for golds, answers in _clusters(gold, predicted):
         pairs += _best(gold, predicted, golds, answers, prefer)
@@ -45,11 +45,11 @@ def match(gold: Sequence[Span], predicted: Sequence[Span], *, prefer: str) -> li
 
 
 def strict_match(gold: Sequence[Span], predicted: Sequence[Span]) -> list[bool]:
-    """Which predictions are right: same first and last token, same label, each gold entity once.
+    """Judge predictions: first token, last token and label are right, each gold entity counts once.
 
     gold (Sequence[Span]): Start, exclusive end and label.
     predicted (Sequence[Span]): The same of the predictions.
-    RETURNS (list[bool]): One for each prediction.
+    RETURNS (list[bool]): Whether each prediction is right.
     """
     left = set(gold)
     right = []
@@ -62,7 +62,7 @@ def strict_match(gold: Sequence[Span], predicted: Sequence[Span]) -> list[bool]:
 def _clusters(
     gold: Sequence[Span], predicted: Sequence[Span]
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Indices of entities that hang together by overlaps, both sides at least one."""
+    """Indices of entities connected by overlaps, with at least one on each side."""
     spans = sorted(
         chain(
             ((start, end, 0, i) for i, (start, end, _) in enumerate(gold)),
@@ -89,13 +89,13 @@ def _best(
     answers: Sequence[int],
     prefer: str,
 ) -> list[Pair]:
-    # worth[i][j]: of the best pairing of the first i gold entities and the first j predictions
-    worth = [[NOTHING] * (len(answers) + 1) for _ in range(len(golds) + 1)]
+    # worth[i][j] is that of the best pairing of the first i gold entities and j predictions.
+    worth = [[NO_PAIR] * (len(answers) + 1) for _ in range(len(golds) + 1)]
     for i, g in enumerate(golds):
         for j, p in enumerate(answers):
             best = max(worth[i][j + 1], worth[i + 1][j])
             own = _worth(gold[g], predicted[p], prefer)
-            if own > NOTHING:
+            if own > NO_PAIR:
                 best = max(best, _add(worth[i][j], own))
             worth[i + 1][j + 1] = best
     pairs: list[Pair] = []
@@ -114,7 +114,7 @@ def _best(
 def _worth(gold: Span, predicted: Span, prefer: str) -> Worth:
     shared = min(gold[1], predicted[1]) - max(gold[0], predicted[0])
     if shared <= 0:
-        return NOTHING
+        return NO_PAIR
     same_span, same_label = gold[:2] == predicted[:2], gold[2] == predicted[2]
     exact = same_span + (same_span and same_label)
     first, second = (same_label, True) if prefer == "label" else (True, same_label)

@@ -1,4 +1,4 @@
-"""Every error with its kind, to look at."""
+"""Mistakes of a pipeline, one by one, with their kinds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from ..tags.spans import Span
 from .documents import Document
 from .matching import match
 
-# Kind: what it means. The order is that of the report.
+# From a kind to its meaning, in the order of the report.
 KINDS = {
     "missed": "gold entities that no prediction overlaps",
     "spurious": "predictions that overlap no gold entity",
@@ -18,8 +18,8 @@ KINDS = {
 
 
 @dataclass(frozen=True)
-class Error:
-    """A gold entity and its prediction that differ, or one without the other.
+class Mistake:
+    """A gold entity and a prediction that differ, or one without the other.
 
     kind (str): A key of `KINDS`.
     document (int): Index of the document.
@@ -34,29 +34,34 @@ class Error:
     predicted: Span | None
     confidence: float | None = None
 
+    @property
+    def spans(self) -> list[Span]:
+        """RETURNS (list[Span]): The gold and the predicted span, as far as they exist."""
+        return [span for span in (self.gold, self.predicted) if span is not None]
 
-def find_errors(documents: Sequence[Document]) -> list[Error]:
-    """All errors, in the order of the documents and of the text.
+
+def find_mistakes(documents: Sequence[Document]) -> list[Mistake]:
+    """All mistakes, in the order of the documents and of the text.
 
     documents (Sequence[Document]): Gold and predictions.
-    RETURNS (list[Error]): The errors.
+    RETURNS (list[Mistake]): The mistakes.
     """
-    errors: list[Error] = []
+    mistakes: list[Mistake] = []
     for number, doc in enumerate(documents):
         pairs = match(doc.gold, doc.predicted, prefer="label")
         answers = {p: g for g, p in pairs}
         answered = set(answers.values())
         found = [
-            Error("missed", number, span, None)
+            Mistake("missed", number, span, None)
             for i, span in enumerate(doc.gold)
             if i not in answered
         ]
         for p, (span, score) in enumerate(zip(doc.predicted, doc.confidence, strict=True)):
             gold = doc.gold[answers[p]] if p in answers else None
             if gold != span:
-                found.append(Error(_kind(gold, span), number, gold, span, score))
-        errors += sorted(found, key=_place)
-    return errors
+                found.append(Mistake(_kind(gold, span), number, gold, span, score))
+        mistakes += sorted(found, key=_place)
+    return mistakes
 
 
 def _kind(gold: Span | None, predicted: Span) -> str:
@@ -67,6 +72,5 @@ def _kind(gold: Span | None, predicted: Span) -> str:
     return "boundary" if gold[2] == predicted[2] else "both"
 
 
-def _place(error: Error) -> tuple[int, int]:
-    spans = [span for span in (error.gold, error.predicted) if span is not None]
-    return min(span[0] for span in spans), max(span[1] for span in spans)
+def _place(mistake: Mistake) -> tuple[int, int]:
+    return min(span[0] for span in mistake.spans), max(span[1] for span in mistake.spans)

@@ -1,7 +1,7 @@
-"""Partial credit, as the evaluation of SemEval-2013 task 9.1 (DDIExtraction) defines it.
+"""Partial credit as defined by SemEval-2013 task 9.1 (DDIExtraction).
 
-Gold entities and predictions that overlap are paired (`matching`). Each pair is judged four times,
-and so is what is left over:
+Gold entities and predictions that overlap are paired (`matching`). Each pair is judged by four
+schemas:
 
     schema     correct                        else
     strict     same boundaries, same label    incorrect
@@ -9,8 +9,8 @@ and so is what is left over:
     partial    same boundaries                partial, which counts one half
     type       same label                     incorrect
 
-Gold entities without a partner are missed, predictions without one spurious. With POS = correct +
-incorrect + partial + missed (all gold) and ACT = correct + incorrect + partial + spurious (all
+Gold entities without a partner are missed, predictions without one are spurious. With POS = correct
++ incorrect + partial + missed (all gold) and ACT = correct + incorrect + partial + spurious (all
 predicted), precision is (correct + partial / 2) / ACT and recall (correct + partial / 2) / POS.
 
 Segura-Bedmar, Martínez & Herrero-Zazo 2013, "SemEval-2013 Task 9: Extraction of Drug-Drug
@@ -43,7 +43,7 @@ CREDIT = {CORRECT: 1.0, PARTIAL: 0.5}
 class Schema:
     """A way to judge a pair.
 
-    prefer (str): How entities are paired: so that the schema finds as much as there is to find.
+    prefer (str): The preference of `match` that gives the schema the highest score.
     verdict (Callable[[bool, bool], str]): From same boundaries and same label to the verdict.
     """
 
@@ -60,19 +60,19 @@ SCHEMAS = {
 
 
 def semeval_table(documents: Sequence[Document]) -> dict[str, Any]:
-    """Judge all documents by every schema.
+    """Judge all documents by each schema.
 
     documents (Sequence[Document]): Gold and predictions.
     RETURNS (dict): By schema: the number of each verdict, `p`, `r`, `f` (None where nothing was
-        counted) and `per_type`, which has the same three by label: of the predictions with it, and
-        of the gold entities with it.
+        counted) and `per_type`, with the same three for each label: precision of the predictions
+        with it, recall of the gold entities with it.
     """
     return {name: _judge(documents, schema) for name, schema in SCHEMAS.items()}
 
 
 def _judge(documents: Sequence[Document], schema: Schema) -> dict[str, Any]:
     verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
-    # Of each label: credit of its predictions and their number; the same of gold entities.
+    # For each label, credit and number of its predictions (row 0) and of its gold entities (row 1).
     by_label: dict[str, np.ndarray] = {}
 
     def count(span: Span, side: int, credit: float) -> None:
@@ -105,7 +105,7 @@ def _others(spans: Sequence[Span], paired: set[int]) -> list[Span]:
 
 
 def _scores(credit: np.ndarray) -> dict[str, float | None]:
-    """P, R and F1 of credit and number, of predictions and of gold; float64 [2, 2]."""
+    """P, R and F1 from credit and number (columns) of predictions and gold (rows) [2, 2]."""
     if not credit[:, 1].any():
         return dict.fromkeys("prf")
     precision, recall = divide(credit[:, 0], credit[:, 1]).tolist()

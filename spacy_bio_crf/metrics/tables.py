@@ -1,63 +1,53 @@
-"""The figures as tables, for the terminal and for the page."""
+"""Figures as tables of text, for the terminal and for the report."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from wasabi import table
+from typing import Any
 
 from .mistakes import KINDS
 
-ALL = "all"  # the micro average in every table
 PRF = ("P", "R", "F1")
-AVERAGES = {"all": "micro (all)", "macro": "macro", "weighted": "weighted"}
-SCHEMAS = {
+AVERAGE_TITLES = {"all": "micro (all)", "macro": "macro", "weighted": "weighted"}
+SCHEMA_TITLES = {
     "strict": "boundaries and label",
     "exact": "boundaries",
     "partial": "boundaries, half for an overlap",
     "type": "label, given an overlap",
 }
-BREAKDOWNS = {
+BREAKDOWN_TITLES = {
     "entity_length": "length of the entity",
     "document_length": "length of the document",
     "surface": "name in the training data",
 }
-Row = tuple[str, ...]
+Cells = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: the first column names a row, the others are numbers.
+    """A table of text. The first column names the rows, the others are numbers.
 
-    title (str): What stands above.
-    header (Row): Names of the columns; the first one is empty.
-    rows (Sequence[Row]): As many cells each.
-    note (str): What stands below, if anything.
+    title (str): The line above the table.
+    header (Cells): Names of the columns; the first one is empty.
+    rows (Sequence[Cells]): As many cells each.
+    note (str): The lines below the table, if any.
     """
 
     title: str
-    header: Row
-    rows: Sequence[Row]
+    header: Cells
+    rows: Sequence[Cells]
     note: str = ""
-
-    def text(self) -> str:
-        """RETURNS (str): The table for a terminal."""
-        aligns: list[Literal["l", "r"]] = ["l"]
-        aligns += ["r"] * (len(self.header) - 1)
-        body = table(self.rows, header=self.header, aligns=aligns, divider=True, max_col=60)
-        return self.title + body + (f"{self.note}\n" if self.note else "")
 
 
 def percent(score: float | None) -> str:
-    """A score from 0 to 1 as people print it: 0.8 is "80.00"; "-" for None."""
+    """Write a score from 0 to 1 as a percentage: 0.8 as "80.00", None as "-"."""
     return "-" if score is None else f"{100 * score:.2f}"
 
 
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """The tables of one pipeline.
+    """All tables of one pipeline.
 
-    metrics (Mapping[str, Any]): From `analysis.analyse`.
-    RETURNS (list[Table]): One for each view.
+    metrics (Mapping[str, Any]): From `analysis.analyze`.
+    RETURNS (list[Table]): The tables.
     """
     return [
         entity_table(metrics["entity"]),
@@ -70,7 +60,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def entity_table(scores: Mapping[str, Any]) -> Table:
-    """Strict figures by label, and their averages, with the intervals of F1.
+    """Strict figures of each label and of the averages, with intervals of F1.
 
     scores (Mapping[str, Any]): `entity` of the metrics.
     RETURNS (Table): The table.
@@ -80,7 +70,7 @@ def entity_table(scores: Mapping[str, Any]) -> Table:
         (label, *_prf(row), _ends(chance and chance["per_type"][label]), *_sizes(row))
         for label, row in scores["per_type"].items()
     ]
-    for key, name in AVERAGES.items():
+    for key, name in AVERAGE_TITLES.items():
         if scores[key] is not None:
             row = scores[key]
             rows.append((name, *_prf(row), _ends(chance and chance[key]), *_sizes(row)))
@@ -102,7 +92,7 @@ def partial_table(scores: Mapping[str, Any]) -> Table:
     """
     verdicts = ("correct", "incorrect", "partial", "missed", "spurious")
     rows = [
-        (f"{name}: {SCHEMAS[name]}", *_prf(row), *(str(row[v]) for v in verdicts))
+        (f"{name}: {SCHEMA_TITLES[name]}", *_prf(row), *(str(row[v]) for v in verdicts))
         for name, row in scores.items()
     ]
     return Table("Partial credit (SemEval-2013 task 9)", ("", *PRF, *verdicts), rows)
@@ -116,17 +106,17 @@ def token_table(scores: Mapping[str, Any]) -> Table:
     """
     rows = [
         (label, *_prf(row), str(row["gold"]))
-        for label, row in (*scores["per_type"].items(), (ALL, scores[ALL]))
+        for label, row in (*scores["per_type"].items(), ("all", scores["all"]))
     ]
     title = f"Per token, accuracy {percent(scores['acc'])}"
     return Table(title, ("", *PRF, "gold"), rows)
 
 
 def breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
-    """Strict figures of entities of one sort.
+    """Strict figures by sort of entity.
 
     scores (Mapping[str, Any]): `breakdowns` of the metrics.
-    RETURNS (list[Table]): A table for each breakdown that was made.
+    RETURNS (list[Table]): A table for each breakdown.
     """
     return [
         Table(
@@ -134,16 +124,16 @@ def breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
             ("", *PRF, "gold", "predicted"),
             [(row["sort"], *_prf(row), *_sizes(row)) for row in scores[key]],
         )
-        for key, name in BREAKDOWNS.items()
+        for key, name in BREAKDOWN_TITLES.items()
         if scores[key]
     ]
 
 
 def confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
-    """Calibration.
+    """Calibration of the confidence.
 
     scores (Mapping[str, Any] | None): `confidence` of the metrics.
-    RETURNS (list[Table]): One table, or none where there is no confidence.
+    RETURNS (list[Table]): One table; none if there is no confidence.
     """
     if scores is None:
         return []
@@ -166,7 +156,7 @@ def confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
 
 
 def error_table(kinds: Mapping[str, int]) -> Table:
-    """How many errors of each kind.
+    """Number of errors of each kind.
 
     kinds (Mapping[str, int]): `errors` of the metrics.
     RETURNS (Table): The table.
@@ -176,10 +166,10 @@ def error_table(kinds: Mapping[str, int]) -> Table:
 
 
 def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Another pipeline beside this one.
+    """Comparison with another pipeline.
 
-    metrics (Mapping[str, Any]): With `comparison`, if there is another one.
-    RETURNS (list[Table]): One table, or none.
+    metrics (Mapping[str, Any]): With `comparison`, if there is another pipeline.
+    RETURNS (list[Table]): One table; none without another pipeline.
     """
     comparison = metrics.get("comparison")
     if comparison is None or comparison["difference"] is None:
@@ -187,7 +177,7 @@ def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
     change = comparison["difference"]
     rows = []
     labels = [(label, label) for label in change["per_type"]]
-    for key, name in (*labels, *AVERAGES.items()):
+    for key, name in (*labels, *AVERAGE_TITLES.items()):
         ours, theirs, figures = (
             part["per_type"].get(key) if (key, name) in labels else part[key]
             for part in (metrics["entity"], comparison["entity"], change)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ..metrics.documents import Document
-from ..metrics.mistakes import Error
+from ..metrics.mistakes import Mistake
 from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
 
@@ -21,7 +21,7 @@ def colours_of(labels: Sequence[str]) -> dict[str, str]:
     return {label: f"l{i % N_COLOURS}" for i, label in enumerate(labels)}
 
 
-def render_error(error: Error, document: Document, colours: Mapping[str, str]) -> str:
+def render_error(error: Mistake, document: Document, colours: Mapping[str, str]) -> str:
     """An item of the list of errors.
 
     error (Error): The error.
@@ -68,7 +68,7 @@ def _marked(
     document: Document,
     spans: Sequence[Span],
     own: Span | None,
-    error: Error,
+    error: Mistake,
     colours: Mapping[str, str],
 ) -> str:
     """The text around an error with the entities of one side; its own one stands out."""

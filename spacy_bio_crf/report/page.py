@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from ..metrics.documents import Document, labels_of
-from ..metrics.mistakes import KINDS, Error, find_errors
+from ..metrics.mistakes import KINDS, Mistake, find_mistakes
 from ..metrics.tables import Table, comparison_tables, percent, tables
 from ..tags.schemes import OUTSIDE
 from . import charts
@@ -27,8 +27,6 @@ ORDERS = {
     "sure": "surest first",
     "unsure": "least sure first",
 }
-
-ALL = "all"
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -119,10 +117,10 @@ def _cards(metrics: Mapping[str, Any]) -> Iterator[str]:
     for key, name in (("f", "F1"), ("p", "precision"), ("r", "recall")):
         ends = ""
         if chance:
-            low, high = chance[ALL][key]
+            low, high = chance["all"][key]
             ends = f"{percent(low)} to {percent(high)} ({chance['level']:.0%} interval)"
-        yield _card(f"entity {name}", percent(entity[ALL][key]), ends)
-    yield _card("token F1", percent(metrics["token"][ALL]["f"]), "")
+        yield _card(f"entity {name}", percent(entity["all"][key]), ends)
+    yield _card("token F1", percent(metrics["token"]["all"]["f"]), "")
     yield _card("partial F1", percent(metrics["partial"]["partial"]["f"]), "half for an overlap")
     if metrics["confidence"]:
         error = metrics["confidence"]["expected_calibration_error"]
@@ -173,7 +171,7 @@ def _figure(drawing: charts.Drawing) -> str:
 
 
 def _errors(documents: Sequence[Document], max_errors: int) -> str:
-    errors = find_errors(documents)
+    errors = find_mistakes(documents)
     if not errors:
         return "<p>None.</p>"
     labels = labels_of(documents)
@@ -198,7 +196,7 @@ def _errors(documents: Sequence[Document], max_errors: int) -> str:
     return "\n".join(parts)
 
 
-def _select(errors: Sequence[Error], most: int) -> list[Error]:
+def _select(errors: Sequence[Mistake], most: int) -> list[Mistake]:
     """The surest errors, in the order of the text. `sorted` keeps that of equals."""
     if not most:
         return list(errors)

@@ -1,17 +1,16 @@
 """Drawings: reliability diagrams and the heat map of transition scores. Needs matplotlib."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..temperature import Bin
 from .transition_table import TransitionTable
 
 
-def draw_reliability(diagrams: Sequence[tuple[str, Sequence[Bin], float]], path: Path) -> None:
+def draw_reliability(diagrams: Sequence[tuple[str, Mapping[str, Any]]], path: Path) -> None:
     """Draw reliability diagrams side by side.
 
-    diagrams (Sequence[tuple[str, Sequence[Bin], float]]): Title, bins and calibration error.
+    diagrams (Sequence[tuple[str, Sequence[Bin], float]]): Title and `calibration_table`.
     path (Path): The picture; its suffix says the format.
     RAISES: ImportError without matplotlib.
     """
@@ -19,17 +18,23 @@ def draw_reliability(diagrams: Sequence[tuple[str, Sequence[Bin], float]], path:
     figure, axes = plt.subplots(
         1, len(diagrams), figsize=(4.5 * len(diagrams), 4.5), sharey=True, squeeze=False
     )
-    for ax, (title, bins, error) in zip(axes[0], diagrams, strict=True):
-        full = [b for b in bins if b.count]
+    for ax, (title, table) in zip(axes[0], diagrams, strict=True):
+        full = [b for b in table["bins"] if b["count"]]
         ax.bar(
-            [(b.low + b.high) / 2 for b in full],
-            [b.precision for b in full],
-            width=[0.9 * (b.high - b.low) for b in full],
+            [(b["low"] + b["high"]) / 2 for b in full],
+            [b["precision"] for b in full],
+            width=[0.9 * (b["high"] - b["low"]) for b in full],
             color="#4477aa",
         )
         ax.plot([0, 1], [0, 1], color="#bbbbbb", linestyle="--")
         for b in full:
-            ax.annotate(str(b.count), ((b.low + b.high) / 2, b.precision), ha="center", fontsize=7)
+            ax.annotate(
+                str(b["count"]),
+                ((b["low"] + b["high"]) / 2, b["precision"]),
+                ha="center",
+                fontsize=7,
+            )
+        error = table["expected_calibration_error"]
         ax.set(title=f"{title}\nECE {error:.3f}", xlabel="confidence", xlim=(0, 1), ylim=(0, 1.05))
     axes[0][0].set_ylabel("precision")
     figure.tight_layout()

@@ -9,9 +9,9 @@ import pytest
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_bio_crf.metrics import Document, analyse
-from spacy_bio_crf.metrics.bootstrap import Chance
-from spacy_bio_crf.metrics.mistakes import find_errors
+from spacy_bio_crf.metrics import Document, analyze
+from spacy_bio_crf.metrics.chance import Chance
+from spacy_bio_crf.metrics.mistakes import find_mistakes
 from spacy_bio_crf.report import render_report
 from tests.support.chromium import Page, browse, find_chromium
 from tests.support.evaluation_tools import document, random_documents
@@ -58,7 +58,7 @@ def page_text(make_nlp) -> str:
     from spacy_bio_crf.metrics import read_documents
 
     examples = examples_of(make_nlp())
-    metrics = {"model": f"m{NASTY}", "corpus": "c.spacy", **analyse(examples, chance=Chance(200))}
+    metrics = {"model": f"m{NASTY}", "corpus": "c.spacy", **analyze(examples, chance=Chance(200))}
     return render_report(metrics, read_documents(examples), log=LOG)
 
 
@@ -125,7 +125,7 @@ def test_page_lists_every_error(page_text):
 
 def metrics_of(documents: list[Document], nlp) -> dict:
     """Figures of an empty corpus: the list of errors is made of the documents alone."""
-    return {"model": "m", "corpus": "c", **analyse([])} | {"documents": len(documents)}
+    return {"model": "m", "corpus": "c", **analyze([])} | {"documents": len(documents)}
 
 
 def test_most_errors_of_a_kind(make_nlp):
@@ -155,7 +155,7 @@ def test_no_error_at_all(make_nlp):
     examples = [Example(eg.reference, eg.reference) for eg in make_examples(nlp)]
     from spacy_bio_crf.metrics import read_documents
 
-    metrics = {"model": "m", "corpus": "c", **analyse(examples)}
+    metrics = {"model": "m", "corpus": "c", **analyze(examples)}
     page = render_report(metrics, read_documents(examples))
     assert "<p>None.</p>" in page and 'id="filters"' not in page
     assert 'id="reliability-t"' not in page and 'id="learning-t"' not in page
@@ -336,6 +336,6 @@ def test_browser_copes_with_many_errors(browser, tmp_path, make_nlp):
     path.write_text(render_report(metrics_of(docs, make_nlp()), docs, max_errors=0), "utf-8")
     browser.look(width=1280)
     browser.open(path)
-    n = len(find_errors(docs))
+    n = len(find_mistakes(docs))
     assert n > 1000
     assert counted(browser) == f"{n:,} of {n:,} errors"

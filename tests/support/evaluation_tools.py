@@ -1,13 +1,16 @@
-"""Documents for the evaluation's tests, made of tags."""
+"""Documents for the tests of the metrics: made of tags, random, or held out."""
 
 import random
 from collections.abc import Sequence
 
 import numpy as np
+from spacy.language import Language
+from spacy.training import Example
 
 from spacy_bio_crf.metrics import Document
 from spacy_bio_crf.tags.schemes import spans_of_tags
 from spacy_bio_crf.tags.spans import Span
+from tests.support.pipelines import make_example, make_examples
 
 
 def spans(tags: Sequence[str]) -> list[Span]:
@@ -54,3 +57,13 @@ def random_documents(seed: int, count: int, *, labels=("A", "B", "C"), n=9) -> l
         predicted = gold if rng.random() < 1 / 3 else other
         documents.append(document(gold, predicted, n=n))
     return documents
+
+
+def make_held_out(nlp: Language) -> list[Example]:
+    """The training sentences, and others in which a trained pipeline is partly wrong."""
+    others = [
+        (["Bo", "Ruiz", "moved", "to", "Washington"], [(0, 2, "PER"), (4, 5, "LOC")]),
+        (["Silva", "met", "York", "in", "Ana"], [(0, 1, "PER"), (2, 3, "PER"), (4, 5, "LOC")]),
+        (["Maria", "da", "Lisbon", "flew", "Bo"], [(0, 3, "PER")]),
+    ]
+    return make_examples(nlp) + [make_example(nlp, words, ents) for words, ents in others]

@@ -1,21 +1,19 @@
 """`bio-ner evaluate`: what it prints and writes, for any pipeline that sets doc.ents."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import spacy
-from spacy.tokens import Doc, DocBin, Span
-from spacy.training import Example
+from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
-from spacy_bio_crf.metrics import analyse, compare, predict, read_documents
-from spacy_bio_crf.metrics.bootstrap import Chance
+from spacy_bio_crf.metrics import analyze, predict
 from spacy_bio_crf.metrics.breakdowns import read_surfaces
-from spacy_bio_crf.metrics.documents import read_document
 from spacy_bio_crf.metrics.scorer import score_examples
-from tests.support.pipelines import MakeNlp, make_examples, spans_of
+from tests.support.pipelines import make_examples
 
 
 def run(*arguments: object, code: int = 0) -> str:
@@ -129,7 +127,7 @@ def test_seen_names_and_learning_curve(model, corpus, tmp_path, trained):
     assert [row["sort"] for row in rows] == ["seen", "seen, other label", "unseen"]
     examples = predict(spacy.load(model), corpus)
     known = read_surfaces(eg.reference for eg in make_examples(trained)[:2])
-    assert rows == analyse(examples, known=known)["breakdowns"]["surface"]
+    assert rows == analyze(examples, known=known)["breakdowns"]["surface"]
     assert 'id="learning-t"' in report.read_text("utf-8")
 
 
@@ -143,14 +141,18 @@ def test_limit(model, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "none.spacy", "No file .*none.spacy: expected annotated documents"),
+        (None, "none.spacy", "none.spacy: expected annotated documents .* got no such file"),
         (
             b"Ana B-PER\n",
             "test.conll",
-            r"test.conll: expected annotated documents in a .spacy file",
+            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'",
         ),
-        (b"Ana B-PER\n", "bad.spacy", r"bad.spacy: expected annotated documents \(.spacy\), got"),
-        (DocBin().to_bytes(), "empty.spacy", "empty.spacy holds no documents"),
+        (b"Ana B-PER\n", "bad.spacy", "bad.spacy: expected annotated documents .* got .*E"),
+        (
+            DocBin().to_bytes(),
+            "empty.spacy",
+            "empty.spacy: expected annotated documents .* got no documents",
+        ),
     ],
 )
 def test_bad_corpora(rules, corpus, tmp_path, content, name, message):
@@ -160,87 +162,17 @@ def test_bad_corpora(rules, corpus, tmp_path, content, name, message):
     out = tmp_path / "figures.json"
     for arguments in ((rules, path), (rules, corpus, "--train", path)):
         printed = run(*arguments, "-o", out, code=1)
-        assert __import__("re").search(message, " ".join(printed.split()))
+        assert re.search(message, " ".join(printed.split()))
         assert not out.exists()
 
 
 def test_bad_options(rules, corpus, tmp_path):
     log = tmp_path / "curve.jsonl"
     log.write_text('{"step": 0}\n')
-    assert "give --report" in run(rules, corpus, "--log", log, code=1)
+    assert "--log: expected --report, which" in run(rules, corpus, "--log", log, code=1)
     report = tmp_path / "report.html"
     printed = run(rules, corpus, "--log", log, "--report", report, code=1)
     assert "curve.jsonl:1: expected a line of a training log" in " ".join(printed.split())
     assert not report.exists()
-    assert "expected a pipeline" in run(tmp_path / "nowhere", corpus, code=1)
-
-
-# Predictions on the gold's tokens
-
-
-def doc_of(words, ents, spaces=None, missing=()):
-    doc = Doc(spacy.blank("xx").vocab, words=words, spaces=spaces)
-    doc.set_ents(
-        [Span(doc, s, e, label=x) for s, e, x in ents],
-        missing=[doc[i : i + 1] for i in missing],
-        default="outside",
-    )
-    return doc
-
-
-def test_other_tokens_and_missing_annotation():
-    gold = doc_of(["New-York", "'s", "Bo"], [(0, 1, "LOC")], [False, True, False], missing=[2])
-    predicted = doc_of(
-        ["New", "-", "York", "'s", "Bo"],
-        [(0, 1, "LOC"), (2, 3, "LOC"), (4, 5, "PER")],
-        [False, False, False, True, False],
-    )
-    document = read_document(Example(predicted, gold))
-    # Both are parts of one gold token; what is on an unannotated one does not count.
-    assert document.predicted == [(0, 1, "LOC"), (0, 1, "LOC")]
-    assert document.ignored == 1
-    assert document.words == ["New-York", "'s ", "Bo"]
-    figures = analyse([Example(predicted, gold)])
-    scores = score_examples([Example(predicted, gold)])
-    assert figures["entity"]["all"]["p"] == scores["ents_p"] == 0.5
-    assert figures["entity"]["all"]["r"] == scores["ents_r"] == 1.0
-
-
-def test_dropped_documents_are_missed_and_not_forgotten(trained, corpus):
-    nlp = spacy.blank("en")
-    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ana"}])
-
-    @spacy.Language.component("fails_on_washington")
-    def fail(doc):
-        if doc[0].text == "Washington":
-            raise ValueError("no")
-        return doc
-
-    nlp.add_pipe("fails_on_washington")
-    nlp.set_error_handler(lambda *_: None)
-    examples = predict(nlp, corpus)
-    assert len(examples) == 6
-    assert [spans_of(eg.predicted) for eg in examples][:4] == [
-        [(0, 1, "PER")],
-        [],
-        [(0, 1, "PER")],
-        [],
-    ]
-    figures = analyse(examples)
-    gold = sum(len(eg.reference.ents) for eg in examples)
-    assert figures["entity"]["all"]["gold"] == gold
-    assert figures["entity"]["all"]["r"] == score_examples(examples)["ents_r"]
-
-
-def test_comparison_of_documents_without_entities():
-    documents = read_documents([Example(doc_of(["a"], []), doc_of(["a"], []))])
-    assert compare(documents, documents, chance=Chance(10))["difference"] is None
-
-
-def test_confidence_of_presets_is_unknown(make_nlp: MakeNlp, trained):
-    doc = trained("Ana Ruiz met Bo in New York City .")
-    document = read_document(Example(doc, doc.copy()))
-    assert document.confidence == [pytest.approx(ent._.confidence) for ent in doc.ents]
-    doc.spans["bio_ner"] = list(doc.ents)[:1]
-    doc.spans["bio_ner"].attrs["scores"] = [0.5]
-    assert read_document(Example(doc, doc.copy())).confidence == [0.5, None, None]
+    printed = run(tmp_path / "nowhere", corpus, code=1)
+    assert "expected a pipeline" in " ".join(printed.split())

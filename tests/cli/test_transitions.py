@@ -1,0 +1,30 @@
+"""`bio-ner transitions`: the scores it prints, writes and draws."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from tests.support.pipelines import MakeNlp, make_examples
+
+
+def test_transitions_command(trained, make_nlp: MakeNlp, tmp_path):
+    trained.to_disk(tmp_path / "model")
+    figures, plot = tmp_path / "scores.json", tmp_path / "heat.svg"
+    arguments = ["transitions", str(tmp_path / "model")]
+    run = CliRunner().invoke(app, [*arguments, "--json", str(figures), "--plot", str(plot)])
+    assert run.exit_code == 0, run.output
+    assert "B-PER" in run.output
+    assert plot.exists()
+    scores = json.loads(figures.read_text())
+    _, transitions, _ = trained.get_pipe("bio_ner").transition_scores()
+    ids = trained.get_pipe("bio_ner").tagset.ids
+    row, column = scores["rows"].index("B-PER"), scores["columns"].index("I-PER")
+    assert scores["scores"][row][column] == pytest.approx(transitions[ids["B-PER"], ids["I-PER"]])
+    softmax = make_nlp("softmax")
+    softmax.initialize(lambda: make_examples(softmax))
+    softmax.to_disk(tmp_path / "softmax")
+    run = CliRunner().invoke(app, ["transitions", str(tmp_path / "softmax")])
+    assert run.exit_code == 1
+    assert "has a softmax head" in run.output

@@ -1,0 +1,101 @@
+"""Predictions on the tokens of the reference, and corpora that can't be read."""
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
+
+from spacy_bio_crf.metrics import analyze, predict
+from spacy_bio_crf.metrics.documents import read_document
+from spacy_bio_crf.metrics.scorer import score_examples
+from tests.support.pipelines import make_examples, spans_of
+
+
+def doc_of(words, ents, spaces=None, missing=()):
+    doc = Doc(spacy.blank("xx").vocab, words=words, spaces=spaces)
+    doc.set_ents(
+        [Span(doc, s, e, label=x) for s, e, x in ents],
+        missing=[doc[i : i + 1] for i in missing],
+        default="outside",
+    )
+    return doc
+
+
+def test_other_tokens_and_missing_annotation():
+    gold = doc_of(["New-York", "'s", "Bo"], [(0, 1, "LOC")], [False, True, False], missing=[2])
+    predicted = doc_of(
+        ["New", "-", "York", "'s", "Bo"],
+        [(0, 1, "LOC"), (2, 3, "LOC"), (4, 5, "PER")],
+        [False, False, False, True, False],
+    )
+    document = read_document(Example(predicted, gold))
+    # Both are parts of one gold token; what is on an unannotated one does not count.
+    assert document.predicted == [(0, 1, "LOC"), (0, 1, "LOC")]
+    assert document.ignored == 1
+    assert document.words == ["New-York", "'s ", "Bo"]
+    figures = analyze([Example(predicted, gold)])
+    scores = score_examples([Example(predicted, gold)])
+    assert figures["entity"]["all"]["p"] == scores["ents_p"] == 0.5
+    assert figures["entity"]["all"]["r"] == scores["ents_r"] == 1.0
+
+
+def test_dropped_documents_are_missed_and_not_forgotten(trained, tmp_path):
+    corpus = tmp_path / "test.spacy"
+    DocBin(docs=[eg.reference for eg in make_examples(trained)]).to_disk(corpus)
+    nlp = spacy.blank("en")
+    nlp.add_pipe("entity_ruler").add_patterns([{"label": "PER", "pattern": "Ana"}])
+
+    @spacy.Language.component("fails_on_washington")
+    def fail(doc):
+        if doc[0].text == "Washington":
+            raise ValueError("no")
+        return doc
+
+    nlp.add_pipe("fails_on_washington")
+    nlp.set_error_handler(lambda *_: None)
+    examples = predict(nlp, corpus)
+    assert len(examples) == 6
+    assert [spans_of(eg.predicted) for eg in examples][:4] == [
+        [(0, 1, "PER")],
+        [],
+        [(0, 1, "PER")],
+        [],
+    ]
+    figures = analyze(examples)
+    gold = sum(len(eg.reference.ents) for eg in examples)
+    assert figures["entity"]["all"]["gold"] == gold
+    assert figures["entity"]["all"]["r"] == score_examples(examples)["ents_r"]
+
+
+def test_confidence_of_presets_is_unknown(trained):
+    doc = trained("Ana Ruiz met Bo in New York City .")
+    document = read_document(Example(doc, doc.copy()))
+    assert document.confidence == [pytest.approx(ent._.confidence) for ent in doc.ents]
+    doc.spans["bio_ner"] = list(doc.ents)[:1]
+    doc.spans["bio_ner"].attrs["scores"] = [0.5]
+    assert read_document(Example(doc, doc.copy())).confidence == [0.5, None, None]
+
+
+class Counting:
+    """An example that counts how often its alignment is computed."""
+
+    def __init__(self, example: Example):
+        self.example = example
+        self.count = 0
+
+    def __getattr__(self, name):
+        return getattr(self.example, name)
+
+    @property
+    def alignment(self):
+        self.count += 1
+        return self.example.alignment
+
+
+def test_the_alignment_is_computed_once():
+    """spaCy compares all tokens whenever it is asked for, which makes long documents quadratic."""
+    ents = [(i, i + 1, "PER") for i in range(0, 60, 2)]
+    words = [f"w{i}" for i in range(60)]
+    example = Counting(Example(doc_of(words, ents), doc_of(words, ents)))
+    assert read_document(example).predicted == ents
+    assert example.count == 1

@@ -1,1 +1,0 @@
-"""Figures of the evaluation against their definitions, seqeval and nervaluate."""

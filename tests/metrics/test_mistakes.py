@@ -1,0 +1,39 @@
+"""Mistakes by hand, and against the figures."""
+
+from collections import Counter
+
+from spacy_bio_crf.metrics.averages import count_entities
+from spacy_bio_crf.metrics.confusion import confusion
+from spacy_bio_crf.metrics.mistakes import KINDS, find_mistakes
+from tests.support.evaluation_tools import document, random_documents
+
+
+def test_errors_by_hand():
+    doc = document(
+        [(0, 2, "A"), (3, 4, "A"), (5, 7, "A"), (8, 9, "B"), (10, 11, "B")],
+        [(0, 1, "A"), (3, 4, "B"), (6, 8, "B"), (9, 10, "A"), (10, 11, "B")],
+        n=12,
+        confidence=[0.9, 0.8, 0.7, 0.6, 0.5],
+    )
+    found = [(e.kind, e.document, e.gold, e.predicted, e.confidence) for e in find_mistakes([doc])]
+    assert found == [
+        ("boundary", 0, (0, 2, "A"), (0, 1, "A"), 0.9),
+        ("label", 0, (3, 4, "A"), (3, 4, "B"), 0.8),
+        ("both", 0, (5, 7, "A"), (6, 8, "B"), 0.7),
+        ("missed", 0, (8, 9, "B"), None, None),
+        ("spurious", 0, None, (9, 10, "A"), 0.6),
+    ]
+    assert {kind for kind, *_ in found} == set(KINDS)
+
+
+def test_errors_and_figures_agree():
+    documents = random_documents(4, 200)
+    totals = count_entities(documents).counts.sum((0, 1))
+    errors = find_mistakes(documents)
+    kinds = Counter(error.kind for error in errors)
+    pairs = kinds["label"] + kinds["boundary"] + kinds["both"]
+    assert kinds["spurious"] + pairs == totals[1]
+    assert kinds["missed"] + pairs == totals[2]
+    matrix = confusion(documents)
+    assert matrix.entities[-1].sum() == kinds["spurious"]
+    assert matrix.entities[:, -1].sum() == kinds["missed"]
