@@ -1,4 +1,4 @@
-"""What is known about a document's tags: from gold annotation, or from earlier components."""
+"""Gold annotation and preset entities of a Doc, and the tags that they allow each row."""
 
 from dataclasses import dataclass, field
 
@@ -6,22 +6,22 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..tags.schemes import spans_of_tags
+from ..errors import Plain, describe
 from ..tags.spans import EntIob, Span, rows_of_spans
 from ..tags.tagset import TagSet
-from .retokenized import carry_over
+from .misfits import carry_over, carry_spans
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """Entities of a document, and where anything is known at all.
+    """Entities of a document, and the tokens that are annotated.
 
     spans (list[Span]): Start, exclusive end and label, in tokens, in order, without overlap.
-    known (np.ndarray): False for tokens nobody has annotated; they may be anything. bool
+    known (np.ndarray): False for tokens without annotation, which may have any tag; bool
         [n_tokens].
     wrong (list[Span]): Spans that are known to be no entity of their label.
-    misfits (list[Span]): Entities that did not fit the tokens, in the tokens they were annotated
-        on, whatever became of them.
+    misfits (list[Span]): Entities that do not fit the tokens, under every policy, in the tokens
+        that they were annotated on.
     """
 
     spans: list[Span]
@@ -33,49 +33,54 @@ class Annotation:
 def read_example(
     example: Example, *, wrong_key: str | None = None, misaligned: str = "missing"
 ) -> Annotation:
-    """The gold annotation of an example, on the tokens of its predicted Doc.
+    """Read the gold annotation of an example, on the tokens of its predicted Doc.
 
-    Tokens without annotation (`-`), and those of entities that do not fit the predicted tokens and
-    are not made to, are unknown: they are never trained as O.
+    Tokens without annotation (`-`) are unknown, as are the tokens of entities that are left out
+    because they do not fit: they are never trained as O.
 
     example (Example): Predicted and reference Doc.
     wrong_key (str | None): Group in `reference.spans` of spans that are known to be wrong.
-    misaligned (str): What becomes of entities that do not fit: one of `misaligned.POLICIES`.
+    misaligned (str): The rule for entities that do not fit: one of `misfits.POLICIES`.
     RETURNS (Annotation): Entities on the predicted tokens.
-    RAISES: ValueError if a span is an entity and known to be wrong or, under "strict", if an entity
-        does not fit the predicted tokens.
+    RAISES: ValueError for a span that is an entity and known to be wrong, for texts that differ in
+        more than white space and case and, under "strict", for an entity that does not fit.
     """
     predicted, reference = example.predicted, example.reference
     same = len(predicted) == len(reference) and np.array_equal(
         predicted.to_array("ORTH"), reference.to_array("ORTH")
     )
+    group = reference.spans.get(wrong_key, ()) if wrong_key is not None else ()
     misfits: list[Span] = []
     if same:
         spans = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
+        wrong = [(span.start, span.end, span.label_) for span in group]
         known = _array(reference, "ENT_IOB") != EntIob.MISSING
     else:
-        tags = example.get_aligned_ner()
-        known = np.array([tag is not None for tag in tags], dtype=bool)
-        spans, _ = spans_of_tags([tag or "O" for tag in tags], scheme="BILUO", repair="discard")
-        spans, known, misfits = carry_over(example, spans, known, policy=misaligned)
-    wrong: list[Span] = []
-    if wrong_key is not None and wrong_key in reference.spans:
-        aligned = example.get_aligned_spans_y2x(reference.spans[wrong_key], allow_overlap=True)
-        wrong = [(span.start, span.end, span.label_) for span in aligned]
-        for start, end, label in sorted(set(wrong) & set(spans)):
-            raise ValueError(
-                f"{predicted[start:end].text!r}, tokens {start} to {end} of the document"
-                f" {predicted.text[:40]!r}, is both an entity {label!r} and in"
-                f" doc.spans[{wrong_key!r}], where spans are known to be wrong."
+        try:
+            carried = carry_over(reference, predicted, policy=misaligned)
+        except ValueError as error:
+            raise ValueError(f"document {reference.text[:40]!r}: {error}") from error
+        spans, known = carried.spans, carried.known
+        ents = reference.ents
+        misfits = [(ents[i].start, ents[i].end, ents[i].label_) for i in carried.misfits]
+        chars = [(span.start_char, span.end_char, span.label_) for span in group]
+        wrong = carry_spans(reference, predicted, chars)
+    for start, end, label in sorted(set(wrong) & set(spans)):
+        raise ValueError(
+            describe(
+                f"document {predicted.text[:40]!r}",
+                expected=f"no entity in doc.spans[{wrong_key!r}], the spans known to be wrong",
+                got=Plain(f"{predicted[start:end].text!r} ({label}, tokens {start} to {end})"),
             )
+        )
     return Annotation(spans, known, wrong, misfits)
 
 
 def read_presets(doc: Doc) -> Annotation | None:
-    """Entities and blocked tokens that an earlier component has set.
+    """Read the entities and blocked tokens that an earlier component has set.
 
     doc (Doc): The document, before this component writes to it.
-    RETURNS (Annotation | None): Preset entities, with blocked tokens known to be outside; tokens
+    RETURNS (Annotation | None): Preset entities, with blocked tokens known to be outside. Tokens
         that an earlier component merely left outside are unknown, as for spaCy's `ner`. None if
         nothing is set.
     """
@@ -87,7 +92,7 @@ def read_presets(doc: Doc) -> Annotation | None:
 
 
 def blocked_spans(doc: Doc) -> list[tuple[int, int]]:
-    """Tokens that an earlier component has barred from entities (`doc.set_ents(blocked=…)`).
+    """Find the tokens that an earlier component has blocked (`doc.set_ents(blocked=…)`).
 
     doc (Doc): The document.
     RETURNS (list[tuple[int, int]]): Start and exclusive end of each blocked token.
@@ -99,19 +104,18 @@ def blocked_spans(doc: Doc) -> list[tuple[int, int]]:
 def allowed_tags(
     annotation: Annotation, tagset: TagSet, tokens: np.ndarray, *, continued: bool
 ) -> np.ndarray:
-    """The set of tags that each row of a document's sequence may have.
+    """Find the tags that each row of a document's sequence may have.
 
-    Tokens without a sub-word have no row, so tags are made after they are gone: an entity's first
-    row has B- even where its first token has none. A label that is not in the tag set counts as
-    outside.
+    Tokens without a sub-word have no row, and tags are made without them: the first row of an
+    entity has B- even if its first token has no row. A label outside the tag set counts as O.
 
-    annotation (Annotation): What is known.
+    annotation (Annotation): The annotation of the document.
     tagset (TagSet): The tags.
-    tokens (np.ndarray): The token of each row, in order; repeated where a token trains several
+    tokens (np.ndarray): The token of each row, in order; repeated if a token trains several
         sub-words; int64 [n].
     continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-) or
         repeat its tag.
-    RETURNS (np.ndarray): One tag where the token is known, all where it is not; bool [n, K].
+    RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
     """
     opens = np.ones(len(tokens), dtype=bool)
     opens[1:] = tokens[1:] != tokens[:-1]
@@ -121,8 +125,8 @@ def allowed_tags(
     tags = tagset.encode(spans, len(words))
     # shape: [n_words, K]
     allowed = np.eye(len(tagset.tags), dtype=bool)[tags] | ~known[:, None]
-    # No entity goes on into an unknown token if a known one sets its end: the last of an annotated
-    # entity, or one between that has no row.
+    # No entity continues into an unknown token if a known token ends it: the last token of an
+    # annotated entity, or a token between them that has no row.
     before = np.concatenate([[0], np.cumsum(annotation.known)])
     ended = known[:-1] & (tags[:-1] > 0)
     parted = before[words[1:]] > before[words[:-1] + 1]
@@ -133,7 +137,7 @@ def allowed_tags(
     if continued:
         word_tags = tags[np.cumsum(opens) - 1]
         going_on = np.eye(len(tagset.tags), dtype=bool)[tagset.continuation(word_tags)]
-        # What an unknown word begins, its later sub-words may go on with.
+        # Later sub-words of an unknown word may continue the entity that it begins.
         rows[~opens] = (going_on | ~annotation.known[tokens, None])[~opens]
     return rows
 

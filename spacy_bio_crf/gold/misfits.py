@@ -1,10 +1,10 @@
-"""Entities given in characters that may not fit the borders of tokens.
+"""Policies for entities whose borders are no borders of tokens.
 
     text      A n a b e l a   l i v e s
     tokens    0 . . . . . .   1 . . . .     starts 0, 8; ends 7, 13
     (0, 3)    begins with token 0 and ends inside it: it does not fit
 
-A named policy says what becomes of an entity that does not fit:
+A named policy decides about an entity that does not fit:
 
     strict    an error
     expand    it takes in every token it touches
@@ -12,7 +12,11 @@ A named policy says what becomes of an entity that does not fit:
               count as unannotated
     missing   it is no entity, and the tokens it touches count as unannotated, never as O
 
-White space at an entity's border belongs to nobody: it is cut off first, whatever the policy.
+White space at the border of an entity is cut off first, under every policy.
+
+Entities are given in characters, as in a corpus, or on other tokens. `spacy train` tokenizes texts
+with the pipeline's tokenizer, so the tokens of a predicted Doc may differ from those of the
+reference, and its text in white space and case.
 """
 
 from collections.abc import Sequence
@@ -21,7 +25,8 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.tokens import Doc
 
-from ..tags.spans import Span
+from ..errors import Plain, check_choice, describe
+from ..tags.spans import EntIob, Span
 
 CharSpan = tuple[int, int, str]  # start, end (exclusive), label; in characters
 POLICIES = ("strict", "expand", "contract", "missing")
@@ -32,12 +37,12 @@ class Fit:
     """Entities in tokens, made from entities in characters. Indices refer to the given spans.
 
     spans (list[Span]): The entities, in the order of the given ones; they may overlap.
-    origins (list[int]): For every entity the index of the span that it was.
-    missing (list[int]): Tokens touched by spans that are no entity now, in order. Where such a
-        token also lies in one of `spans`, that entity stands.
-    misaligned (list[int]): The spans that do not fit, whatever became of them.
-    trimmed (list[int]): The spans that had white space cut off.
-    blank (list[int]): The spans on nothing but white space, which are left out.
+    origins (list[int]): For each entity, the index of its given span.
+    missing (list[int]): Tokens touched by spans that are no entity now, in order. If such a token
+        also lies in one of `spans`, that entity stands.
+    misaligned (list[int]): The spans that do not fit, under every policy.
+    trimmed (list[int]): The spans that lost white space.
+    blank (list[int]): The spans of white space alone, which are left out.
     """
 
     spans: list[Span]
@@ -49,24 +54,19 @@ class Fit:
 
 
 def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing") -> Fit:
-    """Turn entities given in characters into entities in tokens.
+    """Convert entities in characters to entities in tokens.
 
-    doc (Doc): The tokens; only its text and the tokens' offsets are read.
+    doc (Doc): The tokens; only its text and the offsets of its tokens are read.
     spans (Sequence[tuple[int, int, str]]): Start, exclusive end (in characters of the text) and
         label.
-    policy (str): What becomes of a span that does not fit: one of `POLICIES`.
-    RETURNS (Fit): The entities, and an account of what did not fit.
-    RAISES: ValueError if a span leaves the text or is empty, if the policy is unknown or, under
-        "strict", if a span does not fit.
+    policy (str): The rule for spans that do not fit: one of `POLICIES`.
+    RETURNS (Fit): The entities, and an account of the spans that did not fit.
+    RAISES: ValueError for a span that is empty or leaves the text, for an unknown policy and, under
+        "strict", for a span that does not fit.
     """
-    if policy not in POLICIES:
-        raise ValueError(
-            f"unknown policy {policy!r} for misaligned entities: expected one of "
-            f"{', '.join(POLICIES)}"
-        )
+    check_choice("misaligned", policy, POLICIES)
     text = doc.text
-    starts = np.array([token.idx for token in doc], dtype=np.int64)  # [n_tokens]
-    ends = starts + np.array([len(token) for token in doc], dtype=np.int64)  # [n_tokens]
+    starts, ends = _offsets(doc)
     fit = Fit([], [], [], [], [], [])
     missing: set[int] = set()
     for i, (given_start, given_end, label) in enumerate(spans):
@@ -76,17 +76,16 @@ def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing
             continue
         if (start, end) != (given_start, given_end):
             fit.trimmed.append(i)
-        # Every character that is no white space belongs to a token, so there is one at least.
+        # Each character that is no white space belongs to a token, so there is at least one.
         first = int(np.searchsorted(ends, start, side="right"))
         last = int(np.searchsorted(starts, end, side="left"))  # exclusive
         fits = starts[first] == start and ends[last - 1] == end
         if not fits:
             fit.misaligned.append(i)
             if policy == "strict":
-                raise ValueError(
-                    f"entity {text[start:end]!r} ({label}, characters {start} to {end}) does not "
-                    f"fit the tokens {[token.text for token in doc[first:last]]}"
-                )
+                place = f"entity {text[start:end]!r} ({label}, characters {start} to {end})"
+                got = Plain(f"the tokens {[token.text for token in doc[first:last]]}")
+                raise ValueError(describe(place, expected="borders of tokens", got=got))
         inner = (first, last)
         if policy == "contract" and not fits:
             inner = _contracted(doc, starts, ends, (start, end), (first, last))
@@ -99,12 +98,129 @@ def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing
     return fit
 
 
+@dataclass(frozen=True)
+class Carried:
+    """The entities of one document on the tokens of another.
+
+    spans (list[Span]): The entities, in order, without overlap.
+    known (np.ndarray): False for tokens without annotation; bool [n_tokens].
+    misfits (list[int]): Indices of the entities that do not fit, under every policy.
+    """
+
+    spans: list[Span]
+    known: np.ndarray
+    misfits: list[int]
+
+
+def carry_over(reference: Doc, predicted: Doc, *, policy: str = "missing") -> Carried:
+    """Put the entities of one document on the tokens of another.
+
+    A token is known if it lies in an entity, if it is white space, or if all of its characters are
+    annotated as outside. If two entities would share a token, one that fits precedes one that was
+    made to fit, and the first precedes the second. The other one counts as unannotated.
+
+    reference (Doc): The annotated document.
+    predicted (Doc): The same text in other tokens; white space and case may differ.
+    policy (str): The rule for entities that do not fit: one of `POLICIES`.
+    RETURNS (Carried): Entities and knowledge on the tokens of `predicted`.
+    RAISES: ValueError for texts that differ in more, for an unknown policy and, under "strict", for
+        an entity that does not fit.
+    """
+    theirs, ours = match_characters(reference.text, predicted.text)
+    spans = [(ent.start_char, ent.end_char, ent.label_) for ent in reference.ents]
+    chars, origins = _moved(spans, theirs, ours)
+    fit = fit_to_tokens(predicted, chars, policy=policy)
+    misaligned = set(fit.misaligned)
+    taken = np.zeros(len(predicted), dtype=bool)
+    kept: list[Span] = []
+    for (start, end, label), _ in sorted(
+        zip(fit.spans, fit.origins, strict=True), key=lambda pair: pair[1] in misaligned
+    ):
+        if not taken[start:end].any():
+            taken[start:end] = True
+            kept.append((start, end, label))
+    known = taken | _outside(reference, predicted, theirs, ours)
+    fitting = {origin for i, origin in enumerate(origins) if i not in misaligned}
+    return Carried(sorted(kept), known, [i for i in range(len(spans)) if i not in fitting])
+
+
+def carry_spans(reference: Doc, predicted: Doc, spans: Sequence[CharSpan]) -> list[Span]:
+    """Put spans, which may overlap, on the tokens of another document; misfits are left out.
+
+    reference (Doc): The annotated document.
+    predicted (Doc): The same text in other tokens; white space and case may differ.
+    spans (Sequence[tuple[int, int, str]]): Start, exclusive end and label, in characters of
+        `reference`.
+    RETURNS (list[Span]): Those that fit, in tokens of `predicted`.
+    RAISES: ValueError for texts that differ in more.
+    """
+    chars, _ = _moved(spans, *match_characters(reference.text, predicted.text))
+    return fit_to_tokens(predicted, chars).spans
+
+
+def match_characters(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Match the characters of two texts, white space and case apart.
+
+    source (str), target (str): The texts.
+    RETURNS (tuple[np.ndarray, np.ndarray]): Offsets in each text, in order, of the characters that
+        are no white space; int64 [n] both. A character that is folded to several occurs as often.
+    RAISES: ValueError for texts that differ in more.
+    """
+    folded, offsets = _folded(source)
+    if source == target:
+        return offsets, offsets
+    other, others = _folded(target)
+    if folded != other:
+        expected = f"the text {source[:40]!r} but for white space and case"
+        raise ValueError(describe("predicted document", expected=expected, got=target[:40]))
+    return offsets, others
+
+
+def _folded(text: str) -> tuple[str, np.ndarray]:
+    solid = [(char.casefold(), i) for i, char in enumerate(text) if not char.isspace()]
+    offsets = [i for folded, i in solid for _ in folded]
+    return "".join(folded for folded, _ in solid), np.array(offsets, dtype=np.int64)
+
+
+def _moved(
+    spans: Sequence[CharSpan], theirs: np.ndarray, ours: np.ndarray
+) -> tuple[list[CharSpan], list[int]]:
+    """Move spans from one text to the other; those of white space alone are left out."""
+    moved, origins = [], []
+    for i, (start, end, label) in enumerate(spans):
+        first, last = np.searchsorted(theirs, [start, end])
+        if first < last:
+            moved.append((int(ours[first]), int(ours[last - 1]) + 1, label))
+            origins.append(i)
+    return moved, origins
+
+
+def _outside(reference: Doc, predicted: Doc, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
+    """Find the tokens whose characters are all annotated as outside; bool [n_tokens]."""
+    iob = np.array([token.ent_iob for token in reference], dtype=np.int64)
+    outside = np.full(len(predicted), bool((iob != EntIob.MISSING).any()))
+    # shape: [n], the reference token of each character
+    owners = np.searchsorted(_offsets(reference)[1], theirs, side="right")
+    others = ours[iob[owners] != EntIob.OUTSIDE]
+    outside[np.searchsorted(_offsets(predicted)[1], others, side="right")] = False
+    return outside
+
+
+def _offsets(doc: Doc) -> tuple[np.ndarray, np.ndarray]:
+    """The start and the exclusive end of each token, in characters; int64 [n_tokens] both."""
+    starts = np.array([token.idx for token in doc], dtype=np.int64)
+    return starts, starts + np.array([len(token) for token in doc], dtype=np.int64)
+
+
 def _trimmed(text: str, start: int, end: int, label: str) -> tuple[int, int]:
-    """A span's borders without the white space at its edges; start == end if there is no more."""
+    """Cut off white space at the borders of a span; start == end if nothing is left."""
     if not 0 <= start < end <= len(text):
         raise ValueError(
-            f"entity of label {label!r} with characters {start} to {end}: expected "
-            f"0 <= start < end <= {len(text)}, the length of the text {text[:40]!r}"
+            describe(
+                f"entity of label {label!r}",
+                expected=f"0 <= start < end <= {len(text)}, the length of the text {text[:40]!r}",
+                got=Plain(f"characters {start} to {end}"),
+            )
         )
     content = text[start:end]
     end -= len(content) - len(content.rstrip())

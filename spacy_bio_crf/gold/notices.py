@@ -1,4 +1,4 @@
-"""What training has to leave aside: counted, and said once."""
+"""Counts of the gold that training can't use, and one warning for each kind of loss."""
 
 import warnings
 from collections.abc import Iterable, Sequence
@@ -14,15 +14,15 @@ SHOWN = 40  # characters of a document in a message
 
 
 @dataclass
-class Tally:
-    """What some documents hold that can not be learnt from.
+class GoldTally:
+    """Counts over some documents.
 
     documents (int): The documents.
     entities (int): Their annotated entities.
-    misfits (int): Of these, the ones that do not fit the tokens.
-    tokens (int): The documents' tokens, white space left out.
-    bare (int): Of these, the ones without a sub-word.
-    bare_entities (int): Entities of which no token has a sub-word.
+    misfits (int): The entities that do not fit the tokens.
+    tokens (int): The documents' tokens, without white space.
+    bare (int): The tokens without a sub-word.
+    bare_entities (int): The entities without a token that has a sub-word.
     first_misfit (str), first_bare (str): The first of each, for a message.
     """
 
@@ -41,7 +41,7 @@ class Tally:
         example (Example): Predicted and reference Doc.
         annotation (Annotation): Its gold, on the predicted tokens.
         rows (np.ndarray | None): The tokens that have a sub-word; int64 [n], may repeat. None if
-            that is not known.
+            the encoder can't tell.
         """
         doc, reference = example.predicted, example.reference
         self.documents += 1
@@ -65,7 +65,7 @@ class Tally:
 
 
 class Notices:
-    """Says each kind of loss once, in the course of one training.
+    """Warns of each kind of loss once in the course of one training.
 
     name (str): The component's name, for the messages.
     """
@@ -74,12 +74,12 @@ class Notices:
         self.name = name
         self._said: set[str] = set()
 
-    def tell(self, tally: Tally, *, where: str, policy: str) -> None:
-        """Warn of what has been counted and not been said before.
+    def tell(self, tally: GoldTally, *, where: str, policy: str) -> None:
+        """Warn of losses that have not been reported yet.
 
-        tally (Tally): The counts.
-        where (str): Which documents they are of: "training documents".
-        policy (str): What becomes of entities that do not fit the tokens.
+        tally (GoldTally): The counts.
+        where (str): The documents they are of: "training documents".
+        policy (str): The rule for entities that do not fit the tokens.
         """
         if tally.misfits:
             self._warn(
@@ -112,15 +112,15 @@ _OUTCOMES = {
 
 def tally_batch(
     examples: Iterable[Example], annotations: Sequence[Annotation], rows: Sequence[np.ndarray]
-) -> Tally:
+) -> GoldTally:
     """Count a batch.
 
     examples (Iterable[Example]): Its documents.
     annotations (Sequence[Annotation]): Their gold.
-    rows (Sequence[np.ndarray]): For each, the tokens that have a sub-word.
-    RETURNS (Tally): The counts.
+    rows (Sequence[np.ndarray]): For each document, the tokens that have a sub-word.
+    RETURNS (GoldTally): The counts.
     """
-    tally = Tally()
+    tally = GoldTally()
     for example, annotation, tokens in zip(examples, annotations, rows, strict=True):
         tally.add(example, annotation, tokens)
     return tally

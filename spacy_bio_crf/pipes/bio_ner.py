@@ -25,7 +25,7 @@ from ..encoders.api import Encoder, encoder_of
 from ..gold import annotation as gold
 from ..gold.annotation import Annotation
 from ..gold.misfits import POLICIES
-from ..gold.notices import Notices, Tally, tally_batch
+from ..gold.notices import GoldTally, Notices, tally_batch
 from ..heads.decode import (
     Alternative,
     Entities,
@@ -315,10 +315,10 @@ class BioNer(TrainablePipe):
             tally = self._survey(get_examples())
             self._notices.tell(tally, where="training documents", policy=self.misaligned)
 
-    def _survey(self, examples: Iterable[Example]) -> Tally:
+    def _survey(self, examples: Iterable[Example]) -> GoldTally:
         # Only an encoder with a tokenizer of its own says which tokens have a sub-word before it is
         # run; for the others the first batch that lacks some tells.
-        tally = Tally()
+        tally = GoldTally()
         for batch in util.minibatch(examples, size=256):
             docs = [eg.predicted for eg in batch]
             subwords = self.encoder.cut(docs)

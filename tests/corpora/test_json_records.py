@@ -144,7 +144,8 @@ def test_misaligned_entities(folder):
         found = [(m.place.split("/")[-1], m.text, m.label) for m in summary.misaligned]
         assert found == [("a.jsonl, line 2", "Ana", "X"), ("a.jsonl, line 2", "Ruiz", "Y")]
     assert folder.error(path, misaligned="strict") == (
-        "a.jsonl, line 2: entity 'Ana' (X, characters 0 to 3) does not fit the tokens ['Anabela']"
+        "a.jsonl, line 2: entity 'Ana' (X, characters 0 to 3): expected borders of tokens, got the "
+        "tokens ['Anabela']"
     )
 
 

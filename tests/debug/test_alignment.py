@@ -73,7 +73,7 @@ def test_a_span_both_right_and_wrong(settings):
     doc.spans["wrong"] = [Span(doc, 0, 1, "PER")]
     report = diagnose([CorpusPart("train", [*PLENTY, doc])], settings(incorrect_spans_key="wrong"))
     assert found(report) == {("train", "contradictions"): 1}
-    assert "is both an entity 'PER' and in" in report.findings[0].examples[0].note
+    assert "expected no entity in doc.spans" in report.findings[0].examples[0].note
     assert report.severity == "error"
     assert diagnose([CorpusPart("train", [*PLENTY, doc])], settings()).findings == []
 

@@ -145,8 +145,18 @@ def test_a_span_can_not_be_right_and_wrong():
     example = Example(Doc(VOCAB, words=list("abc"), spaces=[False] * 3), reference)
     assert gold.read_example(example, wrong_key="wrong").wrong == [(0, 1, "X"), (0, 2, "Y")]
     with_wrong(reference, (0, 2, "X"))
-    with pytest.raises(ValueError, match=r"'ab', tokens 0 to 2.*entity 'X' and in doc.spans\['wro"):
+    with pytest.raises(ValueError, match=r"no entity in doc.spans\['wrong'\].*'ab' \(X, tok"):
         gold.read_example(example, wrong_key="wrong")
+
+
+def test_the_policy_and_the_document_of_a_misfit():
+    reference = make_doc(["ab", "c"], [(0, 1, "X")])
+    example = Example(Doc(VOCAB, words=["abc"], spaces=[False]), reference)
+    assert gold.read_example(example).spans == []
+    assert gold.read_example(example, misaligned="expand").spans == [(0, 1, "X")]
+    assert gold.read_example(example, misaligned="expand").misfits == [(0, 1, "X")]
+    with pytest.raises(ValueError, match=r"document 'abc': entity 'ab' \(X, .* \['abc'\]"):
+        gold.read_example(example, misaligned="strict")
 
 
 # -- what earlier components have set -------------------------------------------------------------

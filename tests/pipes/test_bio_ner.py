@@ -280,6 +280,19 @@ def test_a_span_known_to_be_wrong_is_unlearnt(make_nlp: MakeNlp):
     assert (5, 8, "LOC") not in spans_of(nlp(Doc(nlp.vocab, words=words)))
 
 
+def test_the_policy_for_misaligned_entities_arrives(make_nlp: MakeNlp):
+    nlp = spacy.blank("en")
+    reference = Doc(nlp.vocab, words=["ab", "c"], spaces=[False, False])
+    reference.set_ents([Span(reference, 0, 1, "X")])
+    for policy, learns in ("missing", False), ("expand", True), ("contract", False):
+        ner = component(make_nlp(misaligned=policy))
+        ner.initialize(lambda: [Example(Doc(nlp.vocab, words=["abc"]), reference)], labels=["X"])
+        loss = ner.update([Example(Doc(nlp.vocab, words=["abc"]), reference)])["bio_ner"]
+        assert (loss > 0.1) == learns
+    with pytest.raises(ValueError, match="'misaligned' of 'bio_ner' is 'lax'; expected one of"):
+        make_nlp(misaligned="lax")
+
+
 # -- labels ---------------------------------------------------------------------------------------
 
 
