@@ -1,8 +1,8 @@
 """Commands: `python -m spacy bio-ner …`, and the same as `spacy-bio-crf …`.
 
-spaCy imports this module on every start of its command line, through the entry point group
-"spacy_cli", so what a command needs is imported when the command runs. A new command is a function
-in a module of its own, added below.
+spaCy imports this module whenever its command line starts, through the entry point group
+"spacy_cli". Each command therefore imports its requirements when it runs. A new command is a
+function in a module of its own, registered below.
 """
 
 import typer
@@ -27,14 +27,14 @@ app.command("convert")(convert_cli)
 app.command("annotate")(annotate_cli)
 app.command("evaluate")(evaluate_cli)
 app.command("calibrate")(calibrate_cli)
-# Values of a config, as spaCy's own commands take them, are no options that are known beforehand.
+# Values of a config, as for spaCy's own commands, are not known as options beforehand.
 app.command("debug", context_settings={"ignore_unknown_options": True})(debug_cli)
 app.command("transitions")(transitions_cli)
 
-# An entry point is only imported: it has to add itself to spaCy's commands.
+# spaCy only imports an entry point, which has to add itself to the commands.
 spacy_app.add_typer(app)
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     app(prog_name="spacy-bio-crf")

@@ -1,9 +1,15 @@
-"""Pipelines and components that a command can't find."""
+"""Pipelines and components that commands look for, and messages that name their options."""
+
+from pathlib import Path
 
 import pytest
+import spacy
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
+from spacy_bio_crf.cli.convert import convert_cli
+from spacy_bio_crf.cli.debug import debug_cli
+from spacy_bio_crf.cli.loading import find_component, load_pipeline, name_options
 from tests.support.pipelines import MakeNlp, make_examples
 
 
@@ -23,3 +29,26 @@ def test_which_component(make_nlp: MakeNlp, tmp_path, command):
     run = CliRunner().invoke(app, [command, str(tmp_path / "nowhere"), *corpus])
     assert run.exit_code == 1
     assert "expected a pipeline" in " ".join(run.output.split())
+
+
+def test_a_pipeline_and_its_component(make_nlp: MakeNlp, tmp_path: Path):
+    spacy.blank("pt").to_disk(tmp_path / "model")
+    assert load_pipeline(tmp_path / "model").lang == "pt"
+    nlp = make_nlp()
+    assert find_component(nlp, None) is nlp.get_pipe("bio_ner")
+    make_nlp(name="other", nlp=nlp)
+    assert find_component(nlp, "other") is nlp.get_pipe("other")
+
+
+@pytest.mark.parametrize(
+    ("message", "command", "expected"),
+    [
+        ("n_examples: expected 1, got 2", debug_cli, "--examples: expected 1, got 2"),
+        ("alternatives: expected a: b", convert_cli, "--alt: expected a: b"),
+        ("file.txt, line 3: expected a", convert_cli, "file.txt, line 3: expected a"),
+        ("paths: expected files", convert_cli, "paths: expected files"),
+        ("no place", convert_cli, "no place"),
+    ],
+)
+def test_messages_name_options(message: str, command, expected: str):
+    assert name_options(message, command) == expected
