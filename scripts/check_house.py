@@ -1,12 +1,13 @@
-"""Check the order of the package: sizes and names of modules, names in them, a test for each.
+"""Check the package: sizes, names, tests and docstrings of its modules, and American spelling.
 
     python scripts/check_house.py
 
-Exit code 1 if anything is out of order.
+Exit code 1 if anything is wrong.
 """
 
 import argparse
 import ast
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -17,8 +18,22 @@ PACKAGE = "spacy_bio_crf"
 MOST_LINES = 400
 # Names that several modules may define, each with the reason why they mean the same thing.
 SHARED_NAMES: dict[str, str] = {}
+BRITISH = re.compile(
+    r"behaviour|centre|colour|favour|grey|licence|learnt|neighbour|[a-z]+(?:al|im|in|gn|ken)is(?:e|ing|ation)"
+    r"|can not|cannot",
+    re.IGNORECASE,
+)
+# Names of checks in the JSON of `bio-ner debug`, as users have them.
+KEPT = re.compile('[`"](?:neighbours|unlearnt_labels)[`"]')
 # Checks that the package does not pass yet: they warn.
-NOT_YET = {"long_modules", "equal_modules", "equal_names", "missing_tests"}
+NOT_YET = {
+    "long_modules",
+    "equal_modules",
+    "equal_names",
+    "missing_tests",
+    "vague_docstrings",
+    "british_spelling",
+}
 
 
 def main() -> int:
@@ -88,11 +103,33 @@ def missing_tests(root: Path, modules: list[Path]) -> Iterator[str]:
             yield f"{path.relative_to(root)}: expected its tests in {test}, got no such file"
 
 
+def vague_docstrings(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Modules whose docstring is missing, or begins with a question word."""
+    for path in modules:
+        text = path.read_text(encoding="utf-8")
+        first = (ast.get_docstring(ast.parse(text)) or "").partition(" ")[0]
+        if (text and not first) or first.lower() in ("how", "that", "what", "where", "which"):
+            got = first or "none"
+            yield f"{path.relative_to(root)}: expected a docstring with a noun or verb, got {got}"
+
+
+def british_spelling(root: Path, modules: list[Path]) -> Iterator[str]:
+    """Words of the package and its documentation in British spelling."""
+    documents = [*root.glob("*.md"), *(root / "docs").glob("*.md")]
+    for path in [*modules, *sorted(documents)]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+            for found in BRITISH.findall(KEPT.sub("", line)):
+                place = f"{path.relative_to(root)}, line {number}"
+                yield f"{place}: expected American spelling, got {found}"
+
+
 CHECKS: dict[str, Callable[[Path, list[Path]], Iterator[str]]] = {
     "long_modules": long_modules,
     "equal_modules": equal_modules,
     "equal_names": equal_names,
     "missing_tests": missing_tests,
+    "vague_docstrings": vague_docstrings,
+    "british_spelling": british_spelling,
 }
 
 

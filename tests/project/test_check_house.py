@@ -24,12 +24,13 @@ def write(root: Path, files: dict[str, str]) -> None:
 GOOD = {
     "spacy_bio_crf/__init__.py": "",
     "spacy_bio_crf/tags/__init__.py": "",
-    "spacy_bio_crf/tags/spans.py": "from a import Tag\n\nSIZE, _MORE = 1, 2\n\n\nclass Span: ...\n",
-    "spacy_bio_crf/tags/files/columns.py": "def read() -> None:\n    SIZE = 1\n\n\n_MORE = 1\n",
-    "spacy_bio_crf/io.py": "Tag = int\n",
+    "spacy_bio_crf/tags/spans.py": '"""Spans."""\nfrom a import Tag\n\nSIZE, _MORE = 1, 2\n',
+    "spacy_bio_crf/tags/files/columns.py": '"""Columns."""\n\n\ndef read():\n    SIZE = 1\n',
+    "spacy_bio_crf/io.py": '"""Read files."""\n\nTag = int\n_MORE = 1\n',
     "tests/tags/test_spans.py": "",
     "tests/tags/test_columns.py": "",
     "tests/test_io.py": "",
+    "README.md": "Colors of `neighbours`\n",
 }
 
 
@@ -40,20 +41,23 @@ def test_the_project_is_in_order() -> None:
 
 def test_every_fault_is_named(tmp_path: Path) -> None:
     write(tmp_path, GOOD)
-    faults, last = check(tmp_path)[1][:-1], check(tmp_path)[1][-1]
-    # What the project shares, this package does not.
+    *faults, last = check(tmp_path)[1]
+    # The names that the project shares are not those of this package.
     assert all("SHARED_NAMES" in fault for fault in faults)
-    assert last == "spacy_bio_crf: 5 modules, 12 lines"
+    assert last == "spacy_bio_crf: 5 modules, 13 lines"
+    misfits = '"""What fits."""\nSIZE: int = 2\n\n\nasync def read(): ...\n'
     write(
         tmp_path,
         {
-            "spacy_bio_crf/gold/spans.py": "pass\n" * 401,
-            "spacy_bio_crf/gold/misfits.py": "SIZE: int = 2\n\n\nasync def read(): ...\n",
+            "spacy_bio_crf/gold/spans.py": '"""Gold."""\n' + "pass\n" * 400,
+            "spacy_bio_crf/gold/misfits.py": misfits,
+            "spacy_bio_crf/gold/__init__.py": "import re\n",
             "tests/gold/test_spans.py": "",
+            "docs/gold.md": "\nIt can not be\noptimised\n",
         },
     )
-    code, lines = check(tmp_path)
-    assert [line.partition(": ")[2] for line in lines if "SHARED_NAMES" not in line][:-1] == [
+    lines = check(tmp_path)[1][:-1]
+    assert [line.partition(": ")[2] for line in lines if "SHARED_NAMES" not in line] == [
         "spacy_bio_crf/gold/spans.py: expected 400 lines at the most, got 401",
         "module spans: expected one, got spacy_bio_crf/gold/spans.py, spacy_bio_crf/tags/spans.py",
         "name SIZE: expected one definition, "
@@ -62,4 +66,8 @@ def test_every_fault_is_named(tmp_path: Path) -> None:
         "got spacy_bio_crf/gold/misfits.py, spacy_bio_crf/tags/files/columns.py",
         "spacy_bio_crf/gold/misfits.py: expected its tests in tests/gold/test_misfits.py, "
         "got no such file",
+        "spacy_bio_crf/gold/__init__.py: expected a docstring with a noun or verb, got none",
+        "spacy_bio_crf/gold/misfits.py: expected a docstring with a noun or verb, got What",
+        "docs/gold.md, line 2: expected American spelling, got can not",
+        "docs/gold.md, line 3: expected American spelling, got optimise",
     ]
