@@ -25,8 +25,8 @@ def draw(figures: dict[str, Any], path: Path) -> None:
     for ax, part in zip(axes, parts, strict=True):
         names = list(figures[part])
         medians = [statistics.median(figures[part][name]) for name in names]
-        colours = ["#4477aa" if name.startswith("bio_ner") else "#bbbbbb" for name in names]
-        bars = ax.barh(names, medians, color=colours)
+        colors = ["#4477aa" if name.startswith("bio_ner") else "#bbbbbb" for name in names]
+        bars = ax.barh(names, medians, color=colors)
         ax.bar_label(bars, [f"{median:,.0f}" for median in medians], padding=3)
         ax.invert_yaxis()
         ax.margins(x=0.12)

@@ -36,9 +36,9 @@ def _one_thread() -> None:
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Hugging Face folder: a random BERT (2 layers, width 32, 64 positions) with a WordPiece
-    tokenizer. Words of the training sentences fall into several pieces."""
+    tokenizer. Words of the training sentences have several sub-words."""
     folder = tmp_path_factory.mktemp("encoder")
-    # Listed, not trained: what a trainer makes of ties differs from run to run.
+    # Listed, not trained: a trainer breaks ties differently in every run.
     words = {word for sentence, _ in SENTENCES for word in sentence}
     letters = {*ascii_lowercase, *"".join(words)}
     pieces = {*letters, *(f"##{letter}" for letter in letters), *(word[:2] for word in words)}
@@ -114,7 +114,7 @@ def make_nlp(tiny_encoder: Path) -> MakeNlp:
 
 @pytest.fixture(scope="session")
 def trained(make_nlp: MakeNlp) -> Language:
-    """A pipeline with a CRF head that has learnt the training sentences. Do not change it."""
+    """A pipeline with a CRF head that has learned the training sentences. Do not change it."""
     nlp = make_nlp(encoder_options={"dropout": 0.0})
     return train(nlp, make_examples(nlp))
 
@@ -151,7 +151,7 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
         try:
             out, err = process.communicate(timeout=timeout)
         except subprocess.TimeoutExpired:
-            # Processes that the script has started would wait for ever.
+            # Processes that the script has started would wait forever.
             os.killpg(process.pid, signal.SIGKILL)
             pytest.fail(f"no end after {timeout} seconds")
         if process.returncode:

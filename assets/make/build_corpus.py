@@ -158,7 +158,7 @@ def build(source: Path, out: Path, *, seed: int = 0, fillings: int = 2) -> str:
     return (
         f"Left out of train for a surface of the test set: {len(cut)} sentences written by hand, "
         f"{len(skipped)} fillings of templates.\n"
-        f"Left out of train for a name that shares a token with its neighbour: "
+        f"Left out of train for a name that shares a token with its neighbor: "
         f"{len(filled) - len(whole)} fillings of templates.\n\n{count_table(splits)}"
     )
 

@@ -26,7 +26,7 @@ class SubwordSettings:
     tokenizer (str): The class of its tokenizer.
     unknown (int | None): The id of the unknown sub-word; None if there is none.
     window (int): Most sub-words in a window.
-    overlap (int): Sub-words that neighbouring windows share.
+    overlap (int): Sub-words that adjacent windows share.
     """
 
     cut: Callable[[Sequence[Doc]], list[Subwords]]

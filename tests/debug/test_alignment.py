@@ -52,7 +52,7 @@ def test_windows(settings):
 
 
 def test_the_pipeline_s_tokenizer(settings):
-    """Documents with known spaces are tokenised anew, as in training."""
+    """Documents with known spaces are tokenized again, as in training."""
     text = make_doc(["Ana", "-", "lysis"], [(0, 1, "PER")], spaces=[False] * 3, known_spaces=True)
     kept = make_doc(["Ana", "-", "lysis"], [(0, 1, "PER")], spaces=[False] * 3)
     nlp = settings().nlp

@@ -222,7 +222,7 @@ def test_fillings_that_share_a_token_are_left_out(source, tmp_path, scripts):
     (source / "templates.txt").write_text("# lang: en\nWe drove a {PROD}.\nThe {PROD} broke.\n")
     report = scripts("build_corpus").build(source, tmp_path, seed=0, fillings=1)
     text = (tmp_path / "train.conll").read_text("utf-8").casefold()
-    assert "neighbour: 1 fillings" in report
+    assert "neighbor: 1 fillings" in report
     assert "broke" in text and "drove" not in text
 
 

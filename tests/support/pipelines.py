@@ -14,7 +14,7 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 Words = list[str]
 Ents = list[tuple[int, int, str]]  # start token, exclusive end token, label
 
-# A word may be of two kinds ("Washington"), so that the context has to be learnt.
+# "Washington" is of two kinds, so a model must learn the context.
 SENTENCES: list[tuple[Words, Ents]] = [
     (
         ["Ana", "Ruiz", "met", "Bo", "in", "New", "York", "City", "."],
@@ -54,10 +54,10 @@ def train(
     lr: float = 2e-3,
     settle: bool = False,
 ) -> Language:
-    """Initialise a pipeline and fit it to some examples, the same way every time.
+    """Initialize a pipeline and fit it to some examples, the same way every time.
 
-    settle: Let the learning rate fall to zero, for tests of the loss: after a last step at the full
-    rate it hangs on the noise of that step, which differs from one processor to another.
+    settle: Decrease the learning rate to zero, for tests of the loss. After a last step at the full
+    rate, the loss depends on that step's noise, which differs between processors.
     """
     torch.manual_seed(0)
     spacy.util.fix_random_seed(0)
