@@ -45,7 +45,7 @@ def stages(encoder: str, train: list[Doc], test: list[Doc], repeats: int) -> lis
             lattice = timed("encoder", lambda: ner.model.predict(docs))
         entities = timed(
             "head, with confidence",
-            lambda: find_entities(docs, lattice, ner.reading(), scored=True),
+            lambda: find_entities(lattice, ner.presets(docs), ner.reading(), scored=True),
         )
         timed("writing entities", lambda: ner.set_annotations(docs, entities))
         return seconds

@@ -11,7 +11,8 @@ from thinc.types import Ragged
 from torch import Tensor
 
 from .encoders.api import Project, call_torch, encoder_of
-from .heads.emitter import Emitter, Head, Lattice
+from .heads.emitter import Emitter, Head
+from .heads.lattice import Lattice
 from .training.optimizer import TorchShim
 
 SUBWORD_LABELS = ("first", "all")

@@ -10,7 +10,7 @@ from spacy.training import Example
 from .errors import Plain, describe
 from .gold import annotation as gold
 from .heads.decode import find_entities
-from .heads.emitter import Lattice
+from .heads.lattice import Lattice
 from .metrics.calibration import Outcomes, log_loss
 from .pipes.bio_ner import BioNer
 
@@ -61,7 +61,9 @@ def outcomes(sample: Sample, temperature: float) -> Outcomes:
     reading = sample.component.reading(temperature=temperature)
     for examples, lattice in sample.batches:
         docs = [eg.predicted for eg in examples]
-        found = find_entities(docs, lattice, reading, scored=True)
+        presets = sample.component.presets(docs)
+        repair = sample.component.repair
+        found = find_entities(lattice, presets, reading, scored=True, repair=repair)
         for eg, entities in zip(examples, found, strict=True):
             annotation = gold.read_example(eg)
             gold_spans = set(annotation.spans)

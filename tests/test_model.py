@@ -21,8 +21,9 @@ from spacy_bio_crf.encoders.transformer.layer import (
     build_transformer_encoder,
     transformer_shim,
 )
-from spacy_bio_crf.heads import losses
-from spacy_bio_crf.heads.emitter import Lattice, build_crf_head, build_softmax_head
+from spacy_bio_crf.heads.emitter import build_crf_head, build_softmax_head
+from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.loss import lattice_loss
 from spacy_bio_crf.model import (
     EmitterShim,
     build_bio_tagger,
@@ -83,7 +84,7 @@ def backward(model: Model, docs: list[Doc], seed: int = 1) -> Lattice:
     # Only O and B-PER, which make a legal sequence in any order.
     allowed = np.eye(5, dtype=bool)[rng.integers(2, size=len(lattice.emissions))]
     head = emitter_shim(model.layers[1]).head
-    _, d_lattice = losses.loss(head, TAGSET, lattice, allowed, size=len(allowed))
+    _, d_lattice = lattice_loss(head, TAGSET, lattice, allowed, size=len(allowed))
     assert backprop(d_lattice) == docs
     return lattice
 
@@ -195,7 +196,7 @@ def test_a_batch_without_any_row(tiny_encoder: Path, texts: list[str], road: str
     docs = docs_of(texts)
     lattice, backprop = model.begin_update(docs)
     assert lattice.emissions.shape == (0, 5) and lattice.lengths == [0, 0]
-    loss, d_lattice = losses.loss(
+    loss, d_lattice = lattice_loss(
         build_crf_head(), TAGSET, lattice, np.zeros((0, 5), dtype=bool), size=1
     )
     assert loss == 0.0
@@ -208,7 +209,7 @@ def test_a_loss_of_a_prediction(tiny_encoder: Path):
     model = make_tagger(tiny_encoder)
     lattice = model.predict(docs_of())
     allowed = np.eye(5, dtype=bool)[np.zeros(len(lattice.emissions), dtype=int)]
-    loss, gradient = losses.loss(build_crf_head(), TAGSET, lattice, allowed, size=1)
+    loss, gradient = lattice_loss(build_crf_head(), TAGSET, lattice, allowed, size=1)
     assert math.isfinite(loss) and gradient.emissions.abs().max() > 0
 
 

@@ -1,9 +1,10 @@
-"""Gold annotation and preset entities of a Doc, and the tags that they allow each row."""
+"""Gold annotation and preset entities of a Doc, and the tags that they allow."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from spacy.tokens import Doc
+from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 
 from ..errors import Plain, describe
@@ -28,6 +29,61 @@ class Annotation:
     known: np.ndarray
     wrong: list[Span] = field(default_factory=list)
     misfits: list[Span] = field(default_factory=list)
+
+    def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
+        """Find the tags that each row of a document's sequence may have.
+
+        Tokens without a sub-word have no row, and tags are made without them: the first row of an
+        entity has B- even if its first token has no row. A label outside the tag set counts as O.
+
+        tagset (TagSet): The tags.
+        tokens (np.ndarray): The token of each row, in order; repeated if a token trains several
+            sub-words; int64 [n].
+        continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-) or
+            repeat its tag.
+        RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
+        """
+        opens = np.ones(len(tokens), dtype=bool)
+        opens[1:] = tokens[1:] != tokens[:-1]
+        words = tokens[opens]
+        spans = [span for span in rows_of_spans(self.spans, words) if span[2] in tagset.labels]
+        known = self.known[words]
+        tags = tagset.encode(spans, len(words))
+        # shape: [n_words, K]
+        allowed = np.eye(len(tagset.tags), dtype=bool)[tags] | ~known[:, None]
+        # No entity continues into an unknown token if a known token ends it: the last token of an
+        # annotated entity, or a token between them that has no row.
+        before = np.concatenate([[0], np.cumsum(self.known)])
+        ended = known[:-1] & (tags[:-1] > 0)
+        parted = before[words[1:]] > before[words[:-1] + 1]
+        allowed[1:][~known[1:] & (ended | parted)] &= tagset.legal_start
+        if opens.all():
+            return allowed
+        rows = allowed[np.cumsum(opens) - 1]
+        if continued:
+            word_tags = tags[np.cumsum(opens) - 1]
+            going_on = np.eye(len(tagset.tags), dtype=bool)[tagset.continuation(word_tags)]
+            # Later sub-words of an unknown word may continue the entity that it begins.
+            rows[~opens] = (going_on | ~self.known[tokens, None])[~opens]
+        return rows
+
+
+@dataclass(frozen=True)
+class Preset(Annotation):
+    """Entities and blocked tokens that an earlier component has set.
+
+    ents (tuple[SpacySpan, ...]): The entities as they are on the Doc, with their links and ids.
+    """
+
+    ents: tuple[SpacySpan, ...] = ()
+
+    @property
+    def blocked(self) -> list[tuple[int, int]]:
+        """RETURNS (list[tuple[int, int]]): Start and exclusive end of each blocked token."""
+        blocked = self.known.copy()
+        for start, end, _ in self.spans:
+            blocked[start:end] = False
+        return [(int(i), int(i) + 1) for i in np.flatnonzero(blocked)]
 
 
 def read_example(
@@ -76,70 +132,19 @@ def read_example(
     return Annotation(spans, known, wrong, misfits)
 
 
-def read_presets(doc: Doc) -> Annotation | None:
-    """Read the entities and blocked tokens that an earlier component has set.
+def read_presets(doc: Doc) -> Preset | None:
+    """Read the entities and blocked tokens (`doc.set_ents(blocked=…)`) of an earlier component.
 
     doc (Doc): The document, before this component writes to it.
-    RETURNS (Annotation | None): Preset entities, with blocked tokens known to be outside. Tokens
-        that an earlier component merely left outside are unknown, as for spaCy's `ner`. None if
-        nothing is set.
+    RETURNS (Preset | None): Preset entities, with blocked tokens known to be outside. Tokens that
+        an earlier component merely left outside are unknown, as for spaCy's `ner`. None if nothing
+        is set.
     """
     iob = _array(doc, "ENT_IOB")
     known = (iob == EntIob.BEGIN) | (iob == EntIob.INSIDE)
     if not known.any():
         return None
-    return Annotation([(ent.start, ent.end, ent.label_) for ent in doc.ents], known)
-
-
-def blocked_spans(doc: Doc) -> list[tuple[int, int]]:
-    """Find the tokens that an earlier component has blocked (`doc.set_ents(blocked=…)`).
-
-    doc (Doc): The document.
-    RETURNS (list[tuple[int, int]]): Start and exclusive end of each blocked token.
-    """
-    blocked = (_array(doc, "ENT_IOB") == EntIob.BEGIN) & (_array(doc, "ENT_TYPE") == 0)
-    return [(int(i), int(i) + 1) for i in np.flatnonzero(blocked)]
-
-
-def allowed_tags(
-    annotation: Annotation, tagset: TagSet, tokens: np.ndarray, *, continued: bool
-) -> np.ndarray:
-    """Find the tags that each row of a document's sequence may have.
-
-    Tokens without a sub-word have no row, and tags are made without them: the first row of an
-    entity has B- even if its first token has no row. A label outside the tag set counts as O.
-
-    annotation (Annotation): The annotation of the document.
-    tagset (TagSet): The tags.
-    tokens (np.ndarray): The token of each row, in order; repeated if a token trains several
-        sub-words; int64 [n].
-    continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-) or
-        repeat its tag.
-    RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
-    """
-    opens = np.ones(len(tokens), dtype=bool)
-    opens[1:] = tokens[1:] != tokens[:-1]
-    words = tokens[opens]
-    spans = [span for span in rows_of_spans(annotation.spans, words) if span[2] in tagset.labels]
-    known = annotation.known[words]
-    tags = tagset.encode(spans, len(words))
-    # shape: [n_words, K]
-    allowed = np.eye(len(tagset.tags), dtype=bool)[tags] | ~known[:, None]
-    # No entity continues into an unknown token if a known token ends it: the last token of an
-    # annotated entity, or a token between them that has no row.
-    before = np.concatenate([[0], np.cumsum(annotation.known)])
-    ended = known[:-1] & (tags[:-1] > 0)
-    parted = before[words[1:]] > before[words[:-1] + 1]
-    allowed[1:][~known[1:] & (ended | parted)] &= tagset.legal_start
-    if opens.all():
-        return allowed
-    rows = allowed[np.cumsum(opens) - 1]
-    if continued:
-        word_tags = tags[np.cumsum(opens) - 1]
-        going_on = np.eye(len(tagset.tags), dtype=bool)[tagset.continuation(word_tags)]
-        # Later sub-words of an unknown word may continue the entity that it begins.
-        rows[~opens] = (going_on | ~annotation.known[tokens, None])[~opens]
-    return rows
+    return Preset([(e.start, e.end, e.label_) for e in doc.ents], known, ents=tuple(doc.ents))
 
 
 def _array(doc: Doc, attribute: str) -> np.ndarray:

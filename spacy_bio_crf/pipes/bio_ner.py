@@ -35,13 +35,14 @@ from ..heads.decode import (
     find_entities,
     tag_marginals,
 )
-from ..heads.emitter import Head, Lattice
-from ..heads.learning import annotated_tokens, batch_loss
-from ..heads.posterior import install_extension, write_scores
+from ..heads.emitter import Head
+from ..heads.lattice import Lattice
+from ..heads.loss import annotated_tokens, batch_loss
 from ..model import EmitterShim, torch_shims
 from ..tags.schemes import REPAIRS
 from ..tags.tagset import SCHEMES, TagSet
 from ..training.optimizer import clip_global_norm
+from .confidence import install_extension, write_scores
 from .stream import gather
 
 # Batches of the encoder's budget that `pipe` gathers documents for.
@@ -336,9 +337,10 @@ class BioNer(TrainablePipe):
         """
         docs = list(docs)
         return find_entities(
-            docs,
             self.lattice(docs),
+            self.presets(docs),
             self.reading(),
+            repair=self.repair,
             scored=self.spans_key is not None or self.threshold > 0.0,
             threshold=self.threshold,
         )
@@ -352,7 +354,9 @@ class BioNer(TrainablePipe):
         RAISES: ValueError if k is less than 1, and as `predict`.
         """
         docs = list(docs)
-        return find_alternatives(docs, self.lattice(docs), self.reading(), k=k)
+        return find_alternatives(
+            self.lattice(docs), self.presets(docs), self.reading(), k=k, repair=self.repair
+        )
 
     def marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
         """The probability of each tag at each token.
@@ -363,7 +367,9 @@ class BioNer(TrainablePipe):
         RAISES: As `predict`.
         """
         docs = list(docs)
-        return tag_marginals(docs, self.lattice(docs), self.reading())
+        return tag_marginals(
+            self.lattice(docs), self.presets(docs), self.reading(), sizes=[len(doc) for doc in docs]
+        )
 
     def lattice(self, docs: Sequence[Doc]) -> Lattice:
         """The scores of all tag paths, before any constraint.
@@ -378,6 +384,14 @@ class BioNer(TrainablePipe):
         check_finite(self.name, docs, lattice)
         return lattice
 
+    def presets(self, docs: Sequence[Doc]) -> list[Annotation | None]:
+        """What earlier components have set and this one keeps.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (list[Annotation | None]): For each document; None where nothing is kept.
+        """
+        return [None if self.overwrite else gold.read_presets(doc) for doc in docs]
+
     def reading(self, *, temperature: float | None = None) -> Reading:
         """How the component reads lattices.
 
@@ -388,8 +402,6 @@ class BioNer(TrainablePipe):
         return Reading(
             tagset=self.tagset,
             head=self.head,
-            repair=self.repair,
-            overwrite=self.overwrite,
             temperature=self.temperature if temperature is None else temperature,
         )
 
@@ -436,10 +448,11 @@ class BioNer(TrainablePipe):
         scores (list[Entities]): What `predict` gave for them.
         """
         for doc, entities in zip(docs, scores, strict=True):
+            preset = entities.preset
             # Preset entities are written back as the objects they were: they may link to a
             # knowledge base.
-            kept = [] if self.overwrite else list(doc.ents)
-            blocked = [] if self.overwrite else gold.blocked_spans(doc)
+            kept = preset.ents if isinstance(preset, gold.Preset) else ()
+            blocked = preset.blocked if isinstance(preset, gold.Preset) else []
             if self.overwrite:
                 # set_ents leaves the links and ids of former entities on their tokens.
                 for token in chain.from_iterable(doc.ents):

@@ -14,7 +14,7 @@ from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
-from spacy_bio_crf.heads.emitter import Lattice
+from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.kernels import precision
 from spacy_bio_crf.subwords.tokenizer import Subwords
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train

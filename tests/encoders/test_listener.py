@@ -21,7 +21,7 @@ from transformers.file_utils import ModelOutput
 
 from spacy_bio_crf.encoders.listener import build_transformer_listener, pick_rows
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
-from spacy_bio_crf.heads import emitter as heads
+from spacy_bio_crf.heads.lattice import Lattice
 from tests.support.paths import ROOT
 from tests.support.pipelines import SENTENCES, make_example, make_examples, spans_of
 from tests.support.tiny_models import make_tagger
@@ -155,7 +155,7 @@ def moved(before: list[torch.Tensor], nlp: Language) -> list[bool]:
     return [not torch.equal(a, b) for a, b in zip(before, weights_of(nlp), strict=True)]
 
 
-def lattice_of(nlp: Language, texts: list[str]) -> heads.Lattice:
+def lattice_of(nlp: Language, texts: list[str]) -> Lattice:
     docs = []
     for text in texts:
         doc = nlp.make_doc(text)

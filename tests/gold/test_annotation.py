@@ -12,9 +12,9 @@ from spacy.vocab import Vocab
 
 from spacy_bio_crf.gold import annotation as gold
 from spacy_bio_crf.gold.annotation import Annotation
-from spacy_bio_crf.heads import emitter as heads
-from spacy_bio_crf.heads import losses
-from spacy_bio_crf.heads.emitter import Lattice
+from spacy_bio_crf.heads.emitter import Head
+from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.loss import lattice_loss
 from spacy_bio_crf.tags.schemes import spans_of_tags
 from spacy_bio_crf.tags.spans import spans_of_rows
 from spacy_bio_crf.tags.tagset import TagSet
@@ -169,25 +169,25 @@ def test_presets():
     assert annotation.spans == [(1, 3, "X")]
     # Outside (a, d, f) is what a component says of everything it has not found.
     assert annotation.known.tolist() == [F, T, T, F, T, F]
-    assert gold.blocked_spans(doc) == [(4, 5)]
+    assert annotation.blocked == [(4, 5)]
+    assert annotation.ents == doc.ents
 
 
 @pytest.mark.parametrize("default", ["outside", "missing"])
 def test_no_presets(default):
     doc = make_doc(list("abc"), default=default)
     assert gold.read_presets(doc) is None
-    assert gold.blocked_spans(doc) == []
 
 
 def test_no_presets_in_an_empty_document():
     assert gold.read_presets(Doc(VOCAB, words=[])) is None
-    assert gold.blocked_spans(Doc(VOCAB, words=[])) == []
 
 
 def test_a_blocked_token_alone_is_a_preset():
     annotation = gold.read_presets(make_doc(list("ab"), blocked=[1]))
     assert annotation is not None
     assert (annotation.spans, annotation.known.tolist()) == ([], [F, T])
+    assert annotation.blocked == [(1, 2)]
 
 
 # -- the tags each row may have -------------------------------------------------------------------
@@ -205,7 +205,7 @@ def names(tagset: TagSet, allowed: np.ndarray) -> list[str]:
 def allowed_names(tagset, spans, known, tokens, *, continued=False) -> list[str]:
     annotation = Annotation(spans, np.array(known, dtype=bool))
     rows = np.array(tokens, dtype=np.int64)
-    allowed = gold.allowed_tags(annotation, tagset, rows, continued=continued)
+    allowed = annotation.allowed(tagset, rows, continued=continued)
     assert allowed.shape == (len(tokens), len(tagset.tags))
     return names(tagset, allowed)
 
@@ -306,7 +306,7 @@ def test_allowed_sequences_are_those_that_mean_the_same(scheme, rows):
             legal.append((path, spans_of_rows(spans, np.array(rows))))
     n_seen = 0
     for annotation in all_annotations(4):
-        allowed = gold.allowed_tags(annotation, tagset, np.array(rows), continued=False)
+        allowed = annotation.allowed(tagset, np.array(rows), continued=False)
         for path, entities in legal:
             in_set = all(allowed[row, tag] for row, tag in enumerate(path))
             assert in_set == means_the_same(annotation, entities, rows), (annotation, path)
@@ -332,8 +332,8 @@ def random_lattice(n: int, k: int, *, seed: int = 0, crf: bool = True) -> Lattic
 def test_softmax_learns_nothing_from_unknown_tokens():
     annotation = Annotation([(0, 2, "X")], np.array([T, T, T, F, F, T]))
     lattice = random_lattice(6, 5, crf=False)
-    allowed = gold.allowed_tags(annotation, BIO, lattice.tokens[0], continued=False)
-    value, gradient = losses.loss(heads.Head(crf=False), BIO, lattice, allowed, size=4)
+    allowed = annotation.allowed(BIO, lattice.tokens[0], continued=False)
+    value, gradient = lattice_loss(Head(crf=False), BIO, lattice, allowed, size=4)
     log_p = lattice.emissions.double().log_softmax(dim=1)
     expected = -(log_p[0, 1] + log_p[1, 2] + log_p[2, 0] + log_p[5, 0]) / 4
     assert value == pytest.approx(float(expected), rel=1e-6)
@@ -368,6 +368,6 @@ def test_crf_loss_is_over_all_sequences_that_agree_with_the_annotation(known, en
     paths = list(itertools.product(range(5), repeat=4))
     every = math.log(sum(math.exp(score(path)) for path in paths))
     agreeing = math.log(sum(math.exp(score(path)) for path in paths if agrees(path)))
-    allowed = gold.allowed_tags(annotation, BIO, lattice.tokens[0], continued=False)
-    value, _ = losses.loss(heads.Head(crf=True), BIO, lattice, allowed, size=1)
+    allowed = annotation.allowed(BIO, lattice.tokens[0], continued=False)
+    value, _ = lattice_loss(Head(crf=True), BIO, lattice, allowed, size=1)
     assert value == pytest.approx(every - agreeing, abs=1e-4)

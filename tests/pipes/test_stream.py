@@ -229,7 +229,7 @@ def poisoned(make_nlp: MakeNlp) -> Language:
 
 def test_scores_that_are_not_finite_name_document_and_token(poisoned: Language):
     docs = [Doc(poisoned.vocab, words=w) for w in ([], ["Ana"], ["\n", "met", "%"], ["Bo"])]
-    message = r"document 2 of the batch \('\\n met % '\) are not finite at token 1 \('met'\)"
+    message = r"document 2 of the batch \('\\n met % '\), token 1 \('met'\): expected finite"
     with pytest.raises(ValueError, match=message):
         poisoned.get_pipe("bio_ner").predict(docs)
 
@@ -246,7 +246,7 @@ def test_transitions_that_are_not_finite_are_told(poisoned: Language):
     emitter: Any = poisoned.get_pipe("bio_ner").model.get_ref("emitter").shims[0].network
     with torch.no_grad():
         emitter.crf.transitions[0, 1] = float("nan")
-    with pytest.raises(ValueError, match="transition scores of 'bio_ner' are not finite"):
+    with pytest.raises(ValueError, match="transition scores of 'bio_ner': expected finite"):
         poisoned("Ana")
 
 

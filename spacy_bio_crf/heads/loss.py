@@ -1,4 +1,4 @@
-"""The loss of a lattice, given the tags that each row may have, and its gradient."""
+"""Losses of a lattice, given the tags that each row may have, and their gradients."""
 
 import math
 from collections.abc import Sequence
@@ -7,16 +7,62 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import crf as linear_chain
+from .. import crf
+from ..errors import Plain, describe
+from ..gold.annotation import Annotation
 from ..tags.schemes import OUTSIDE
+from ..tags.spans import rows_of_spans
 from ..tags.tagset import TagSet
-from .emitter import NEVER, Head, Lattice, constrain
+from .constrain import NEVER, constrain
+from .emitter import Head
+from .lattice import Lattice
 
 # Document, then start, exclusive end and label of a span; counted in tokens that have a row.
 BarredSpan = tuple[int, int, int, str]
 
 
-def loss(
+def annotated_tokens(annotations: Sequence[Annotation]) -> int:
+    """Count the annotated tokens of a batch, the divisor of its loss.
+
+    annotations (Sequence[Annotation]): The gold of each document.
+    RETURNS (int): At least 1.
+    """
+    return max(1, sum(int(annotation.known.sum()) for annotation in annotations))
+
+
+def batch_loss(
+    annotations: Sequence[Annotation],
+    lattice: Lattice,
+    *,
+    head: Head,
+    tagset: TagSet,
+    continued: bool,
+    size: int,
+) -> tuple[float, Lattice]:
+    """Compute the loss of some documents, or of a part of a batch.
+
+    annotations (Sequence[Annotation]): The gold of each document.
+    lattice (Lattice): The scores of the network.
+    head (Head): The head's settings.
+    tagset (TagSet): The tags.
+    continued (bool): Whether a word's later sub-words continue its entity.
+    size (int): The divisor of the loss: `annotated_tokens` of the whole batch, so that the gradient
+        does not depend on how the batch is cut.
+    RETURNS (tuple[float, Lattice]): The loss, and a lattice that holds its gradient.
+    """
+    documents = list(zip(annotations, lattice.tokens, strict=True))
+    allowed = np.concatenate(
+        [a.allowed(tagset, tokens, continued=continued) for a, tokens in documents]
+    )
+    barred = [
+        (i, *span)
+        for i, (annotation, tokens) in enumerate(documents)
+        for span in rows_of_spans(annotation.wrong, np.unique(tokens))
+    ]
+    return lattice_loss(head, tagset, lattice, allowed, size=size, barred=barred)
+
+
+def lattice_loss(
     head: Head,
     tagset: TagSet,
     lattice: Lattice,
@@ -25,30 +71,31 @@ def loss(
     size: int,
     barred: Sequence[BarredSpan] = (),
 ) -> tuple[float, Lattice]:
-    """Negative log-likelihood of the allowed tags, and its gradient.
+    """Compute the negative log-likelihood of the allowed tags, and its gradient.
 
     Softmax: the sum of `-log Σ_allowed p` over the rows, each times the weight of its gold label.
-    CRF: `log Z - log Z(allowed)`, which is the usual negative log-likelihood where one tag is
-    allowed per row (Tsuboi et al. 2008, section 3). A label's weight w is a cost of log w on every
-    wrong tag in Z (softmax-margin, Gimpel & Smith 2010, "Softmax-Margin CRFs", section 2), so that
-    w = 1 is the plain likelihood. Spans known to be wrong add `-log (1 - P(span))` each.
+    CRF: `log Z - log Z(allowed)`, which is the usual negative log-likelihood if each row allows one
+    tag (Tsuboi et al. 2008, section 3). A label's weight w is a cost of log w on every wrong tag in
+    Z (softmax-margin, Gimpel & Smith 2010, "Softmax-Margin CRFs", section 2); w = 1 is the plain
+    likelihood. Each span known to be wrong adds `-log (1 - P(span))`.
 
-    The chain runs from token to token, as in decoding. Where tokens train several rows, those after
-    the first count as in the softmax: their emissions learn, and transitions stay what they are,
-    scores between tokens.
+    The chain runs from token to token, as in decoding. If a token trains several rows, those after
+    the first count as in the softmax: emissions learn, and transitions stay scores between tokens.
 
     head (Head): Which of the two.
-    tagset (TagSet): The tags, for `constrained_loss`.
-    lattice (Lattice): What the network said.
-    allowed (np.ndarray): The tags each row may have; bool [N, K].
-    size (int): What the sum is divided by, the same for all parts of a batch.
-    barred (Sequence[BarredSpan]): Spans that are known to be no such entity.
+    tagset (TagSet): The tags and their legal sequences.
+    lattice (Lattice): The scores of the network.
+    allowed (np.ndarray): The tags that each row may have; bool [N, K].
+    size (int): The divisor of the sum, the same for all parts of a batch.
+    barred (Sequence[BarredSpan]): Spans that are known to be no entity of their label.
     RETURNS (tuple[float, Lattice]): The loss, and a lattice that holds its gradient.
     RAISES: ValueError if a row allows no tag.
     """
     if not allowed.any(axis=1).all():
         row = int(np.flatnonzero(~allowed.any(axis=1))[0])
-        raise ValueError(f"Row {row} of {len(allowed)} allows none of the tags {tagset.tags}.")
+        expected = f"at least one of the tags {tagset.tags} in each row"
+        got = Plain(f"none in row {row} of {len(allowed)}")
+        raise ValueError(describe("allowed", expected=expected, got=got))
     leaves = [scores.detach().requires_grad_() for scores in lattice.scores]
     emissions, *chain = leaves
     if head.constrained_loss:
@@ -56,7 +103,7 @@ def loss(
     first, lengths = lattice.first_rows()
     weights = _row_weights(head, tagset, allowed)
     on_chain = first if head.crf or head.constrained_loss else np.zeros_like(first)
-    # Connected to the leaves, so that documents without a row have a gradient too.
+    # Connected to the leaves, so that documents without a row have a gradient.
     total = 0.0 * emissions.sum()
     if on_chain.any():
         total = total + _chain_loss(
@@ -80,7 +127,7 @@ def loss(
 def _rows(
     emissions: Tensor, allowed: np.ndarray, weights: np.ndarray, chosen: np.ndarray
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Some rows of emissions [n, K], allowed tags [n, K] and weights [n], as tensors."""
+    """Select rows of emissions [n, K], allowed tags [n, K] and weights [n], as tensors."""
     device = emissions.device
     if not chosen.all():
         emissions = emissions[torch.from_numpy(chosen).to(device)]
@@ -104,16 +151,16 @@ def _chain_loss(
     if not weighted:
         known = bool((allowed.sum(dim=1) == 1).all())
         gold = {"tags": allowed.byte().argmax(dim=1)} if known else {"allowed": allowed}
-        nll = linear_chain.negative_log_likelihood(emissions, lengths, *chain, **gold)
+        nll = crf.negative_log_likelihood(emissions, lengths, *chain, **gold)
         return nll.sum()
     costs = weights.log()[:, None].masked_fill(allowed, 0.0)
-    log_z = linear_chain.log_partition(emissions + costs, lengths, *chain)
+    log_z = crf.log_partition(emissions + costs, lengths, *chain)
     open_emissions = emissions.masked_fill(~allowed, NEVER)
-    return (log_z - linear_chain.log_partition(open_emissions, lengths, *chain)).sum()
+    return (log_z - crf.log_partition(open_emissions, lengths, *chain)).sum()
 
 
 def _row_weights(head: Head, tagset: TagSet, allowed: np.ndarray) -> np.ndarray:
-    """The weight of each row's gold label; 1 where more than one tag is allowed. float32 [N]."""
+    """The weight of each row's gold label; 1 if several tags are allowed. float32 [N]."""
     by_label = dict(head.class_weights)
     names = (OUTSIDE, *tagset.labels)
     by_tag = np.array([by_label.get(names[i + 1], 1.0) for i in tagset.label_of], np.float32)
@@ -127,7 +174,7 @@ def _barred_loss(
     chain: Sequence[Tensor],
     barred: Sequence[BarredSpan],
 ) -> Tensor:
-    """The sum of `-log (1 - P(span))`, with P(span) as a quotient of two partition functions."""
+    """Sum `-log (1 - P(span))`; P(span) is a quotient of two partition functions."""
     ends = np.cumsum(lengths)
     whole, clamped, rows = [], [], []
     for document, start, end, label in barred:
@@ -142,16 +189,16 @@ def _barred_loss(
         whole.append(scores)
         clamped.append(scores.masked_fill(torch.from_numpy(shut).to(scores.device), NEVER))
         rows.append(last - first)
-    log_z = linear_chain.log_partition(torch.cat(whole), rows, *chain)
+    log_z = crf.log_partition(torch.cat(whole), rows, *chain)
     # Probabilities of 1 would make the loss infinite; float32 can't tell 1 from 1 - 3e-8.
-    log_p = (linear_chain.log_partition(torch.cat(clamped), rows, *chain) - log_z).clamp(max=-1e-6)
+    log_p = (crf.log_partition(torch.cat(clamped), rows, *chain) - log_z).clamp(max=-1e-6)
     return -_log1mexp(log_p).sum()
 
 
 def _log1mexp(x: Tensor) -> Tensor:
-    """log (1 - exp x) for x < 0, exact at both ends (Mächler 2012, "Accurately Computing...")."""
+    """Compute log(1 - exp(x)), x < 0; Mächler 2012, "Accurately Computing log(1 - exp(-|a|))"."""
     near = x > -math.log(2)
-    # Each branch sees harmless numbers where the other counts, so that gradients stay finite.
+    # Each branch gets a harmless number where the other counts, so that gradients stay finite.
     by_expm1 = torch.log(-torch.expm1(torch.where(near, x, -1.0)))
     by_log1p = torch.log1p(-torch.exp(torch.where(near, -1.0, x)))
     return torch.where(near, by_expm1, by_log1p)

@@ -1,0 +1,92 @@
+"""Confidence of entities on Docs, and its way through files."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from spacy.tokens import Doc, DocBin, Span
+
+from tests.support.pipelines import MakeNlp, make_examples, train
+
+
+@pytest.fixture(scope="module", params=["crf", "softmax"])
+def trained(request: pytest.FixtureRequest, make_nlp: MakeNlp):
+    nlp = make_nlp(request.param, encoder_options={"dropout": 0.0})
+    return train(nlp, make_examples(nlp), steps=60)
+
+
+def test_confidence_of_a_trained_model_agrees_with_its_entities(trained):
+    text = "Ana Ruiz met Bo in New York City ."
+    doc = trained(text)
+    assert [ent.text for ent in doc.ents] == ["Ana Ruiz", "Bo", "New York City"]
+    group = doc.spans["bio_ner"]
+    assert list(group) == list(doc.ents)
+    assert group.attrs["scores"] == [ent._.confidence for ent in doc.ents]
+    assert all(0.5 < score <= 1.0 for score in group.attrs["scores"])
+    assert doc[0:1]._.confidence is None
+    bio_ner = trained.get_pipe("bio_ner")
+    (best, *_rest) = bio_ner.kbest([trained.make_doc(text)], k=3)[0]
+    assert best.spans == [(e.start, e.end, e.label_) for e in doc.ents]
+    marginals = bio_ner.marginals([trained.make_doc(text + "  \n")])[0]
+    np.testing.assert_allclose(marginals[:9].sum(axis=1), 1.0, atol=1e-5)
+    assert np.isnan(marginals[9:]).all()
+
+
+def test_confidence_goes_where_the_doc_goes(trained, tmp_path):
+    doc = trained("Ana Ruiz met Bo in New York City .")
+    scores = doc.spans["bio_ner"].attrs["scores"]
+    path = tmp_path / "docs.spacy"
+    DocBin(docs=[doc]).to_disk(path)
+    (again,) = DocBin().from_disk(path).get_docs(trained.vocab)
+    assert again.spans["bio_ner"].attrs["scores"] == scores
+    copy = Doc(trained.vocab).from_bytes(doc.to_bytes())
+    assert [ent._.confidence for ent in copy.ents] == scores
+    code = (
+        "import sys\nfrom spacy.tokens import DocBin\nfrom spacy.vocab import Vocab\n"
+        "doc, = DocBin().from_disk(sys.argv[1]).get_docs(Vocab())\n"
+        "print(doc.spans['bio_ner'].attrs['scores'])"
+    )
+    printed = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.strip() == str(scores)
+
+
+def test_threshold_drops_what_is_below(trained):
+    bio_ner = trained.get_pipe("bio_ner")
+    text = "Ana Ruiz met Bo in New York City ."
+    scores = sorted(trained(text).spans["bio_ner"].attrs["scores"])
+    bio_ner.threshold = (scores[0] + scores[1]) / 2
+    try:
+        doc = trained(text)
+    finally:
+        bio_ner.threshold = 0.0
+    assert len(doc.ents) == len(scores) - 1
+    assert sorted(doc.spans["bio_ner"].attrs["scores"]) == pytest.approx(scores[1:])
+    assert all(token.ent_iob_ in "BIO" for token in doc)
+
+
+def test_threshold_holds_without_a_spans_key(trained):
+    bio_ner = trained.get_pipe("bio_ner")
+    bio_ner.spans_key, bio_ner.threshold = None, 1.0
+    try:
+        doc = trained("Ana Ruiz met Bo in New York City .")
+    finally:
+        bio_ner.spans_key, bio_ner.threshold = "bio_ner", 0.0
+    assert not doc.spans
+    assert all(ent._.confidence is None for ent in doc.ents)
+
+
+def test_presets_have_no_confidence_and_raise_that_of_nothing_else(trained):
+    doc = trained.make_doc("Ana Ruiz met Bo in New York City .")
+    doc.set_ents([Span(doc, 0, 2, label="PER")], default="unmodified")
+    doc = trained.get_pipe("bio_ner")(doc)
+    assert [ent.text for ent in doc.ents] == ["Ana Ruiz", "Bo", "New York City"]
+    assert [span.text for span in doc.spans["bio_ner"]] == ["Bo", "New York City"]
+    assert doc.ents[0]._.confidence is None
+
+
+def test_threshold_out_of_range(make_nlp: MakeNlp):
+    with pytest.raises(ValueError, match="'threshold' of 'bio_ner' is 1.5; expected a prob"):
+        make_nlp("crf", threshold=1.5)
