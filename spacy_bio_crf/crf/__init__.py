@@ -13,7 +13,7 @@ inputs; results are float32 at least.
 from .batch import from_padded
 from .decode import viterbi
 from .kbest import ScoredPath, kbest
-from .partition import log_partition, negative_log_likelihood, path_score
+from .likelihood import log_partition, negative_log_likelihood, path_score
 from .posteriors import entropy, marginals, max_marginal_decode
 from .sampling import sample
 from .segments import segment_log_posteriors

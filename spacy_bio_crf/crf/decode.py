@@ -14,7 +14,7 @@ from .batch import (
     prefers_tree,
     result_dtype,
 )
-from .paths import make_paths, score_paths
+from .likelihood import OnePath
 from .pieces import choose_piece_length, cut
 from .pieces_back import trace_back
 from .pieces_forward import score_forward
@@ -48,7 +48,7 @@ def viterbi(
     if prefers_tree(device):
         packed = make_batch(emissions, checked, start, transitions, end)
         tags = packed.unpack(scan.best_tags(packed))
-        totals = packed.by_sequence(score_paths(make_paths(tags, packed), packed))
+        totals = packed.by_sequence(OnePath(tags, packed).total)
     else:
         scores = [x.detach().to(device, dtype) for x in (emissions, start, transitions, end)]
         tags = best_tags(*scores, lengths=checked)
