@@ -12,11 +12,9 @@ inputs; results are float32 at least.
 
 from .batch import from_padded
 from .decode import viterbi
+from .distribution import entropy, marginals, sample, segment_log_posteriors
 from .kbest import ScoredPath, kbest
 from .likelihood import log_partition, negative_log_likelihood, path_score
-from .posteriors import entropy, marginals, max_marginal_decode
-from .sampling import sample
-from .segments import segment_log_posteriors
 
 __all__ = [
     "ScoredPath",
@@ -25,7 +23,6 @@ __all__ = [
     "kbest",
     "log_partition",
     "marginals",
-    "max_marginal_decode",
     "negative_log_likelihood",
     "path_score",
     "sample",

@@ -3,7 +3,6 @@
 import numpy as np
 import torch
 
-from . import scan
 from .batch import (
     Lengths,
     check_lengths,
@@ -18,6 +17,7 @@ from .likelihood import OnePath
 from .pieces import choose_piece_length, cut
 from .pieces_back import trace_back
 from .pieces_forward import score_forward
+from .tree import decode_by_tree
 
 
 def viterbi(
@@ -47,7 +47,7 @@ def viterbi(
     device = computing_device(emissions)
     if prefers_tree(device):
         packed = make_batch(emissions, checked, start, transitions, end)
-        tags = packed.unpack(scan.best_tags(packed))
+        tags = packed.unpack(decode_by_tree(packed))
         totals = packed.by_sequence(OnePath(tags, packed).total)
     else:
         scores = [x.detach().to(device, dtype) for x in (emissions, start, transitions, end)]

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from .batch import Lengths, first_rows, make_batch, make_packing
-from .sections import sum_paths
+from .sums import Sums
 
 # Entries of the largest temporary array.
 CANDIDATES = 2**22
@@ -52,10 +52,10 @@ def kbest(
     RAISES: ValueError, if shapes or lengths do not agree or k is less than one.
     """
     if k < 1:
-        raise ValueError(f"k must be one or more, got {k}")
+        raise ValueError(f"k: expected 1 or more, got {k}")
     scores = [x.detach().cpu() for x in (emissions, start, transitions, end)]
     batch = make_batch(scores[0], lengths, *scores[1:])
-    log_z = batch.by_sequence(sum_paths(batch).log_z).tolist()
+    log_z = batch.by_sequence(Sums(batch).total).tolist()
     rows, *rest = (x.double().numpy() for x in scores)
     chain = rest[0], rest[1], rest[2]
     results: list[list[ScoredPath]] = []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .batch import Lengths, PackedBatch, check_lengths, check_shape, make_batch, result_dtype
-from .sections import expected_counts, sum_paths
+from .sums import Sums
 
 
 class Total(Protocol):
@@ -25,18 +25,6 @@ class Total(Protocol):
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Count tags, packed rows [N, K], and pairs of tags [K, K], weighted by rank [A]."""
-
-
-class AllPaths:
-    """The log-partition, and how often tags are expected."""
-
-    def __init__(self, batch: PackedBatch) -> None:
-        self.batch = batch
-        self.sums = sum_paths(batch)
-        self.total = self.sums.log_z
-
-    def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        return expected_counts(self.sums, weights)
 
 
 class OnePath:
@@ -81,7 +69,7 @@ class Loss:
     def __init__(self, tags: Tensor, batch: PackedBatch) -> None:
         self.batch = batch
         self.path = OnePath(tags, batch)
-        self.all = AllPaths(batch)
+        self.all = Sums(batch)
         self.total = _difference(self.all.total, self.path.total)
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,7 +122,7 @@ def log_partition(
         one that has no allowed path.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    return _by_counts(AllPaths, lengths, emissions, start, transitions, end)
+    return _by_counts(Sums, lengths, emissions, start, transitions, end)
 
 
 def path_score(
@@ -187,6 +175,6 @@ def negative_log_likelihood(
     closed = emissions.masked_fill(~allowed.to(emissions.device), -math.inf)
     # Both sums in one run, as if the batch were twice as large.
     rows = torch.cat([emissions, closed])
-    both = _ByCounts.apply(AllPaths, np.tile(checked, 2), rows, *chain)
+    both = _ByCounts.apply(Sums, np.tile(checked, 2), rows, *chain)
     loss = _difference(both[: len(checked)], both[len(checked) :])
     return loss.to(result_dtype(emissions, *chain))

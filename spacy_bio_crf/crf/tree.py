@@ -1,19 +1,18 @@
-"""A balanced tree over each sequence of a ragged batch, for devices that want few large operations.
+"""Forward-backward and Viterbi by trees, for GPUs: log T launches for T time steps, instead of T.
 
-What a row does to the row before it, as a matrix or a map, can be combined with its neighbour's, so
-all sequences shrink by half a level until one node is left of each:
+A leaf is a row that has a row before it. It holds what leads from each tag of that row to each of
+its own [K, K]: the weight `W * E` of `scaled` for sums, the score `A + e` for Viterbi. Neighbours
+are combined, so all sequences shrink by half a level until one node is left of each:
 
-    level 2        0-4          node values go up (`go_up`), then what enters a node from
-    level 1     0-2    2-4      its left, or leaves it to its right, comes down (`come_down`,
-    level 0    0-1 1-2 2-3 3-4  `come_back`); an odd node moves up alone
+    level 2        0-4          node values go up, then what enters a node from its left
+    level 1     0-2    2-4      comes down, or what leaves it to its right comes back;
+    level 0    0-1 1-2 2-3 3-4  an odd node moves up alone
 
-With T rows that takes log T levels of a handful of operations each, instead of T steps (Blelloch
-1990, "Prefix sums and their applications"; for chains Hassan, Särkkä and García-Fernández 2021,
-"Temporal parallelization of inference in hidden Markov models"). Nothing here depends on what a
-node holds.
+(Blelloch 1990, "Prefix sums and their applications"; for chains Hassan, Särkkä and García-Fernández
+2021, "Temporal parallelization of inference in hidden Markov models".)
 
-The nodes of a level lie so that no index is needed to take the children from it: first all left
-ones, then their right ones in the same order, then those that are alone.
+The nodes of a level lie so that their children are taken by slices: first all left ones, then their
+right ones in the same order, then those that are alone.
 """
 
 from collections.abc import Callable
@@ -21,59 +20,128 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from .batch import first_rows
+from .batch import PackedBatch, first_rows
+from .logs import blocks
+from .scaled import (
+    SMALLEST_ENTRY,
+    SMALLEST_SUM,
+    Backward,
+    ScaledMessages,
+    Underflow,
+    finite,
+    reachable,
+)
 
-Combine = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+# Levels from one division to the next: what lies some nats apart in a leaf lies four times as far
+# apart two levels up.
+EVERY = 2
+# Divides instead of 0; the most that an entry may lose.
+NOTHING = 1e-280
+# Relative error of an entry of a message. Products of positive numbers do not let it grow, so T
+# rows have T times as much at the most; rounding takes a hundredth of it.
+TOLERANCE = 1e-11
+
+Combine = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Level:
-    """How the nodes of a level follow from those below.
+    """The way from one level of nodes to the one above.
 
-    n_pairs (int): How many of them have two children; the others have one.
+    n_pairs (int): How many of the nodes above have two children; the others have one.
     order (Tensor | None): From the children's order, pairs first, to that in which the nodes lie
-        here, int64 [n]; None where the two are the same.
+        above, int64 [n]; None where the two are the same.
     back (Tensor | None): The other way round.
     """
 
     n_pairs: int
-    order: torch.Tensor | None
-    back: torch.Tensor | None
+    order: Tensor | None
+    back: Tensor | None
 
 
-@dataclass(frozen=True)
 class Tree:
     """The trees of a batch.
 
-    leaves (ndarray): The leaf, counted from the first sequence's first one, that lies at each
-        place, int64 [n].
-    levels (list[Level]): From the leaves' parents up to the roots, which are in the sequences'
-        order.
+    position (Tensor): Packed rows of the leaves, as these lie, int64 [n].
+    before (Tensor): The packed rows before those, int64 [n].
+    n_roots (int): Sequences that have leaves, the first by rank; so are the roots.
     """
 
-    leaves: np.ndarray
-    levels: list[Level]
+    def __init__(self, batch: PackedBatch) -> None:
+        packing = batch.packing
+        counts = packing.lengths[packing.alive] - 1
+        counts = counts[counts > 0]
+        self.n_roots = len(counts)
+        leaves, self._levels = _plan_levels(counts, batch.device)
+        time = 1 + np.arange(counts.sum()) - np.repeat(first_rows(counts), counts)
+        rank = np.repeat(np.arange(len(counts)), counts)
+        both = np.stack([packing.offsets[time] + rank, packing.offsets[time - 1] + rank])
+        self.position, self.before = torch.from_numpy(both[:, leaves]).to(batch.device)
+
+    def go_up(self, leaves: Tensor, combine: Combine) -> list[Tensor]:
+        """Combine neighbours level by level.
+
+        leaves (Tensor): The values of the leaves [n, ...].
+        combine (Callable): Makes of left and right nodes [p, ...] their parents [p, ...].
+        RETURNS (list[Tensor]): The values of each level's nodes, leaves first.
+        """
+        nodes = [leaves]
+        for level in self._levels:
+            below, n = nodes[-1], level.n_pairs
+            here = _join(combine(below[:n], below[n : 2 * n]), below[2 * n :])
+            nodes.append(here if level.order is None else here[level.order])
+        return nodes
+
+    def come_down(self, nodes: list[Tensor], entering: Tensor, advance: Combine) -> Tensor:
+        """Find what enters each leaf from its left.
+
+        nodes (list[Tensor]): The values of the nodes, from `go_up`.
+        entering (Tensor): What enters each root [n_roots, ...].
+        advance (Callable): Makes of what enters nodes, and the nodes, what leaves them.
+        RETURNS (Tensor): [n, ...].
+        """
+        for below, level in zip(reversed(nodes[:-1]), reversed(self._levels), strict=True):
+            n = level.n_pairs
+            if level.back is not None:
+                entering = entering[level.back]
+            entering = _join(entering[:n], advance(entering[:n], below[:n]), entering[n:])
+        return entering
+
+    def come_back(self, nodes: list[Tensor], leaving: Tensor, retreat: Combine) -> Tensor:
+        """Find what leaves each leaf to its right.
+
+        nodes (list[Tensor]): The values of the nodes, from `go_up`.
+        leaving (Tensor): What leaves each root [n_roots, ...].
+        retreat (Callable): Makes of nodes, and what leaves them, what has to enter them.
+        RETURNS (Tensor): [n, ...].
+        """
+        for below, level in zip(reversed(nodes[:-1]), reversed(self._levels), strict=True):
+            n = level.n_pairs
+            if level.back is not None:
+                leaving = leaving[level.back]
+            leaving = _join(retreat(below[n : 2 * n], leaving[:n]), leaving[:n], leaving[n:])
+        return leaving
 
 
-def build_tree(counts: np.ndarray, device: torch.device) -> Tree:
-    """Plan the trees of a batch, with one copy to the device.
+def _plan_levels(counts: np.ndarray, device: torch.device) -> tuple[np.ndarray, list[Level]]:
+    """Plan trees of so many leaves each, one or more, int64 [S], with one copy to the device.
 
-    counts (ndarray): Leaves of each sequence, one or more, int64 [S].
-    device (torch.device): Where the indices are wanted.
-    RETURNS (Tree): The plan.
+    RETURNS (tuple[ndarray, list[Level]]): The leaf at each place, counted from the first sequence's
+        first one, int64 [n]; and the levels, from the leaves' parents up to the roots.
     """
     below = [counts]
     while below[-1].max(initial=0) > 1:
         below.append((below[-1] + 1) // 2)
-    # the nodes of a level in the order in which they lie, from the roots down to the leaves
+    # The nodes of a level in the order in which they lie, from the roots down to the leaves.
     nodes = np.arange(len(counts))
     plan: list[tuple[int, np.ndarray | None, np.ndarray | None]] = []
     for children, parents in zip(below[-2::-1], below[:0:-1], strict=True):
         place = np.arange(parents.sum()) - np.repeat(first_rows(parents), parents)
         left = np.repeat(first_rows(children), parents) + 2 * place
         has_two = (2 * place + 1 < np.repeat(children, parents))[nodes]
-        # pairs first; otherwise as they lie here
+        # Pairs first; otherwise as they lie here.
         back = np.argsort(~has_two, kind="stable")
         n_pairs = int(has_two.sum())
         same = bool((back[1:] > back[:-1]).all())
@@ -85,70 +153,157 @@ def build_tree(counts: np.ndarray, device: torch.device) -> Tree:
         Level(n_pairs, *(None if x is None else next(moved) for x in (order, back)))
         for n_pairs, order, back in plan
     ]
-    return Tree(nodes, levels[::-1])
+    return nodes, levels[::-1]
 
 
-def _to_device(arrays: list[np.ndarray], device: torch.device) -> tuple[torch.Tensor, ...]:
+def _to_device(arrays: list[np.ndarray], device: torch.device) -> tuple[Tensor, ...]:
     if not arrays:
         return ()
     return torch.from_numpy(np.concatenate(arrays)).to(device).split([len(x) for x in arrays])
 
 
-def go_up(leaves: torch.Tensor, levels: list[Level], combine: Combine) -> list[torch.Tensor]:
-    """Combine neighbours level by level.
-
-    leaves (Tensor): What the leaves hold [n, ...], as they lie.
-    levels (list[Level]): The plan.
-    combine (Callable): Makes of left and right nodes [p, ...] their parents [p, ...].
-    RETURNS (list[Tensor]): What the nodes of each level hold, leaves first.
-    """
-    nodes = [leaves]
-    for level in levels:
-        below, n = nodes[-1], level.n_pairs
-        here = _join(combine(below[:n], below[n : 2 * n]), below[2 * n :])
-        nodes.append(here if level.order is None else here[level.order])
-    return nodes
-
-
-def come_down(
-    nodes: list[torch.Tensor], levels: list[Level], entering: torch.Tensor, advance: Combine
-) -> torch.Tensor:
-    """Find what enters each leaf from its left.
-
-    nodes (list[Tensor]): What the nodes hold, from `go_up`.
-    levels (list[Level]): The plan.
-    entering (Tensor): What enters each sequence [S, ...].
-    advance (Callable): Takes what enters nodes and the nodes, gives what leaves them.
-    RETURNS (Tensor): [n, ...], as the leaves lie.
-    """
-    for below, level in zip(reversed(nodes[:-1]), reversed(levels), strict=True):
-        n = level.n_pairs
-        if level.back is not None:
-            entering = entering[level.back]
-        entering = _join(entering[:n], advance(entering[:n], below[:n]), entering[n:])
-    return entering
-
-
-def come_back(
-    nodes: list[torch.Tensor], levels: list[Level], leaving: torch.Tensor, retreat: Combine
-) -> torch.Tensor:
-    """Find what leaves each leaf to its right.
-
-    nodes (list[Tensor]): What the nodes hold, from `go_up`.
-    levels (list[Level]): The plan.
-    leaving (Tensor): What leaves each sequence [S, ...].
-    retreat (Callable): Takes nodes and what leaves them, gives what has to enter them.
-    RETURNS (Tensor): [n, ...], as the leaves lie.
-    """
-    for below, level in zip(reversed(nodes[:-1]), reversed(levels), strict=True):
-        n = level.n_pairs
-        if level.back is not None:
-            leaving = leaving[level.back]
-        leaving = _join(retreat(below[n : 2 * n], leaving[:n]), leaving[:n], leaving[n:])
-    return leaving
-
-
-def _join(*parts: torch.Tensor) -> torch.Tensor:
-    """Concatenate what is not empty."""
+def _join(*parts: Tensor) -> Tensor:
+    """Concatenate the parts that are not empty."""
     some = [part for part in parts if len(part)]
     return some[0] if len(some) == 1 else torch.cat(some or list(parts))
+
+
+class TreeMessages(ScaledMessages):
+    """The messages of a batch on any device, in the form of `ScaledMessages`.
+
+    Every few levels nodes and messages are divided by their sums. The message that the tree
+    delivers to a leaf must equal the message of the row before. If they differ, float64 has
+    underflowed.
+    """
+
+    def _run_forward(self) -> None:
+        batch, up, down = self.batch, _Scaler(), _Scaler()
+        packing = batch.packing
+        self._tree = tree = Tree(batch)
+        # shape: (N, 1)
+        top = finite(batch.emissions.amax(dim=1, keepdim=True))
+        self._emissions = (batch.emissions - top).exp_()
+        chain = (batch.start, batch.transitions, batch.end)
+        tops = [finite(x.amax()) for x in chain]
+        start, transitions, end = ((x - y).exp_() for x, y in zip(chain, tops, strict=True))
+        self._transitions, self._end = transitions, end
+
+        def combine(left: Tensor, right: Tensor) -> Tensor:
+            return up(left @ right)
+
+        def advance(entering: Tensor, nodes: Tensor) -> Tensor:
+            return down((entering[:, None] @ nodes)[:, 0])
+
+        rows = self._emissions[tree.position]
+        self._nodes = tree.go_up(transitions * rows[:, None], combine)
+        alpha = self._emissions * start
+        entering = _normalize(tree.come_down(self._nodes, alpha[: tree.n_roots], advance))
+        alpha[tree.position] = (entering @ transitions) * rows
+        row_sums = alpha.sum(dim=1)
+        small = (row_sums < SMALLEST_SUM) & (row_sums > 0.0)
+        row_sums.clamp_(min=NOTHING)
+        alpha /= row_sums[:, None]
+        final = alpha[batch.last]
+        # shape: (A,)
+        total = torch.linalg.vecdot(final, end)
+        _raise_for(
+            small,
+            _differ(entering, alpha[tree.before]),
+            (alpha < SMALLEST_ENTRY) & reachable(batch, alpha > 0.0),
+            (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (batch.end > -torch.inf),
+        )
+        self._alpha, self._row_sums = alpha, row_sums
+        self.log_z = total.log().index_add_(0, batch.rank, row_sums.log().add_(top[:, 0]))
+        steps = torch.from_numpy(packing.lengths[packing.alive] - 1).to(batch.device)
+        self.log_z += steps * tops[1] + (tops[0] + tops[2])
+
+    def _run_backward(self) -> Backward:
+        tree, weights, back = self._tree, self._emissions, _Scaler()
+
+        def retreat(nodes: Tensor, leaving: Tensor) -> Tensor:
+            return back((nodes @ leaving[:, :, None])[:, :, 0])
+
+        beta = self._end.repeat(len(weights), 1)
+        leaving = _normalize(tree.come_back(self._nodes, beta[: tree.n_roots], retreat))
+        beta[tree.before] = (leaving * weights[tree.position]) @ self._transitions.T
+        sums = beta.sum(dim=1)
+        beta /= sums[:, None].clamp(min=NOTHING)
+        mass = torch.linalg.vecdot(self._alpha, beta)
+        alive = (self.log_z > -torch.inf)[self.batch.rank]
+        _raise_for(
+            (sums < SMALLEST_SUM) & (sums > 0.0),
+            _differ(leaving, beta[tree.position]),
+            alive & (mass < SMALLEST_ENTRY),
+        )
+        return Backward(beta, weights * beta, torch.where(alive, mass, 0.0))
+
+
+class _Scaler:
+    """Divides the values of a level [n, ...] by their sums, in place, every few levels."""
+
+    def __init__(self) -> None:
+        self._levels = 0
+
+    def __call__(self, values: Tensor) -> Tensor:
+        self._levels += 1
+        if self._levels % EVERY == 0:
+            sums = values.sum(dim=tuple(range(1, values.ndim)), keepdim=True)
+            values /= sums.clamp_(min=NOTHING)
+        return values
+
+
+def _normalize(rows: Tensor) -> Tensor:
+    """Divide rows [n, K] by their sums; a row without a path stays zero."""
+    return rows / rows.sum(dim=1, keepdim=True).clamp_(min=NOTHING)
+
+
+def _differ(one: Tensor, other: Tensor) -> Tensor:
+    """Where two messages that should be equal differ by more than rounding."""
+    return (one - other).abs_() > other * TOLERANCE + NOTHING
+
+
+def _raise_for(*signs: Tensor) -> None:
+    """Raise `Underflow` if anything is True. Waits for the device, once."""
+    if torch.cat([sign.view(-1) for sign in signs]).any():
+        raise Underflow
+
+
+def decode_by_tree(batch: PackedBatch) -> Tensor:
+    """Find the best path of each sequence on any device.
+
+    RETURNS (Tensor): Tag ids in packed order, int64 [N]. Ties go as in `viterbi`.
+    """
+    tree = Tree(batch)
+    rows = batch.emissions[tree.position]
+    nodes = tree.go_up(batch.transitions + rows[:, None], _max_product)
+    best = batch.emissions + batch.start
+    entering = tree.come_down(nodes, best[: tree.n_roots], _max_advance)
+    # For each leaf and each tag of its row, the best tag of the row before [n, K].
+    origin = torch.empty_like(entering, dtype=torch.int64)
+    for block in blocks(len(entering), batch.transitions.numel()):
+        reached, origin[block] = (entering[block, :, None] + batch.transitions).max(dim=1)
+        best[tree.position[block]] = reached + rows[block]
+    # shape: (A,)
+    final = (best[batch.last] + batch.end).argmax(dim=1)
+    maps = tree.go_up(origin, lambda left, right: left.gather(1, right))
+    leaving = tree.come_back(maps, final[: tree.n_roots], _origin_of)
+    tags = torch.empty(len(best), dtype=torch.int64, device=batch.device)
+    tags[batch.last] = final
+    tags[tree.before] = _origin_of(origin, leaving)
+    return tags
+
+
+def _origin_of(maps: Tensor, tags: Tensor) -> Tensor:
+    return maps.gather(1, tags[:, None])[:, 0]
+
+
+def _max_product(left: Tensor, right: Tensor) -> Tensor:
+    product = torch.empty_like(left)
+    for block in blocks(len(left), left.shape[1] ** 3):
+        # shape: (block, K from, K middle, K to)
+        torch.amax(left[block, :, :, None] + right[block, None], dim=2, out=product[block])
+    return product
+
+
+def _max_advance(entering: Tensor, matrices: Tensor) -> Tensor:
+    return (entering[:, :, None] + matrices).amax(dim=1)

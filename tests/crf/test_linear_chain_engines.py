@@ -11,8 +11,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import log_space, scaled, scan
 from spacy_bio_crf.crf.batch import TUNING, make_batch
+from spacy_bio_crf.crf.logs import LogMessages
+from spacy_bio_crf.crf.scaled import ScaledMessages, Underflow
+from spacy_bio_crf.crf.tree import TreeMessages
 from tests.support.chain_oracle import Chain, all_paths, leaves_of, log_sum, random_chain
 
 RAGGED = [70, 0, 1, 200, 33, 2, 129, 64]
@@ -21,11 +23,9 @@ RAGGED = [70, 0, 1, 200, 33, 2, 129, 64]
 def in_logs(chain: Chain, weights: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """log Z and its weighted gradients by the recurrence in log space."""
     packed = make_batch(*chain.args)
-    alpha, beta = log_space.forward_messages(packed), log_space.backward_messages(packed)
-    log_z = log_space.log_partitions(packed, alpha)
-    alive = torch.from_numpy(packed.packing.alive)
-    tags, pairs = log_space.expected_counts(packed, alpha, beta, log_z, weights[alive])
-    return packed.by_sequence(log_z), packed.unpack(tags), pairs
+    messages = LogMessages(packed)
+    tags, pairs = messages.counts(packed.by_rank(weights))
+    return packed.by_sequence(messages.log_z), packed.unpack(tags), pairs
 
 
 @pytest.mark.parametrize("forbidden", [0.0, 0.2])
@@ -49,12 +49,11 @@ def test_sums_equal_those_in_log_space(engine, n_tags, scale, forbidden):
 
 def test_usual_scores_take_the_fast_road():
     packed = make_batch(*random_chain(0, 9, RAGGED, scale=5.0).args)
-    forward = scaled.forward(packed)
-    assert forward is not None
-    assert scaled.backward(forward) is not None
-    scanned = scan.forward(packed)
-    assert scanned is not None
-    assert scan.backward(scanned) is not None
+    weights = torch.ones(len(packed.packing.alive)).double()
+    for messages in (ScaledMessages(packed), TreeMessages(packed)):
+        assert torch.isfinite(messages.log_z).all()
+        assert torch.isfinite(messages.counts(weights)[0]).all()
+        assert torch.isfinite(messages.logs()[1]).all()
 
 
 # What only looks at memory that is there, or makes room for new.
@@ -120,7 +119,8 @@ def test_a_node_that_has_lost_the_better_way_is_noticed(engine):
 @pytest.mark.parametrize("n_tags", [2, 4])
 def test_scores_too_far_apart_leave_the_fast_road(n_tags):
     packed = make_batch(*random_chain(0, n_tags, RAGGED, scale=1e4).args)
-    assert scaled.forward(packed) is None
+    with pytest.raises(Underflow):
+        ScaledMessages(packed)
 
 
 def two_lanes(n_rows: int, step: float) -> Chain:
@@ -155,9 +155,9 @@ def test_mass_lost_on_the_way_back_is_found_again():
         chain.transitions,
         torch.zeros(2).double(),
     )
-    forward = scaled.forward(make_batch(*open_end.args))
-    assert forward is not None
-    assert scaled.backward(forward) is None
+    messages = ScaledMessages(make_batch(*open_end.args))
+    with pytest.raises(Underflow):
+        messages.counts(torch.ones(1).double())
     assert torch.equal(
         linear_chain.marginals(*open_end.args), torch.tensor([[0.0, 1.0]]).double().repeat(400, 1)
     )
@@ -272,7 +272,7 @@ def test_no_path_gives_minus_infinity_and_no_gradient(engine):
     _, scores = linear_chain.viterbi(*chain.args)
     assert scores[0] == -math.inf
     assert linear_chain.kbest(*chain.args, k=3)[0] == []
-    with pytest.raises(ValueError, match="sequence 0 of the batch has no allowed path"):
+    with pytest.raises(ValueError, match="sequence 0: expected a path to draw, got none"):
         linear_chain.sample(*chain.args)
 
 

@@ -5,11 +5,10 @@ import math
 from collections import Counter
 
 import numpy as np
-import pytest
 import torch
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import sampling
+from spacy_bio_crf.crf import distribution
 from tests.support.chain_oracle import (
     LENGTHS,
     all_paths,
@@ -33,47 +32,6 @@ def test_marginals(engine, n_tags, forbidden, scale):
             assert result[begin + row, tag].item() == close(wanted)
         total = 1.0 if any(p.values()) else 0.0
         assert result[begin : begin + LENGTHS[i]].sum(dim=1).tolist() == close([total] * LENGTHS[i])
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_max_marginal_decode(seed):
-    chain = random_chain(seed, 1 + seed % 4, [3, 0, 4, 1, 2, 4], forbidden=0.3 * (seed % 3 > 0))
-    tags, chosen = linear_chain.max_marginal_decode(*chain.args)
-    for i, begin in enumerate(chain.first_rows):
-        paths = all_paths(chain, i)
-        p = probabilities(paths)
-        right = {
-            path: math.fsum(
-                x for other, x in p.items() for a, b in zip(path, other, strict=True) if a == b
-            )
-            for path, score in paths.items()
-            if score > -math.inf
-        }
-        if right:
-            found = tuple(tags[begin : begin + chain.lengths[i]].tolist())
-            assert right[found] == close(max(right.values()))
-            assert chosen[begin : begin + chain.lengths[i]].sum().item() == close(right[found])
-
-
-def test_max_marginal_decode_takes_no_forbidden_bridge():
-    # Five rows l, one m, five r. Paths go l1 m1 r2 or r3, or l2 or l3 m2 r1, half of the
-    # probability each. The bridge m3 from l1 to r1, best on both sides, is forbidden on its row.
-    names = ["l1", "l2", "l3", "m1", "m2", "m3", "r1", "r2", "r3"]
-    onward = {
-        "l1": "l1 m1 m3", "l2": "l2 l3 m2", "l3": "l2 l3 m2", "m1": "r2 r3", "m2": "r1",
-        "m3": "r1", "r1": "r1", "r2": "r2 r3", "r3": "r2 r3",
-    }  # fmt: skip
-
-    def gate(groups: list[str]) -> torch.Tensor:
-        rows = [[0.0 if name in group.split() else -math.inf for name in names] for group in groups]
-        return torch.tensor(rows, dtype=torch.float64)
-
-    emissions = gate(["l1 l2 l3"] * 5 + ["m1 m2"] + ["r1 r2 r3"] * 5)
-    free = torch.zeros(9, dtype=torch.float64)
-    chain = emissions, [11], free, gate([onward[name] for name in names]), free
-    tags, probabilities = linear_chain.max_marginal_decode(*chain)
-    assert probabilities.sum().item() == close(5 * 0.5 + 0.5 + 5 * 0.25)
-    assert linear_chain.path_score(emissions, tags, *chain[1:]).item() == 0.0
 
 
 @cases
@@ -143,7 +101,7 @@ def test_tags_without_weight_are_never_drawn():
     never = -math.inf
     weights = np.array([[never, 0.0, never, -0.5, never]])
     almost_one = np.nextafter(1.0, 0.0)
-    drawn = sampling._draw(np.repeat(weights, 3, axis=0), np.array([0.0, 0.5, almost_one]))
+    drawn = distribution._draw(np.repeat(weights, 3, axis=0), np.array([0.0, 0.5, almost_one]))
     assert drawn.tolist() == [1, 1, 3]
 
 

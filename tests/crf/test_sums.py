@@ -6,21 +6,32 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import sections
+from spacy_bio_crf import crf
+from spacy_bio_crf.crf import logs
 from spacy_bio_crf.crf.batch import TUNING, make_batch, make_packing
+from spacy_bio_crf.crf.sums import Sums, choose_bounds
 from tests.support.chain_oracle import Chain, leaves_of, random_chain
 
 LONG = [700, 3, 0, 1500, 1, 64, 701]
 
 
+def cut_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Have sections of so many rows, and of eight time steps or more."""
+    monkeypatch.setattr(TUNING, "section_rows", rows)
+    monkeypatch.setattr(TUNING, "section_steps", 8)
+
+
+def bounds_of(lengths: list[int]) -> list[int]:
+    return choose_bounds(make_packing(np.array(lengths, dtype=np.int64)), torch.device("cpu"))
+
+
 def results(chain: Chain) -> dict[str, torch.Tensor]:
     leaves = leaves_of(chain)
-    log_z = linear_chain.log_partition(*chain.args)
+    log_z = crf.log_partition(*chain.args)
     weights = torch.linspace(-1, 2, len(chain.lengths)).double()
     gradients = torch.autograd.grad(log_z, leaves, weights)
     starts = torch.tensor([698, 703, 800, 1300, 2203])
-    found = linear_chain.segment_log_posteriors(
+    found = crf.segment_log_posteriors(
         *chain.args,
         starts=starts,
         ends=starts + torch.tensor([2, 1, 100, 1, 1]),
@@ -32,8 +43,8 @@ def results(chain: Chain) -> dict[str, torch.Tensor]:
         "log_z": log_z.detach(),
         **dict(zip(names, gradients, strict=True)),
         "segments": found,
-        "entropy": linear_chain.entropy(*chain.args),
-        "samples": linear_chain.sample(*chain.args, generator=torch.Generator().manual_seed(0)),
+        "entropy": crf.entropy(*chain.args),
+        "samples": crf.sample(*chain.args, generator=torch.Generator().manual_seed(0)),
     }
 
 
@@ -42,48 +53,37 @@ def results(chain: Chain) -> dict[str, torch.Tensor]:
 def test_cuts_change_nothing(monkeypatch, rows, scale):
     chain = random_chain(0, 5, LONG, scale=scale, forbidden=0.1)
     whole = results(chain)
-    monkeypatch.setattr(TUNING, "section_rows", rows)
-    monkeypatch.setattr(TUNING, "section_steps", 8)
-    assert len(sections.choose_bounds(make_packing(np.array(LONG)))) > 3
-    assert isinstance(sections.sum_paths(make_batch(*chain.args)), sections.SectionedSums)
+    cut_at(monkeypatch, rows)
+    assert len(bounds_of(LONG)) > 3
     for name, found in results(chain).items():
         torch.testing.assert_close(found, whole[name], rtol=1e-9, atol=1e-9, msg=name)
 
 
 def test_sections_hold_about_as_many_rows_as_they_should(monkeypatch):
-    monkeypatch.setattr(TUNING, "section_rows", 200)
-    monkeypatch.setattr(TUNING, "section_steps", 8)
-    packing = make_packing(np.array(LONG))
-    bounds = sections.choose_bounds(packing)
+    cut_at(monkeypatch, 200)
+    bounds = bounds_of(LONG)
     assert bounds[0] == 0
     assert bounds[-1] == 1500
-    sizes = np.diff(packing.offsets[bounds])
+    sizes = np.diff(make_packing(np.array(LONG)).offsets[bounds])
     assert (sizes[:-1] > 190).all()
     assert (sizes <= 200).all()
 
 
 @pytest.mark.parametrize(
     "lengths, expected",
-    [([], []), ([0, 0], []), ([1000], [0, 1000]), ([2] * 40_000, [0, 2])],
+    [([], [0, 0]), ([0, 0], [0, 0]), ([1000], [0, 1000]), ([2] * 40_000, [0, 2])],
     ids=["no sequence", "no rows", "short", "many short ones"],
 )
 def test_other_batches_stay_whole(lengths, expected):
-    assert sections.choose_bounds(make_packing(np.array(lengths, dtype=np.int64))) == expected
+    assert bounds_of(lengths) == expected
 
 
 def test_a_long_sequence_is_cut_in_any_company(monkeypatch):
-    monkeypatch.setattr(TUNING, "section_rows", 200)
-    monkeypatch.setattr(TUNING, "section_steps", 8)
-    bounds = sections.choose_bounds(make_packing(np.array([1] * 500 + [1000])))
+    cut_at(monkeypatch, 200)
+    bounds = bounds_of([1] * 500 + [1000])
     assert bounds[:2] == [0, 8]
     assert np.diff(bounds).max() <= 200
-    assert sections.choose_bounds(make_packing(np.array([20] * 100))) == [0, 8, 16, 20]
-
-
-def in_sections(monkeypatch, chain: Chain) -> sections.AnySums:
-    monkeypatch.setattr(TUNING, "section_rows", 100)
-    monkeypatch.setattr(TUNING, "section_steps", 8)
-    return sections.sum_paths(make_batch(*chain.args))
+    assert bounds_of([20] * 100) == [0, 8, 16, 20]
 
 
 def calls(monkeypatch, owner: object, name: str) -> list[int]:
@@ -96,32 +96,34 @@ def calls(monkeypatch, owner: object, name: str) -> list[int]:
 def test_a_constant_in_the_end_scores_costs_nothing(monkeypatch):
     chain = random_chain(0, 5, [300, 250])
     chain.end.add_(-500.0)
-    detours = calls(monkeypatch, linear_chain.log_space, "forward_messages")
-    sums = in_sections(monkeypatch, chain)
-    sections.expected_counts(sums, torch.ones(2).double())
+    cut_at(monkeypatch, 100)
+    detours = calls(monkeypatch, logs, "_run_forward")
+    Sums(make_batch(*chain.args)).counts(torch.ones(2).double())
     assert not detours
 
 
 def test_logs_of_a_section_are_computed_once(monkeypatch):
-    found = calls(monkeypatch, linear_chain.log_space, "backward_messages")
-    sums = in_sections(monkeypatch, random_chain(0, 5, [300, 250], scale=1e4))
-    sections.log_messages(sums)
-    assert len(found) == len(sums.bounds) - 1
-    sections_computed = calls(monkeypatch, sections, "_section")
-    sections.expected_counts(sums, torch.ones(2).double())
-    # the last one is there
-    assert len(sections_computed) == len(sums.bounds) - 2
+    chain = random_chain(0, 5, [300, 250], scale=1e4)
+    cut_at(monkeypatch, 100)
+    n_sections = len(bounds_of(chain.lengths)) - 1
+    found = calls(monkeypatch, logs, "_run_backward")
+    sums = Sums(make_batch(*chain.args))
+    sums.logs()
+    assert len(found) == n_sections
+    computed = calls(monkeypatch, crf.sums, "Section")
+    sums.counts(torch.ones(2).double())
+    # The last one is there.
+    assert len(computed) == n_sections - 1
 
 
 def test_no_path_through_a_section(monkeypatch):
-    monkeypatch.setattr(TUNING, "section_rows", 100)
-    monkeypatch.setattr(TUNING, "section_steps", 8)
+    cut_at(monkeypatch, 100)
     chain = random_chain(0, 3, [300, 250])
     chain.emissions[140] = -torch.inf
-    log_z = linear_chain.log_partition(*chain.args)
+    log_z = crf.log_partition(*chain.args)
     assert log_z[0] == -torch.inf
-    torch.testing.assert_close(log_z[1], linear_chain.log_partition(*chain.sequence(1).args)[0])
-    marginals = linear_chain.marginals(*chain.args)
+    torch.testing.assert_close(log_z[1], crf.log_partition(*chain.sequence(1).args)[0])
+    marginals = crf.marginals(*chain.args)
     assert torch.equal(marginals[:300], torch.zeros(300, 3).double())
     torch.testing.assert_close(marginals[300:].sum(dim=1), torch.ones(250).double())
 
@@ -134,7 +136,7 @@ def test_messages_of_a_long_sequence_are_never_in_memory_together(monkeypatch):
     def peak(section_rows: int) -> int:
         monkeypatch.setattr(TUNING, "section_rows", section_rows)
         tracemalloc.start()
-        linear_chain.segment_log_posteriors(
+        crf.segment_log_posteriors(
             *chain.args,
             starts=starts,
             ends=starts + 1,
