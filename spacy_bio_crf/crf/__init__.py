@@ -11,9 +11,8 @@ inputs; results are float32 at least.
 """
 
 from .batch import from_padded
-from .decode import viterbi
+from .best import ScoredPath, kbest, viterbi
 from .distribution import entropy, marginals, sample, segment_log_posteriors
-from .kbest import ScoredPath, kbest
 from .likelihood import log_partition, negative_log_likelihood, path_score
 
 __all__ = [

@@ -22,7 +22,7 @@ def marginals(
     """
     batch = make_batch(emissions, lengths, start, transitions, end)
     sums = Sums(batch)
-    tags, _ = sums.counts(torch.ones_like(sums.total))
+    tags, _ = sums.counts(torch.ones_like(sums.log_z))
     dtype = result_dtype(emissions, start, transitions, end)
     return batch.unpack(tags.to(dtype)).to(emissions.device)
 
@@ -84,7 +84,7 @@ def sample(
     batch = make_batch(on_cpu[0], lengths, *on_cpu[1:])
     packing = batch.packing
     sums = Sums(batch)
-    barred = packing.alive[(sums.total == -math.inf).numpy()]
+    barred = packing.alive[(sums.log_z == -math.inf).numpy()]
     if len(barred):
         raise ValueError(f"sequence {barred.min()}: expected a path to draw, got none")
     _, beta = sums.logs()

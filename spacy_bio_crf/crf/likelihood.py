@@ -1,109 +1,115 @@
 """The log-partition, the score of a path, and the loss made of both, with exact gradients."""
 
 import math
-from collections.abc import Callable
-from functools import partial
-from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Lengths, PackedBatch, check_lengths, check_shape, make_batch, result_dtype
+from .batch import (
+    Lengths,
+    PackedBatch,
+    check_lengths,
+    check_shape,
+    first_rows,
+    make_batch,
+    result_dtype,
+)
 from .sums import Sums
 
 
-class Total(Protocol):
-    """A number for each sequence whose derivatives by the scores are counts.
+class _Total(torch.autograd.Function):
+    """log Z, or the score of a path, or the first less the second; float64 [B].
 
-    batch (PackedBatch): The scores.
-    total (Tensor): float64, by rank [A].
+    The gradients are counts of tags and of pairs of tags, so the recurrence needs no graph. One
+    function does all three, because autograd's own subtraction takes a tenth of a small batch's
+    time.
     """
-
-    batch: PackedBatch
-    total: Tensor
-
-    def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Count tags, packed rows [N, K], and pairs of tags [K, K], weighted by rank [A]."""
-
-
-class OnePath:
-    """The score of a path of each sequence, and how often the path uses tags.
-
-    tags (Tensor): The tag of each flat row, int64 [N].
-    batch (PackedBatch): The scores.
-    RAISES: ValueError, if there is not one tag a row.
-    """
-
-    def __init__(self, tags: Tensor, batch: PackedBatch) -> None:
-        check_shape("tags", tags, (len(batch.given),))
-        packing = batch.packing
-        self.batch = batch
-        self.tags = tags.to(batch.device, torch.int64).index_select(0, batch.index)
-        # shape: (N - A,), `from * K + to` into each row that has a row before it
-        n_tags = len(batch.transitions)
-        self.moves = self.tags[packing.before] * n_tags + self.tags[packing.after]
-        last = self.tags[batch.last]
-        rows = batch.given.gather(1, self.tags[:, None])[:, 0].double()
-        moves = batch.transitions.view(-1)[self.moves]
-        self.total = batch.start[self.tags[packing.first]] + batch.end[last]
-        self.total.index_add_(0, batch.rank, rows)
-        self.total.index_add_(0, batch.rank[packing.after], moves)
-
-    def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        tags = torch.zeros_like(self.batch.given, dtype=torch.float64)
-        pairs = torch.zeros_like(self.batch.transitions)
-        self.add_counts(weights, tags, pairs)
-        return tags, pairs
-
-    def add_counts(self, weights: Tensor, tags: Tensor, pairs: Tensor) -> None:
-        """Add the path's counts to those of tags [N, K] and pairs [K, K], in place."""
-        by_row = weights[self.batch.rank]
-        tags.scatter_add_(1, self.tags[:, None], by_row[:, None])
-        pairs.view(-1).index_add_(0, self.moves, by_row[self.batch.packing.after])
-
-
-class Loss:
-    """The log-partition less the score of a path, and expected less used tags."""
-
-    def __init__(self, tags: Tensor, batch: PackedBatch) -> None:
-        self.batch = batch
-        self.path = OnePath(tags, batch)
-        self.all = Sums(batch)
-        self.total = _difference(self.all.total, self.path.total)
-
-    def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        weights = torch.where(self.path.total > -math.inf, weights, 0.0)
-        tags, pairs = self.all.counts(weights)
-        self.path.add_counts(-weights, tags, pairs)
-        return tags, pairs
-
-
-class _ByCounts(torch.autograd.Function):
-    """A `Total` by sequence, float64 [B]; counts are its gradients, so it needs no graph."""
 
     @staticmethod
-    def forward(ctx, make, lengths, emissions, start, transitions, end):
+    def forward(ctx, all_paths, tags, lengths, emissions, start, transitions, end):
         # The batch may share memory with the scores: torch notices if they change in between.
         ctx.save_for_backward(emissions, start, transitions, end)
-        batch = make_batch(emissions, lengths, start, transitions, end)
-        ctx.total = make(batch)
-        return batch.by_sequence(ctx.total.total).to(emissions.device)
+        ctx.batch = batch = make_batch(emissions, lengths, start, transitions, end)
+        ctx.sums, ctx.tags, ctx.barred = None, tags, None
+        if all_paths:
+            ctx.sums = Sums(batch)
+            log_z = batch.by_sequence(ctx.sums.log_z)
+            if tags is None:
+                return log_z
+        score = score_paths(tags, emissions, batch.packing.lengths, start, transitions, end)
+        score = score.to(batch.device)
+        if not all_paths:
+            return score
+        ctx.barred = score == -math.inf
+        return _difference(log_z, score)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad):
-        scores, batch = ctx.saved_tensors, ctx.total.batch
-        tags, pairs = ctx.total.counts(batch.by_rank(grad))
+        scores, batch = ctx.saved_tensors, ctx.batch
+        if ctx.barred is not None:
+            grad = grad.masked_fill(ctx.barred, 0.0)
+        weights = batch.by_rank(grad)
+        if ctx.sums is None:
+            tags = torch.zeros_like(batch.given, dtype=torch.float64)
+            pairs = torch.zeros_like(batch.transitions)
+        else:
+            tags, pairs = ctx.sums.counts(weights)
+            weights = -weights
+        if ctx.tags is not None:
+            _count_path(ctx.tags, batch, weights, tags, pairs)
         rows = batch.unpack(tags.to(scores[0].dtype))
         first, last = batch.packing.first, batch.last
         counts = rows, tags[first].sum(dim=0), pairs, tags[last].sum(dim=0)
-        gradients = (x.to(grad.device, y.dtype) for x, y in zip(counts, scores, strict=True))
-        return None, None, *gradients
+        gradients = (x.to(y.device, y.dtype) for x, y in zip(counts, scores, strict=True))
+        return None, None, None, *gradients
 
 
-def _by_counts(make: Callable[[PackedBatch], Total], lengths: Lengths, *scores: Tensor) -> Tensor:
-    return _ByCounts.apply(make, lengths, *scores).to(result_dtype(*scores))
+def _count_path(
+    tags: Tensor, batch: PackedBatch, weights: Tensor, tag_counts: Tensor, pair_counts: Tensor
+) -> None:
+    """Add what paths use to counts [N, K] and [K, K], in place, weighted by rank [A]."""
+    before, after = batch.packing.before, batch.packing.after
+    packed = tags.to(batch.device, torch.int64).index_select(0, batch.index)
+    by_row = weights[batch.rank]
+    tag_counts.scatter_add_(1, packed[:, None], by_row[:, None])
+    moves = packed[before] * len(pair_counts) + packed[after]
+    pair_counts.view(-1).index_add_(0, moves, by_row[after])
+
+
+def score_paths(
+    tags: Tensor,
+    emissions: Tensor,
+    lengths: np.ndarray,
+    start: Tensor,
+    transitions: Tensor,
+    end: Tensor,
+) -> Tensor:
+    """Add up the scores along one path of each sequence, float64 [B], on the CPU.
+
+    RAISES: ValueError, if there is not one tag a row.
+    """
+    check_shape("tags", tags, (len(emissions),))
+    tags = tags.to(emissions.device, torch.int64)
+    chosen = emissions.gather(1, tags[:, None])[:, 0]
+    # NumPy adds up: a call of it costs a fraction of one of torch.
+    rows, first_scores, moves, last_scores = (
+        x.detach().cpu().double().numpy() for x in (chosen, start, transitions, end)
+    )
+    path = tags.cpu().numpy()
+    alive = lengths[lengths > 0]
+    first = first_rows(alive)
+    last = first + alive - 1
+    # The score that leads to each row: of a transition or, for a first row, of the start.
+    into = np.empty_like(rows)
+    into[1:] = moves[path[:-1], path[1:]]
+    into[first] = first_scores[path[first]]
+    rows += into
+    rows[last] += last_scores[path[last]]
+    sequence = np.repeat(np.arange(len(lengths)), lengths)
+    totals = np.bincount(sequence, weights=rows, minlength=len(lengths))
+    return torch.from_numpy(totals.astype(np.float64, copy=False))
 
 
 def _difference(log_z: Tensor, part: Tensor) -> Tensor:
@@ -122,7 +128,8 @@ def log_partition(
         one that has no allowed path.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    return _by_counts(Sums, lengths, emissions, start, transitions, end)
+    log_z = _Total.apply(True, None, lengths, emissions, start, transitions, end)
+    return log_z.to(emissions.device, result_dtype(emissions, start, transitions, end))
 
 
 def path_score(
@@ -133,13 +140,14 @@ def path_score(
     transitions: Tensor,
     end: Tensor,
 ) -> Tensor:
-    """Score one tag sequence each. Differentiable in all four tensors, once.
+    """Score one tag sequence each. Differentiable in all four tensors.
 
     tags (Tensor): The tag of each row, int64 [N].
     RETURNS (Tensor): [B], in nats; 0.0 for an empty sequence.
     RAISES: ValueError, if shapes or lengths do not agree.
     """
-    return _by_counts(partial(OnePath, tags), lengths, emissions, start, transitions, end)
+    score = _Total.apply(False, tags, lengths, emissions, start, transitions, end)
+    return score.to(emissions.device, result_dtype(emissions, start, transitions, end))
 
 
 def negative_log_likelihood(
@@ -166,15 +174,16 @@ def negative_log_likelihood(
     """
     chain = start, transitions, end
     if tags is not None and allowed is None:
-        return _by_counts(partial(Loss, tags), lengths, emissions, *chain)
-    if allowed is None or tags is not None:
+        loss = _Total.apply(True, tags, lengths, emissions, *chain)
+    elif allowed is not None and tags is None:
+        check_shape("allowed", allowed, tuple(emissions.shape))
+        checked = check_lengths(lengths, len(emissions))
+        closed = emissions.masked_fill(~allowed.to(emissions.device), -math.inf)
+        # Both sums in one run, as if the batch were twice as large.
+        rows = torch.cat([emissions, closed])
+        both = _Total.apply(True, None, np.tile(checked, 2), rows, *chain)
+        loss = _difference(both[: len(checked)], both[len(checked) :])
+    else:
         got = "neither" if tags is None else "both"
         raise ValueError(f"tags, allowed: expected one of the two, got {got}")
-    check_shape("allowed", allowed, tuple(emissions.shape))
-    checked = check_lengths(lengths, len(emissions))
-    closed = emissions.masked_fill(~allowed.to(emissions.device), -math.inf)
-    # Both sums in one run, as if the batch were twice as large.
-    rows = torch.cat([emissions, closed])
-    both = _ByCounts.apply(Sums, np.tile(checked, 2), rows, *chain)
-    loss = _difference(both[: len(checked)], both[len(checked) :])
-    return loss.to(result_dtype(emissions, *chain))
+    return loss.to(emissions.device, result_dtype(emissions, *chain))

@@ -69,7 +69,7 @@ class Sums:
     """The sum over all paths of each sequence.
 
     batch (PackedBatch): The scores.
-    total (Tensor): Log-partitions in float64, by rank [A].
+    log_z (Tensor): Log-partitions in float64, by rank [A].
     """
 
     def __init__(self, batch: PackedBatch) -> None:
@@ -91,9 +91,9 @@ class Sums:
             self._before.append(_normalize_logs(section.log_alpha(lasts)))
         begin, stop = self._bounds[-2:]
         self._last = Section(self._cut(begin, stop, self._before[-1], None))
-        self.total = _add(so_far, self._last.log_z)
+        self.log_z = _add(so_far, self._last.log_z)
         if ended:
-            self.total = torch.cat([self.total, *reversed(ended)])
+            self.log_z = torch.cat([self.log_z, *reversed(ended)])
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Count tags and pairs of tags, as `LogMessages.counts`."""

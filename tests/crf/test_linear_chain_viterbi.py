@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import decode, pieces, pieces_forward
+from spacy_bio_crf.crf import pieces
 from spacy_bio_crf.crf.batch import TUNING
 from tests.support.chain_oracle import (
     LENGTHS,
@@ -96,14 +96,19 @@ def kinds_of_chains() -> list[tuple[str, Chain]]:
 CHAINS = kinds_of_chains()
 
 
+def in_pieces(chain: Chain, piece_length: int | None) -> np.ndarray:
+    scores = (chain.emissions, chain.start, chain.transitions, chain.end)
+    return pieces.decode_in_pieces(
+        *(x.numpy() for x in scores), lengths=np.array(chain.lengths), piece_length=piece_length
+    )
+
+
 @pytest.mark.parametrize("chain", [x for _, x in CHAINS], ids=[name for name, _ in CHAINS])
 def test_pieces_do_not_change_a_tag(chain):
-    scores = chain.emissions, chain.start, chain.transitions, chain.end
-    lengths = np.array(chain.lengths)
-    whole = decode.best_tags(*scores, lengths=lengths, piece_length=4096)
+    whole = in_pieces(chain, 4096)
     for piece_length in (8, 16, 64, None):
-        found = decode.best_tags(*scores, lengths=lengths, piece_length=piece_length)
-        assert torch.equal(found, whole)
+        found = in_pieces(chain, piece_length)
+        assert np.array_equal(found, whole)
 
 
 @pytest.mark.parametrize("chain", [x for _, x in CHAINS], ids=[name for name, _ in CHAINS])
@@ -129,14 +134,12 @@ def test_tree_finds_as_good_a_path(monkeypatch, chain):
 
 def test_pieces_that_do_not_fit_are_mended(monkeypatch):
     mended = []
-    original = pieces_forward._mend
-    monkeypatch.setattr(pieces_forward, "_mend", lambda *args: (mended.append(1), original(*args)))
+    original = pieces._mend
+    monkeypatch.setattr(pieces, "_mend", lambda *args: (mended.append(1), original(*args)))
     chain = dict(CHAINS)["5 tags, stay"]
-    scores = chain.emissions, chain.start, chain.transitions, chain.end
-    lengths = np.array(chain.lengths)
-    whole = decode.best_tags(*scores, lengths=lengths, piece_length=4096)
+    whole = in_pieces(chain, 4096)
     assert not mended
-    assert torch.equal(decode.best_tags(*scores, lengths=lengths, piece_length=8), whole)
+    assert np.array_equal(in_pieces(chain, 8), whole)
     assert mended
 
 
@@ -145,20 +148,13 @@ def test_usual_pieces_fit_at_once(monkeypatch, dtype):
     def fail(*args):
         raise AssertionError("a piece had to run by itself")
 
-    monkeypatch.setattr(pieces_forward, "_mend", fail)
+    monkeypatch.setattr(pieces, "_mend", fail)
     chain = random_chain(0, 9, [2000, 300], scale=2.0, dtype=dtype)
-    decode.best_tags(
-        chain.emissions,
-        chain.start,
-        chain.transitions,
-        chain.end,
-        lengths=np.array(chain.lengths),
-        piece_length=64,
-    )
+    in_pieces(chain, 64)
 
 
 def test_pieces_cut_as_drawn():
-    cut = pieces.cut(np.array([20, 0, 8, 3]), 8)
+    cut = pieces.cut_pieces(np.array([20, 0, 8, 3]), 8)
     assert cut.packing.lengths.tolist() == [8, 8, 4, 8, 3]
     assert cut.firsts.tolist() == [0, 3, 4]
     assert cut.follows.tolist() == [1, 2]
