@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from .loading import find_component, load_pipeline
+from .loading import find_component, import_plots, load_pipeline, save_plot
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -45,6 +45,7 @@ def calibrate_cli(
     from ..metrics.calibration import calibration_table
     from ..temperature import fit_temperature, outcomes, take_sample
 
+    plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
     pipe = find_component(nlp, component)
     try:
@@ -67,13 +68,9 @@ def calibrate_cli(
         pipe.temperature = new
         nlp.to_disk(output or model)
         msg.good(f"Saved with temperature {new:.3f}: {output or model}")
-    if plot is not None:
-        from ..report.plots import draw_reliability
-
-        draw_reliability(
-            [(f"temperature {t['temperature']:.3f}", t) for t in figures.values()], plot
-        )
-        msg.good(f"Diagram: {plot}")
+    if plot is not None and plots is not None:
+        diagrams = [(_title(table), table) for table in figures.values()]
+        save_plot(plots.draw_reliability(diagrams), plot)
 
 
 def _read(nlp: "Language", pipe: "BioNer", corpus: Path) -> "list[Example]":
@@ -86,6 +83,13 @@ def _read(nlp: "Language", pipe: "BioNer", corpus: Path) -> "list[Example]":
         for process in earlier:
             eg.predicted = process(eg.predicted)
     return examples
+
+
+def _title(table: Mapping[str, Any]) -> str:
+    return (
+        f"temperature {table['temperature']:.3f}\n"
+        f"expected calibration error {table['expected_calibration_error']:.3f}"
+    )
 
 
 def _show(when: str, table: Mapping[str, Any]) -> None:

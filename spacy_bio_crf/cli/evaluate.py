@@ -7,7 +7,7 @@ import typer
 from wasabi import msg
 from wasabi import table as wasabi_table
 
-from .loading import load_pipeline
+from .loading import PLOTS_REMEDY, load_pipeline
 
 if TYPE_CHECKING:
     from ..metrics.tables import Table
@@ -41,6 +41,10 @@ def evaluate_cli(
     max_errors: int = typer.Option(
         300, "--max-errors", min=0, help="Errors of each kind in the report, at the most; 0: all"
     ),
+    all_documents: bool = typer.Option(
+        False, "--all-documents", "-a", help="Show all documents in the report, gold and predicted"
+    ),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print no tables"),
     limit: int = typer.Option(0, "--limit", "-l", min=0, help="Documents, at the most; 0: all"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
@@ -55,9 +59,10 @@ def evaluate_cli(
     from ..metrics.tables import comparison_tables, tables
     from ..training.logger import read_log
 
-    if report is None and log is not None:
-        expected = "--report, which shows the learning curve"
-        msg.fail(describe("--log", expected=expected, got=Plain("no --report")), exits=1)
+    for option, given in (("--log", log is not None), ("--all-documents", all_documents)):
+        if given and report is None:
+            expected = "--report, the page that it adds to"
+            msg.fail(describe(option, expected=expected, got=Plain("no --report")), exits=1)
     for path in (corpus, train, log):
         if path is not None and not path.exists():
             wanted = "a training log (.jsonl)" if path == log else "annotated documents (.spacy)"
@@ -66,6 +71,11 @@ def evaluate_cli(
         rows = read_log(log) if log is not None else []
     except ValueError as error:
         msg.fail(str(error), exits=1)
+    if report is not None:
+        from ..report import page
+
+        if page.plots is None:
+            msg.warn(f"--report: no plots, for matplotlib is not installed; {PLOTS_REMEDY}")
 
     nlp = load_pipeline(model, gpu_id)
     try:
@@ -90,16 +100,18 @@ def evaluate_cli(
             "model": str(compare),
             **compare_documents(documents, read_documents(other), chance=chance),
         }
-    typer.echo(f"\n{model} on {corpus}, {metrics['documents']} documents")
-    for table in (*tables(metrics), *comparison_tables(metrics)):
-        typer.echo("\n" + _text(table))
+    if not quiet:
+        typer.echo(f"\n{model} on {corpus}, {metrics['documents']} documents")
+        for table in (*tables(metrics), *comparison_tables(metrics)):
+            typer.echo("\n" + _text(table))
     if output is not None:
         write_json(output, metrics)
         msg.good(f"Figures: {output}")
     if report is not None:
-        from ..report import render_report
-
-        write_text(report, render_report(metrics, documents, log=rows, max_errors=max_errors))
+        text = page.render_report(
+            metrics, documents, log=rows, max_errors=max_errors, all_documents=all_documents
+        )
+        write_text(report, text)
         msg.good(f"Report: {report}")
 
 

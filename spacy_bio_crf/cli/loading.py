@@ -1,16 +1,20 @@
-"""Help for commands: loading a pipeline, finding its `bio_ner`, naming options in messages."""
+"""Help for commands: pipelines, their `bio_ner`, plots, and options in messages."""
 
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wasabi import msg
+
+from ..errors import Plain, describe
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..pipes.bio_ner import BioNer
+
+PLOTS_REMEDY = 'pip install "spacy_bio_crf[report]"'
 
 
 def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
@@ -48,6 +52,39 @@ def find_component(nlp: "Language", name: str | None) -> "BioNer":
     if name is not None and name not in found:
         msg.fail(f"--component: expected a bio_ner of {names}, got {name!r}", exits=1)
     return found[name] if name is not None else next(iter(found.values()))
+
+
+def import_plots(plot: Path) -> Any:
+    """Import the module of plots, or end the command with a message.
+
+    Commands call this before their work, so that no work is lost.
+
+    plot (Path): The value of `--plot`.
+    RETURNS (Any): The module `report.plots`.
+    """
+    try:
+        from ..report import plots
+    except ImportError as error:
+        got = Plain(f"{type(error).__name__}: {error}")
+        msg.fail(describe("--plot", expected="matplotlib", got=got, remedy=PLOTS_REMEDY), exits=1)
+    if plot.suffix[1:] not in plots.FORMATS:
+        expected = f"a file name that ends in one of {', '.join(plots.FORMATS)}"
+        msg.fail(describe("--plot", expected=expected, got=str(plot)), exits=1)
+    return plots
+
+
+def save_plot(drawn: Any, plot: Path) -> None:
+    """Write a plot to its file, or end the command with a message.
+
+    drawn (Any): A `report.plots.Plot`.
+    plot (Path): The value of `--plot`.
+    """
+    try:
+        drawn.save(plot)
+    except OSError as error:
+        expected = "a file that can be written"
+        msg.fail(describe("--plot", expected=expected, got=Plain(error)), exits=1)
+    msg.good(f"Plot: {plot}")
 
 
 def name_options(message: str, command: Callable) -> str:

@@ -1,11 +1,12 @@
-"""`bio-ner transitions`: what a CRF has learned of which tag follows which."""
+"""Command `bio-ner transitions`: the transition scores of a CRF as a table, a plot and JSON."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from wasabi import msg
+from wasabi import color, msg
 
-from .loading import find_component, load_pipeline
+from .loading import find_component, import_plots, load_pipeline, save_plot
 
 
 def transitions_cli(
@@ -22,23 +23,24 @@ def transitions_cli(
 ) -> None:
     """Show start, transition and end scores: row = a tag, column = the tag after it.
 
-    Scores are in nats, on one scale with the emissions; "·" is what decoding never takes.
+    Scores are in nats, as the emissions; "·" marks transitions that decoding never takes.
     """
-    import srsly
-
+    from ..errors import Plain, describe
+    from ..io import write_json
     from ..report.transition_table import transition_table
 
-    nlp = load_pipeline(model)
-    pipe = find_component(nlp, component)
+    plots = import_plots(plot) if plot is not None else None
+    pipe = find_component(load_pipeline(model), component)
     if not pipe.head.crf:
-        msg.fail(f"{pipe.name!r} has a softmax head, which has no transition scores", exits=1)
+        expected = "a CRF head, which has transition scores"
+        msg.fail(describe(repr(pipe.name), expected=expected, got=Plain("a softmax head")), exits=1)
     table = transition_table(
         pipe.tagset, *pipe.transition_scores(), constrained=pipe.head.constrained
     )
     strength = max(abs(score) for row in table.scores for score in row if score is not None)
     rows = []
     for name, row in zip(table.rows, table.scores, strict=True):
-        cells = ["·" if score is None else _coloured(score, strength) for score in row]
+        cells = ["·" if score is None else _colored(score, strength) for score in row]
         rows.append((name, *cells))
     msg.table(
         rows,
@@ -47,20 +49,14 @@ def transitions_cli(
         divider=True,
     )
     if json_path is not None:
-        srsly.write_json(
-            json_path, {"rows": table.rows, "columns": table.columns, "scores": table.scores}
-        )
-    if plot is not None:
-        from ..report.plots import draw_transitions
-
-        draw_transitions(table, plot)
-        msg.good(f"Heat map: {plot}")
+        write_json(json_path, asdict(table))
+        msg.good(f"Scores: {json_path}")
+    if plot is not None and plots is not None:
+        save_plot(plots.draw_transitions(table), plot)
 
 
-def _coloured(score: float, strength: float) -> str:
-    from wasabi import color
-
-    # xterm's colours: greens for what is favoured, reds for what is avoided, none near zero.
+def _colored(score: float, strength: float) -> str:
+    # xterm's colors: green for favored, red for avoided transitions, none near zero.
     level = score / strength if strength else 0.0
     shade = None
     if abs(level) > 1 / 3:

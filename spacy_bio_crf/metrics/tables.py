@@ -199,7 +199,7 @@ def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
             f"F1 beside {comparison['model']}",
             ("", "F1", "other F1", "difference", "interval", "p"),
             rows,
-            f"Two-sided p of a paired test, approximate randomisation over documents; interval of"
+            f"Two-sided p of a paired test, approximate randomization over documents; interval of"
             f" the difference by bootstrap, {change['level']:.0%}; {change['resamples']:,} samples,"
             f" seed {change['seed']}. Many labels are many tests: look at the first line of the"
             " averages first.",

@@ -1,68 +1,54 @@
-"""The page as a whole."""
+"""The page of a report: figures, plots, errors and documents."""
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
-from html import escape
 from importlib.resources import files
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from ..metrics.documents import Document, labels_of
 from ..metrics.mistakes import KINDS, Mistake, find_mistakes
-from ..metrics.tables import Table, comparison_tables, percent, tables
+from ..metrics.tables import comparison_tables, percent, tables
 from ..tags.schemes import OUTSIDE
-from . import charts
-from .marks import colours_of, render_error
+from ..tags.spans import Span
 
-NAMES = {
+try:
+    from . import plots
+except ModuleNotFoundError as error:
+    if error.name != "matplotlib":
+        raise
+    plots = None  # type: ignore[assignment]
+
+KIND_TITLES = {
     "missed": "Missed",
     "spurious": "Spurious",
     "label": "Wrong label",
     "boundary": "Wrong boundary",
     "both": "Wrong label and boundary",
 }
-ORDERS = {
-    "text": "as in the corpus",
-    "sure": "surest first",
-    "unsure": "least sure first",
-}
+MARGIN = 24  # tokens shown on each side of an error
+LABEL_STYLES = 8  # classes l0 to l7 of the style sheet
 
-PAGE = """<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; \
-script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'">
-<title>{title}</title>
-<style>{style}</style>
-</head>
-<body>
-<a class="skip" href="#errors">Skip to the errors</a>
-<header>
-<h1>{title}</h1>
-<p>{summary}</p>
-<nav aria-label="Parts of the page">
-<a href="#figures">Figures</a> <a href="#plots">Plots</a> <a href="#errors">Errors</a></nav>
-</header>
-<main>
-<ul class="cards">{cards}</ul>
-<section id="figures"><h2>Figures</h2>
-{tables}
-</section>
-<section id="plots"><h2>Plots</h2>
-<div class="plots">{plots}</div>
-</section>
-<section id="errors" tabindex="-1"><h2>Errors</h2>
-{errors}
-</section>
-</main>
-<script>{script}</script>
-</body>
-</html>
-"""
+Sides = tuple[list[Span], list[Span]]  # gold and predicted entities, from left to right
+
+
+class Piece(NamedTuple):
+    """A stretch of text on the page.
+
+    text (str): The text.
+    label (str | None): The label of an entity; None outside.
+    differs (bool): Whether the entity stands out.
+    """
+
+    text: str
+    label: str | None = None
+    differs: bool = False
 
 
 def render_report(
@@ -71,160 +57,190 @@ def render_report(
     *,
     log: Sequence[Mapping[str, Any]] = (),
     max_errors: int = 300,
+    all_documents: bool = False,
 ) -> str:
-    """Make a page of figures, plots and errors. It needs no network and asks for none.
+    """Make a page of figures, plots and errors. It is complete without a network.
 
-    metrics (Mapping[str, Any]): From `analysis.analyse`, with `model` and `corpus`, and
+    The plots are left out where matplotlib is missing, and the page says so.
+
+    metrics (Mapping[str, Any]): From `analysis.analyze`, with `model` and `corpus`, and
         `comparison` if there is one.
-    documents (Sequence[Document]): The documents the figures are of.
-    log (Sequence[Mapping[str, Any]]): A training log, from `training_log.read_log`.
-    max_errors (int): Errors of each kind that are shown, at the most; 0 shows all.
+    documents (Sequence[Document]): The documents of the figures.
+    log (Sequence[Mapping[str, Any]]): A training log, from `read_log`.
+    max_errors (int): Show at most this many errors of each kind; 0 shows all.
+    all_documents (bool): Also show each document, gold beside predicted.
     RETURNS (str): HTML.
     """
+    labels = labels_of(documents)
+    # Left to right, so that the entities near an error are found by bisection.
+    sides = [(sorted(doc.gold), sorted(doc.predicted)) for doc in documents]
+    shown = None
+    if all_documents:
+        shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
     script = _resource("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    counts = metrics["counts"]
-    summary = (
-        f"{metrics['documents']:,} documents, {counts['tokens']:,} tokens,"
-        f" {metrics['entity']['all']['gold']:,} gold and"
-        f" {metrics['entity']['all']['predicted']:,} predicted entities."
-    )
-    if counts["unannotated_tokens"]:
-        summary += (
-            f" {counts['unannotated_tokens']:,} tokens are not annotated;"
-            f" {counts['ignored_predictions']:,} predictions on them do not count."
-        )
-    return PAGE.format(
+    return _template().render(
+        title=f"{metrics['model']} on {metrics['corpus']}",
+        metrics=metrics,
+        cards=list(_cards(metrics)),
+        tables=[*comparison_tables(metrics), *tables(metrics)],
+        plots=None if plots is None else list(_draw(metrics, log)),
+        labels=labels,
+        outside=OUTSIDE,
+        kind_titles=KIND_TITLES,
+        kinds=list(_kinds(documents, sides, max_errors)),
+        documents=shown,
+        colors={label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)},
+        style=Markup(_resource("style.css")),
+        script=Markup(script),
         digest=digest,
-        title=escape(f"{metrics['model']} on {metrics['corpus']}"),
-        style=charts.STYLE + _resource("style.css"),
-        summary=escape(summary),
-        cards="".join(_cards(metrics)),
-        tables="\n".join(map(_table, (*comparison_tables(metrics), *tables(metrics)))),
-        plots="\n".join(_figure(drawing) for drawing in _plots(metrics, log)),
-        errors=_errors(documents, max_errors),
-        script=script,
     )
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)
+def _template() -> Any:
+    environment = Environment(
+        loader=PackageLoader(__package__, ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = "{:,}".format
+    return environment.get_template("page.html.j2")
+
+
 def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _cards(metrics: Mapping[str, Any]) -> Iterator[str]:
+def _cards(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """The figures at the top: name, value and note."""
     entity, chance = metrics["entity"], metrics["entity"]["intervals"]
     for key, name in (("f", "F1"), ("p", "precision"), ("r", "recall")):
         ends = ""
         if chance:
             low, high = chance["all"][key]
             ends = f"{percent(low)} to {percent(high)} ({chance['level']:.0%} interval)"
-        yield _card(f"entity {name}", percent(entity["all"][key]), ends)
-    yield _card("token F1", percent(metrics["token"]["all"]["f"]), "")
-    yield _card("partial F1", percent(metrics["partial"]["partial"]["f"]), "half for an overlap")
+        yield f"entity {name}", percent(entity["all"][key]), ends
+    yield "token F1", percent(metrics["token"]["all"]["f"]), ""
+    yield "partial F1", percent(metrics["partial"]["partial"]["f"]), "half for an overlap"
     if metrics["confidence"]:
         error = metrics["confidence"]["expected_calibration_error"]
-        yield _card("calibration error", f"{error:.3f}", "0 is as good as its word")
+        yield "calibration error", f"{error:.3f}", "0: confidence is the share that is right"
 
 
-def _card(name: str, value: str, note: str) -> str:
-    return (
-        f"<li><span>{escape(name)}</span><b>{escape(value)}</b><small>{escape(note)}</small></li>"
-    )
-
-
-def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.header)
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(first)}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in others)
-        + "</tr>"
-        for first, *others in table.rows
-    )
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
-    title = escape(table.title)
-    return (
-        f'<div class="wide" role="region" tabindex="0" aria-label="{title}"><table>'
-        f"<caption>{title}</caption><thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>"
-        f"</table></div>{note}"
-    )
-
-
-def _plots(
+def _draw(
     metrics: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
-) -> Iterator[charts.Drawing]:
-    yield charts.draw_confusion(metrics["confusion"]["names"], metrics["confusion"]["entities"])
+) -> Iterator[tuple[str, Markup]]:
+    """The plots: caption and SVG."""
     confidence = metrics["confidence"]
+    drawn = [plots.draw_confusion(metrics["confusion"]["names"], metrics["confusion"]["entities"])]
     if confidence:
-        yield charts.draw_reliability(confidence["bins"], confidence["expected_calibration_error"])
-        yield charts.draw_threshold(confidence["curve"])
+        drawn.append(plots.draw_reliability([("", confidence)]))
+        drawn.append(plots.draw_threshold(confidence["curve"]))
     if log:
-        yield charts.draw_learning(log)
+        drawn.append(plots.draw_learning(log))
+    return ((plot.title, Markup(plot.svg())) for plot in drawn)
 
 
-def _figure(drawing: charts.Drawing) -> str:
-    title = escape(drawing.title)
-    return (
-        f'<figure><figcaption>{title}</figcaption><div class="wide" role="region" tabindex="0"'
-        f' aria-label="{title}">{drawing.svg()}</div></figure>'
-    )
+def _kinds(
+    documents: Sequence[Document], sides: Sequence[Sides], max_errors: int
+) -> Iterator[dict[str, Any]]:
+    """The errors by kind, with the number of all and of those shown."""
+    mistakes = find_mistakes(documents)
+    for kind, meaning in KINDS.items():
+        of_kind = [mistake for mistake in mistakes if mistake.kind == kind]
+        shown = _surest(of_kind, max_errors)
+        if shown:
+            errors = [_show_mistake(m, documents[m.document], sides[m.document]) for m in shown]
+            yield {
+                "name": kind,
+                "meaning": meaning,
+                "total": len(of_kind),
+                "errors": errors,
+            }
 
 
-def _errors(documents: Sequence[Document], max_errors: int) -> str:
-    errors = find_mistakes(documents)
-    if not errors:
-        return "<p>None.</p>"
-    labels = labels_of(documents)
-    colours = colours_of(labels)
-    parts = [_controls(labels)]
-    for kind in KINDS:
-        of_kind = [error for error in errors if error.kind == kind]
-        if not of_kind:
-            continue
-        shown = _select(of_kind, max_errors)
-        cut = ""
-        if len(shown) < len(of_kind):
-            which = "the first ones" if kind == "missed" else "those of the highest confidence"
-            cut = f" {len(shown):,} of them are shown: {which}."
-        items = "\n".join(render_error(e, documents[e.document], colours) for e in shown)
-        parts.append(
-            f'<section class="kind" id="kind-{kind}"><h3>{NAMES[kind]}'
-            f' <span class="count">{len(of_kind):,}</span></h3>'
-            f"<p>{escape(KINDS[kind].capitalize())}.{cut}</p>"
-            f'<ol class="list">{items}</ol></section>'
-        )
-    return "\n".join(parts)
-
-
-def _select(errors: Sequence[Mistake], most: int) -> list[Mistake]:
-    """The surest errors, in the order of the text. `sorted` keeps that of equals."""
+def _surest(mistakes: Sequence[Mistake], most: int) -> list[Mistake]:
+    """The mistakes of the highest confidence, in the order of the text."""
     if not most:
-        return list(errors)
-    surest = sorted(range(len(errors)), key=lambda i: -(errors[i].confidence or 0.0))[:most]
-    return [errors[i] for i in sorted(surest)]
+        return list(mistakes)
+    order = sorted(range(len(mistakes)), key=lambda i: -(mistakes[i].confidence or 0.0))
+    return [mistakes[i] for i in sorted(order[:most])]
 
 
-def _controls(labels: Sequence[str]) -> str:
-    either = {label: label for label in labels}
-    selects = [
-        _choice("kind", "Kind", {"": "all kinds", **NAMES}),
-        _choice("label", "Label", {"": "all labels", **either}),
-        _choice("gold", "Gold", {"": "any", **either, OUTSIDE: "none (spurious)"}),
-        _choice("predicted", "Predicted", {"": "any", **either, OUTSIDE: "none (missed)"}),
-        _choice("order", "Order", ORDERS),
-    ]
-    return (
-        '<form id="filters" hidden aria-label="Filter the errors">'
-        + "".join(selects)
-        + '<label>Text<input type="search" name="text" autocomplete="off"></label>'
-        '<button type="button">Show all</button>'
-        '<output id="shown" role="status"></output></form>'
-    )
+def _show_mistake(mistake: Mistake, document: Document, sides: Sides) -> dict[str, Any]:
+    low = max(min(span[0] for span in mistake.spans) - MARGIN, 0)
+    high = min(max(span[1] for span in mistake.spans) + MARGIN, len(document.words))
+    owns = (mistake.gold, mistake.predicted)
+    return {
+        "gold": mistake.gold[2] if mistake.gold else OUTSIDE,
+        "predicted": mistake.predicted[2] if mistake.predicted else OUTSIDE,
+        "confidence": mistake.confidence,
+        "place": f"document {mistake.document + 1}, token {mistake.spans[0][0] + 1}",
+        "sides": _show_sides(document, sides, [[own] if own else [] for own in owns], low, high),
+    }
 
 
-def _choice(name: str, title: str, options: Mapping[str, str]) -> str:
-    inside = "".join(
-        f'<option value="{escape(value)}">{escape(text)}</option>'
-        for value, text in options.items()
-    )
-    return f'<label>{title}<select name="{name}">{inside}</select></label>'
+def _show_document(document: Document, sides: Sides) -> dict[str, Any]:
+    gold, predicted = map(set, sides)
+    differing = (gold - predicted, predicted - gold)
+    return {
+        "differs": sides[0] != sides[1],
+        "sides": _show_sides(document, sides, differing, 0, len(document.words)),
+    }
+
+
+def _show_sides(
+    document: Document,
+    sides: Sides,
+    differing: Sequence[Collection[Span]],
+    low: int,
+    high: int,
+) -> dict[str, list[Piece]]:
+    return {
+        name: list(_pieces(document.words, spans, own, low, high))
+        for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True)
+    }
+
+
+def _pieces(
+    words: Sequence[str], spans: Sequence[Span], differing: Collection[Span], low: int, high: int
+) -> Iterator[Piece]:
+    """Cut the text from token `low` to `high` at the ends of entities.
+
+    words (Sequence[str]): All tokens, each with the white space after it.
+    spans (Sequence[Span]): All entities of one side, from left to right.
+    differing (Collection[Span]): Those that stand out. Of entities that overlap one is shown; it is
+        one of these if there is one.
+    low (int), high (int): The tokens to show.
+    YIELDS (Piece): The text, with "…" where there is more.
+    """
+    first = bisect_right(spans, low, key=itemgetter(1))
+    near = spans[first : bisect_left(spans, high, key=itemgetter(0))]
+    at = low
+    if low:
+        yield Piece("… ")
+    for start, end, label in _without_overlaps(near, differing):
+        begin, stop = max(start, low), min(end, high)
+        text = "".join(words[begin:stop])
+        inside = text.rstrip()
+        yield Piece("".join(words[at:begin]))
+        yield Piece(inside, label, (start, end, label) in differing)
+        yield Piece(text[len(inside) :])
+        at = stop
+    yield Piece("".join(words[at:high]))
+    if high < len(words):
+        yield Piece(" …")
+
+
+def _without_overlaps(spans: Sequence[Span], preferred: Collection[Span]) -> list[Span]:
+    """Spans from left to right, of those that overlap a preferred one or else the first."""
+    kept: list[Span] = []
+    for span in spans:
+        if not kept or span[0] >= kept[-1][1]:
+            kept.append(span)
+        elif span in preferred and kept[-1] not in preferred:
+            kept[-1] = span
+    return kept

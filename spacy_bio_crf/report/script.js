@@ -1,6 +1,6 @@
-// Filters and sorts the list of errors. The state stands in the address, "#kind=missed&gold=PER", so
-// that a view can be linked to: the cells of the confusion matrix are such links. Without this script
-// the page shows all errors in the order of the corpus.
+// Filter and sort the list of errors. The address keeps the state, "#kind=missed&gold=PER", so that
+// a view can be linked to: the cells of the confusion matrix are such links. Without this script the
+// page shows all errors in the order of the corpus.
 "use strict";
 (() => {
   const form = document.getElementById("filters");
@@ -10,6 +10,8 @@
   const groups = [...document.querySelectorAll(".kind")].map((section) => ({
     section,
     list: section.querySelector(".list"),
+    heading: section.querySelector(".count"),
+    all: section.querySelector(".count").textContent,
     errors: [...section.querySelectorAll(".error")].map((node, place) => ({
       node,
       place,
@@ -37,7 +39,7 @@
   const show = () => {
     const wanted = Object.fromEntries(names.map((name) => [name, field(name).value]));
     let count = 0;
-    for (const { section, list, errors } of groups) {
+    for (const { section, list, heading, all, errors } of groups) {
       let here = 0;
       for (const error of errors) {
         error.node.hidden = !fits(error, wanted);
@@ -45,6 +47,7 @@
       }
       list.append(...[...errors].sort(compare(wanted.order)).map((error) => error.node));
       section.hidden = !here;
+      heading.textContent = here === errors.length ? all : `${here.toLocaleString("en")} of ${all}`;
       count += here;
     }
     const numbers = [count, total].map((n) => n.toLocaleString("en"));

@@ -1,5 +1,4 @@
-"""What `spacy train` says of its progress, as files: JSON lines while it runs, at the end a table
-and a drawing of the learning curve."""
+"""The progress of `spacy train` as files: JSON lines while it runs, a table at the end."""
 
 import csv
 import io
@@ -13,8 +12,6 @@ from typing import IO, Any
 from spacy.language import Language
 from spacy.training.loggers import console_logger
 
-from ..report.charts import draw_learning
-
 # What a logger of spaCy's is: set up with the pipeline, it gives a function that is called after
 # every step (with None where there was no evaluation) and one for the end.
 LogStep = Callable[[dict[str, Any] | None], None]
@@ -25,7 +22,7 @@ def build_curve_logger(path: str | None = None, logger: Logger | None = None) ->
     """A logger that leaves another one as it is and keeps what that is told.
 
     Registered as spacy-bio-crf.CurveLogger.v1. After each evaluation a line goes into `path`; at
-    the end, a break-off included, a table (.csv) and the learning curve (.svg) go beside it.
+    the end, a break-off included, a table (.csv) goes beside it.
 
     path (str | None): A file whose name ends in .jsonl, made anew; null keeps nothing.
     logger (Logger | None): The logger to leave as it is; null takes spacy.ConsoleLogger.v1 without
@@ -59,8 +56,6 @@ def build_curve_logger(path: str | None = None, logger: Logger | None = None) ->
             inner_end()
             if rows:
                 target.with_suffix(".csv").write_text(as_csv(rows), encoding="utf-8", newline="")
-                svg = draw_learning(rows).svg(alone=True)
-                target.with_suffix(".svg").write_text(svg + "\n", encoding="utf-8")
 
         return step, end
 

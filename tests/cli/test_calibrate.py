@@ -63,3 +63,46 @@ def test_only_what_runs_before_the_component_presets_entities(trained, tmp_path)
         assert run.exit_code == 0, run.output
         figures.append(json.loads(out.read_text()))
     assert figures[0] == figures[1]
+
+
+@pytest.fixture
+def model(trained, tmp_path) -> list[str]:
+    """The command's arguments: a pipeline and held-out documents."""
+    trained.to_disk(tmp_path / "model")
+    return [str(tmp_path / "model"), str(write(make_held_out(trained), tmp_path / "dev.spacy"))]
+
+
+def test_plots_are_checked_before_the_work(model, run_python, tmp_path):
+    script = """
+import sys
+sys.modules["matplotlib"] = None
+from spacy_bio_crf.cli import app
+try:
+    app(sys.argv[1:], standalone_mode=False)
+except SystemExit as end:
+    print("exit", end.code)
+"""
+    for command in (["calibrate", "nowhere", "nothing"], ["transitions", "nowhere"]):
+        printed = " ".join(run_python(script, *command, "--plot", "plot.svg").split())
+        assert "--plot: expected matplotlib, got ModuleNotFoundError" in printed
+        assert 'pip install "spacy_bio_crf[report]"' in printed
+        assert "exit 1" in printed
+    run = CliRunner().invoke(app, ["calibrate", *model, "--plot", str(tmp_path / "plot.doc")])
+    assert run.exit_code == 1
+    assert "--plot: expected a file name that ends in one of" in " ".join(run.output.split())
+
+
+def test_the_pipeline_is_saved_before_the_plot_is_drawn(model, tmp_path):
+    (tmp_path / "file").touch()
+    run = CliRunner().invoke(app, ["calibrate", *model, "--plot", str(tmp_path / "file" / "a.svg")])
+    assert run.exit_code == 1
+    assert "--plot: expected a file that can be written, got" in " ".join(run.output.split())
+    assert spacy.load(model[0]).get_pipe("bio_ner").temperature != 1.0
+
+
+def test_documents_that_cannot_be_read(model, tmp_path):
+    path = tmp_path / "dev.conll"
+    path.write_text("Ana B-PER\n")
+    run = CliRunner().invoke(app, ["calibrate", model[0], str(path)])
+    assert run.exit_code == 1
+    assert "dev.conll: expected annotated documents" in " ".join(run.output.split())

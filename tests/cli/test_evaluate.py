@@ -131,6 +131,37 @@ def test_seen_names_and_learning_curve(model, corpus, tmp_path, trained):
     assert 'id="learning-t"' in report.read_text("utf-8")
 
 
+def test_page_of_all_documents(model, corpus, tmp_path):
+    page = tmp_path / "page.html"
+    printed = run(model, corpus, "-r", page, "--all-documents", "--quiet", "--resamples", 0)
+    assert "Per entity" not in printed and "Report:" in printed
+    text = page.read_text("utf-8")
+    assert text.count('<li class="document') == 6
+    assert "2 of 6 documents differ" in text
+    printed = run(model, corpus, "--all-documents", code=1)
+    assert "--all-documents: expected --report, the page" in printed
+
+
+WITHOUT_MATPLOTLIB = """
+import sys
+sys.modules["matplotlib"] = None
+from spacy_bio_crf.cli import app
+app(sys.argv[1:], standalone_mode=False)
+"""
+
+
+def test_report_without_matplotlib_says_so(rules, corpus, tmp_path, run_python):
+    page = tmp_path / "page.html"
+    printed = run_python(WITHOUT_MATPLOTLIB, "evaluate", rules, corpus, "-r", page)
+    printed = " ".join(printed.split())
+    assert (
+        'no plots, for matplotlib is not installed; pip install "spacy_bio_crf[report]"' in printed
+    )
+    text = page.read_text("utf-8")
+    assert "The plots are left out: matplotlib is not installed" in text
+    assert "<svg" not in text and 'class="error"' in text
+
+
 def test_limit(model, corpus, tmp_path):
     out = tmp_path / "figures.json"
     # Of a folder, too, in which every file has less documents than that.
@@ -169,7 +200,7 @@ def test_bad_corpora(rules, corpus, tmp_path, content, name, message):
 def test_bad_options(rules, corpus, tmp_path):
     log = tmp_path / "curve.jsonl"
     log.write_text('{"step": 0}\n')
-    assert "--log: expected --report, which" in run(rules, corpus, "--log", log, code=1)
+    assert "--log: expected --report, the page" in run(rules, corpus, "--log", log, code=1)
     report = tmp_path / "report.html"
     printed = run(rules, corpus, "--log", log, "--report", report, code=1)
     assert "curve.jsonl:1: expected a line of a training log" in " ".join(printed.split())

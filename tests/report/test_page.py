@@ -2,6 +2,7 @@
 
 import re
 import time
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def page_text(make_nlp) -> str:
 
     examples = examples_of(make_nlp())
     metrics = {"model": f"m{NASTY}", "corpus": "c.spacy", **analyze(examples, chance=Chance(200))}
-    return render_report(metrics, read_documents(examples), log=LOG)
+    return render_report(metrics, read_documents(examples), log=LOG, all_documents=True)
 
 
 class Reader(HTMLParser):
@@ -94,8 +95,9 @@ def test_page_is_well_formed_and_needs_nothing_else(page_text):
     names = {name for name, _ in reader.elements}
     assert not names & {"img", "link", "iframe", "object"}
     for name, attributes in reader.elements:
-        assert not any(key.startswith("on") or key == "style" for key in attributes), name
-        assert (attributes.get("href") or "#").startswith("#")
+        assert not any(key.startswith("on") for key in attributes), name
+        for key in ("href", "xlink:href"):
+            assert (attributes.get(key) or "#").startswith("#")
         assert "src" not in attributes
     # Only the big numbers at the top are bold: the label's mark-up is text.
     assert sum(name == "b" for name, _ in reader.elements) == 6
@@ -134,7 +136,7 @@ def test_most_errors_of_a_kind(make_nlp):
     shown = re.findall(r'data-confidence="([\d.]+)"', page)
     assert shown == ["0.900000", "0.800000"]
     assert '<span class="count">5</span>' in page
-    assert "2 of them are shown: those of the highest confidence." in page
+    assert "2 of them are shown: those of the highest confidence." in " ".join(page.split())
     page = render_report(metrics_of(docs, make_nlp()), docs, max_errors=0)
     assert page.count('class="error"') == 5
 
@@ -148,6 +150,47 @@ def test_long_documents_are_shown_around_the_error(make_nlp):
     assert "w75 " not in text and "w176 " not in text and "… " in text
     # An entity that reaches into the view is marked as far as it does.
     assert re.search(r'<mark class="entity l1">w126 w127 w128 w129<span class="label">B', page)
+
+
+class Watched(list):
+    """A list that counts how often somebody goes through it."""
+
+    count = 0
+
+    def __iter__(self):
+        self.count += 1
+        return super().__iter__()
+
+
+def test_work_is_in_proportion_to_the_document(make_nlp):
+    """One long document with many errors: its entities are looked up, not gone through."""
+    spans = Watched((i, i + 1, "A") for i in range(0, 2000, 5))
+    doc = replace(document([], [], n=2000), gold=spans)
+    page = render_report(metrics_of([doc], make_nlp()), [doc], max_errors=0)
+    assert page.count('class="error"') == 400
+    assert spans.count < 20
+
+
+def test_all_documents_are_shown_with_their_differences(make_nlp):
+    docs = [
+        document([(0, 1, "A"), (2, 4, "B")], [(0, 1, "A"), (2, 3, "B")], n=5),
+        document([(1, 2, "A")], [(1, 2, "A")], n=3),
+        # Two predictions inside one gold token, of which one is right.
+        document([(0, 1, "A")], [(0, 1, "A"), (0, 1, "B")], n=1),
+    ]
+    page = render_report(metrics_of(docs, make_nlp()), docs, all_documents=True)
+    shown = page.split('<section id="documents">')[1]
+    assert "2 of 3 documents differ" in shown
+    assert re.findall(r'class="(document.*?)"', shown) == ["document", "document same", "document"]
+    marks = re.findall(r'class="entity (l\d(?: own)?)">(.*?)<span', shown)
+    assert marks == [
+        *[("l0", "w0"), ("l1 own", "w2 w3")],
+        *[("l0", "w0"), ("l1 own", "w2")],
+        *[("l0", "w1"), ("l0", "w1")],
+        # Of predictions in one place, the one that differs is shown.
+        *[("l0", "w0"), ("l1 own", "w0")],
+    ]
+    assert 'id="documents"' not in render_report(metrics_of(docs, make_nlp()), docs)
 
 
 def test_no_error_at_all(make_nlp):
@@ -229,6 +272,29 @@ def test_browser_filters_and_sorts(browser, report):
     assert counted(browser) == "0 of 6 errors"
     assert browser.run("document.querySelectorAll('.kind:not([hidden])').length") == 0
     assert browser.complaints() == []
+
+
+def test_browser_counts_by_kind(browser, report):
+    browser.look(width=1280)
+    browser.open(report)
+    count = "document.querySelector('#kind-spurious .count').textContent"
+    assert browser.run(count) == "2"
+    # Only one of them has a person beside it.
+    choose(browser, "text", "AnaPER")
+    assert browser.run(count) == "1 of 2"
+    choose(browser, "text", "")
+    assert browser.run(count) == "2"
+
+
+def test_browser_hides_documents_that_do_not_differ(browser, report):
+    browser.look(width=1280)
+    browser.open(report)
+    visible = (
+        "[...document.querySelectorAll('.document')].filter((d) => d.checkVisibility()).length"
+    )
+    assert browser.run(visible) == 7
+    browser.run("document.querySelector('label[for=differing]').click()")
+    assert browser.run(visible) == 6
 
 
 def test_browser_opens_a_view_by_its_address(browser, report):

@@ -14,10 +14,7 @@ from spacy.training.loggers import console_logger
 from spacy.training.loop import train as train_loop
 from spacy.util import load_config
 
-from spacy_bio_crf.report.charts import draw_learning
-from spacy_bio_crf.report.charts.frame import nice_ticks
 from spacy_bio_crf.training.logger import build_curve_logger, read_log
-from tests.report.test_page import Reader
 from tests.support.paths import ROOT
 from tests.support.pipelines import MakeNlp, make_examples
 
@@ -65,18 +62,12 @@ def test_log_has_what_the_training_said(log):
     assert rows[0]["words"] < rows[1]["words"] < rows[2]["words"]
 
 
-def test_table_and_curve_lie_beside_the_log(log):
+def test_a_table_lies_beside_the_log(log):
     table = list(csv.DictReader(io.StringIO(log.with_suffix(".csv").read_text("utf-8"))))
     assert [row["step"] for row in table] == ["0", "2", "4"]
     wanted = [row["loss_per_step"]["bio_ner"] for row in read_log(log)]
     assert [float(row["loss_bio_ner"]) for row in table] == wanted
     assert "ents_f" in table[0]
-    svg = log.with_suffix(".svg").read_text("utf-8")
-    reader = Reader(svg)
-    assert reader.open == []
-    assert reader.elements[0][1]["xmlns"] == "http://www.w3.org/2000/svg"
-    assert {"bio_ner", "ents_f", "ents_p", "ents_r", "ner_token_f"} <= set(reader.texts)
-    assert "token_acc" not in reader.texts
 
 
 def test_the_other_logger_is_left_as_it_is(tmp_path, tiny_encoder, make_nlp):
@@ -130,7 +121,7 @@ def test_a_log_is_made_anew_and_kept_when_training_breaks_off(tmp_path):
     assert first["scores"] == {"ents_f": None, "speed": 100.0}
     assert second["loss_per_step"] == {"bio_ner": 2.0}
     assert second["scores"] == {"ents_f": 0.25, "speed": None}
-    assert path.with_suffix(".svg").exists()
+    assert path.with_suffix(".csv").exists()
     with pytest.raises(ValueError, match=r"Option 'path' of the logger is 'curve.txt'; .*\.jsonl"):
         build_curve_logger("curve.txt")
 
@@ -160,28 +151,3 @@ def test_bad_logs_are_named(tmp_path, line):
         ValueError, match="curve.jsonl: expected a line for each evaluation, got an"
     ):
         read_log(path)
-
-
-def test_curve_without_a_score_or_with_one_evaluation():
-    for rows in (
-        [{"step": 0, "loss_per_step": {"bio_ner": None}, "scores": {}}],
-        [{"step": s, "loss_per_step": {}, "scores": {"f<1>": s}} for s in (0, 1)],
-    ):
-        reader = Reader(draw_learning(rows).svg(alone=True))
-        assert reader.open == []
-        values = [a["points"] for n, a in reader.elements if n == "polyline"]
-        assert values and not any("nan" in v for v in values)
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "ticks"),
-    [
-        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (0, 470, [0, 100, 200, 300, 400]),
-        (3, 3, [3]),
-        (0.1, 0.13, [0.1, 0.11, 0.12, 0.13]),
-        (-7, 7, [-5, 0, 5]),
-    ],
-)
-def test_ticks_are_round(low, high, ticks):
-    assert nice_ticks(low, high) == pytest.approx(ticks)
