@@ -10,7 +10,7 @@ from spacy.training import Example
 
 from .annotation import Annotation
 
-SHOWN = 40  # characters of a document in a message
+_SHOWN = 40  # characters of a document in a message
 
 
 @dataclass
@@ -128,4 +128,4 @@ def tally_batch(
 
 def _shown(doc: Doc, start: int, end: int, label: str) -> str:
     name = f" ({label})" if label else ""
-    return f"{doc[start:end].text!r}{name}, token {start} of {doc.text[:SHOWN]!r}"
+    return f"{doc[start:end].text!r}{name}, token {start} of {doc.text[:_SHOWN]!r}"

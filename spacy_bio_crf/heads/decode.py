@@ -81,7 +81,7 @@ def find_entities(
     RETURNS (list[Entities]): One for each document.
     """
     lattice = _restricted(lattice, presets, reading)
-    tags = best_tags(reading.head, lattice)
+    tags = decode_tags(reading.head, lattice)
     rows = [reading.tagset.decode(t, repair=repair) for t in lattice.split(tags)]
     scores: Sequence[np.ndarray | None] = [None] * len(rows)
     if scored:
@@ -145,7 +145,7 @@ def tag_marginals(
     return results
 
 
-def best_tags(head: Head, lattice: Lattice) -> np.ndarray:
+def decode_tags(head: Head, lattice: Lattice) -> np.ndarray:
     """Find the best tag of each row: by Viterbi, or by argmax for an unconstrained softmax.
 
     head (Head): Whether sequences have to be legal.

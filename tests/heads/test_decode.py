@@ -14,8 +14,8 @@ from spacy_bio_crf.heads.decode import (
     Alternative,
     Entities,
     Reading,
-    best_tags,
     check_finite,
+    decode_tags,
     find_alternatives,
     find_entities,
     tag_marginals,
@@ -50,7 +50,7 @@ def test_decode_finds_the_best_of_all_paths(
     for seed, lengths in enumerate([[0], [1], [2], [3], [4], RAGGED, RAGGED[::-1]] * 3):
         lattice = make_lattice(tagset, lengths, crf=crf, seed=seed)
         allowed = None if kind is None else all_allowed(tagset, lengths, kind, seed)
-        tags = best_tags(head, restrict(head, tagset, lattice, allowed))
+        tags = decode_tags(head, restrict(head, tagset, lattice, allowed))
         assert tags.dtype == np.int64 and tags.shape == (sum(lengths),)
         if allowed is None:
             allowed = np.ones(lattice.emissions.shape, dtype=bool)
@@ -82,7 +82,7 @@ def test_no_finite_weights_can_bring_out_an_illegal_sequence(scheme: str, data: 
     )  # fmt: skip
     for crf in (False, True):
         head = Head(crf=crf, constrained=True)
-        tags = best_tags(head, restrict(head, tagset, lattice))
+        tags = decode_tags(head, restrict(head, tagset, lattice))
         for path in split(lattice, tags):
             assert is_legal(tagset, tuple(path))
             if len(path):
@@ -96,12 +96,12 @@ def test_unconstrained_softmax_is_the_plain_argmax():
     lattice = make_lattice(tagset, [4], crf=False)
     lattice.emissions[:] = torch.eye(5)[[2, 2, 0, 2]]  # I-PER I-PER O I-PER
     head = build_softmax_head(constrained=False)
-    tags = best_tags(head, restrict(head, tagset, lattice))
+    tags = decode_tags(head, restrict(head, tagset, lattice))
     assert [tagset.tags[i] for i in tags] == ["I-PER", "I-PER", "O", "I-PER"]
     assert tagset.decode(tags, repair="begin") == [(0, 2, "PER"), (3, 4, "PER")]
     assert tagset.decode(tags, repair="discard") == []
     head = build_softmax_head()
-    tags = best_tags(head, restrict(head, tagset, lattice))
+    tags = decode_tags(head, restrict(head, tagset, lattice))
     assert is_legal(tagset, tuple(tags))
 
 

@@ -8,7 +8,7 @@ import torch
 from torchcrf import CRF
 
 from spacy_bio_crf.heads.constrain import restrict
-from spacy_bio_crf.heads.decode import best_tags
+from spacy_bio_crf.heads.decode import decode_tags
 from spacy_bio_crf.heads.emitter import Emitter, build_crf_head, build_softmax_head
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.heads.loss import lattice_loss
@@ -64,7 +64,7 @@ def test_a_trained_layer_moves_to_pytorch_crf_and_back():
     ):
         torch.testing.assert_close(mine, parameter.grad)
     free = build_crf_head(constrained=False)
-    tags = best_tags(free, restrict(free, tagset, lattice))
+    tags = decode_tags(free, restrict(free, tagset, lattice))
     assert [t.tolist() for t in split(lattice, tags)] == theirs.decode(padded.detach(), mask=mask)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spacy_bio_crf.heads.constrain import restrict
-from spacy_bio_crf.heads.decode import best_tags
+from spacy_bio_crf.heads.decode import decode_tags
 from spacy_bio_crf.heads.emitter import Head
 from spacy_bio_crf.heads.posterior import entity_probabilities, temper
 from tests.support.lattices import (
@@ -26,7 +26,7 @@ def test_probability_is_the_share_of_sequences_with_the_entity(scheme: str, crf:
     head = Head(crf=crf)
     lattice = make_lattice(tagset, [4, 1, 2, 3], crf=crf, seed=seed)
     restricted = restrict(head, tagset, lattice)
-    tags = best_tags(head, restricted)
+    tags = decode_tags(head, restricted)
     spans = [tagset.decode(t) for t in split(lattice, tags)]
     found = entity_probabilities(tagset, restricted, tags, spans)
     assert sum(len(f) for f in found) > 0

@@ -204,7 +204,6 @@ def test_report_has_figures_and_learning_curve(project):
     assert metrics["breakdowns"]["surface"] is not None
     assert 'id="learning-t"' in report
     assert "<b>Kern" not in report
-    assert (project / "training" / "crf" / "curve.csv").is_file()
 
 
 @pytest.mark.slow

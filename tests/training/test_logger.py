@@ -1,6 +1,5 @@
-"""The logger of the learning curve beside spaCy's own, and what it writes."""
+"""Logs of spaCy's own logger and of version 0.1, and the logger of old configurations."""
 
-import csv
 import io
 import json
 import sys
@@ -10,7 +9,6 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
-from spacy.training.loggers import console_logger
 from spacy.training.loop import train as train_loop
 from spacy.util import load_config
 
@@ -42,112 +40,111 @@ def train(folder: Path, tiny_encoder: Path, make_nlp: MakeNlp, **paths: str) -> 
     return printed.getvalue()
 
 
-@pytest.fixture(scope="module")
-def log(tmp_path_factory, tiny_encoder, make_nlp) -> Path:
-    folder = tmp_path_factory.mktemp("log")
-    train(folder, tiny_encoder, make_nlp, log=str(folder / "new" / "curve.jsonl"))
-    return folder / "new" / "curve.jsonl"
-
-
-def test_log_has_what_the_training_said(log):
+def test_the_log_of_a_training(tmp_path: Path, tiny_encoder: Path, make_nlp: MakeNlp):
+    log = tmp_path / "new" / "curve.jsonl"
+    kept = train(tmp_path, tiny_encoder, make_nlp, log=str(log))
     rows = read_log(log)
     assert [row["step"] for row in rows] == [0, 2, 4]
-    steps = [1, 2, 2]
-    for row, n in zip(rows, steps, strict=True):
+    for row, n in zip(rows, [1, 2, 2], strict=True):
         assert row["loss_per_step"]["bio_ner"] == pytest.approx(row["losses"]["bio_ner"] / n)
         assert row["losses"]["bio_ner"] > 0
+        assert set(row["scores"]) == {"ents_f", "ents_p", "ents_r"}
         assert 0 <= row["scores"]["ents_f"] <= 1
-        assert row["score"] == pytest.approx(row["scores"]["ents_f"] or 0.0)
-        assert "ents_per_type" not in row["scores"]
-    assert rows[0]["words"] < rows[1]["words"] < rows[2]["words"]
-
-
-def test_a_table_lies_beside_the_log(log):
-    table = list(csv.DictReader(io.StringIO(log.with_suffix(".csv").read_text("utf-8"))))
-    assert [row["step"] for row in table] == ["0", "2", "4"]
-    wanted = [row["loss_per_step"]["bio_ner"] for row in read_log(log)]
-    assert [float(row["loss_bio_ner"]) for row in table] == wanted
-    assert "ents_f" in table[0]
-
-
-def test_the_other_logger_is_left_as_it_is(tmp_path, tiny_encoder, make_nlp):
-    kept = train(tmp_path, tiny_encoder, make_nlp, log=str(tmp_path / "curve.jsonl"))
-    assert (tmp_path / "curve.jsonl").exists()
-    for path in tmp_path.glob("curve.*"):
-        path.unlink()
+        assert row["score"] == pytest.approx(row["scores"]["ents_f"])
+    # Without a path nothing is written, and the same is printed.
+    log.unlink()
     plain = train(tmp_path, tiny_encoder, make_nlp)
-    assert kept == plain
-    header = next(line for line in plain.splitlines() if "LOSS BIO_NER" in line)
-    assert header.split()[:2] == ["E", "#"]
-    assert not list(tmp_path.glob("curve*"))
+    assert table(kept) == table(plain) and len(table(plain)) >= 5
+    assert not log.exists()
 
 
-def test_logger_inside_is_called_for_every_step_and_for_the_end():
-    calls = []
-
-    def inner(nlp, stdout, stderr):
-        calls.append((nlp, stdout, stderr))
-        return calls.append, lambda: calls.append("end")
-
-    step, end = build_curve_logger(None, inner)("nlp", sys.stdout, sys.stderr)
-    step(None)
-    end()
-    assert calls == [("nlp", sys.stdout, sys.stderr), None, "end"]
+def table(printed: str) -> list[str]:
+    """What is printed without the lines that name the file."""
+    return printed[printed.index("E    #") :].splitlines()
 
 
-def info(step: int, **scores) -> dict:
+def info(step: int, **scores: float) -> dict:
     return {
         "epoch": 0,
         "step": step,
         "words": 10,
         "seconds": 1,
         "score": 0.5,
-        "losses": {"bio_ner": 6.0},
+        "losses": {"ner": 6.0},
         "other_scores": scores,
     }
 
 
-def test_a_log_is_made_anew_and_kept_when_training_breaks_off(tmp_path):
-    path = tmp_path / "curve.jsonl"
-    path.write_text("what was there before\n")
-    set_up = build_curve_logger(str(path), lambda *_: (lambda _: None, lambda: None))
-    step, end = set_up(spacy.blank("en"), sys.stdout, sys.stderr)
-    step(info(0, ents_f=None, speed=100.0, ents_per_type={"A": 1}))
-    step(None)
-    assert [row["step"] for row in read_log(path)] == [0]
-    step(info(3, ents_f=0.25, speed=float("nan")))
-    end()
-    first, second = read_log(path)
-    assert first["scores"] == {"ents_f": None, "speed": 100.0}
-    assert second["loss_per_step"] == {"bio_ner": 2.0}
-    assert second["scores"] == {"ents_f": 0.25, "speed": None}
-    assert path.with_suffix(".csv").exists()
-    with pytest.raises(ValueError, match=r"Option 'path' of the logger is 'curve.txt'; .*\.jsonl"):
-        build_curve_logger("curve.txt")
-
-
-def test_log_of_spacys_own_logger(tmp_path):
-    path = tmp_path / "console.jsonl"
+def pipeline() -> spacy.Language:
     nlp = spacy.blank("en")
     nlp.add_pipe("ner")
     nlp.config["training"]["score_weights"] = {"ents_f": 1.0, "speed": 0.0}
-    step, end = console_logger(output_file=path)(nlp, io.StringIO(), io.StringIO())
-    for at in (0, 4):
-        step({**info(at, ents_f=0.25, speed=900.0), "losses": {"ner": 8.0}})
-    end()
+    return nlp
+
+
+def test_the_logger_of_old_configurations_writes_what_spacys_own_writes(tmp_path: Path):
+    path = tmp_path / "new" / "curve.jsonl"
+    path.parent.mkdir()
+    path.write_text("what was there before\n")
+    config = {
+        "logger": {
+            "@loggers": "spacy-bio-crf.CurveLogger.v1",
+            "path": str(path),
+            "logger": {"@loggers": "spacy.ConsoleLogger.v1", "progress_bar": False},
+        },
+        "spacys": {
+            "@loggers": "spacy.ConsoleLogger.v3",
+            "output_file": str(tmp_path / "console.jsonl"),
+        },
+    }
+    with pytest.warns(FutureWarning, match="CurveLogger.v1 will be removed: use spacy.ConsoleLog"):
+        loggers = spacy.registry.resolve(config)
+    printed = []
+    for logger in loggers.values():
+        out = io.StringIO()
+        step, end = logger(pipeline(), out, io.StringIO())
+        step(info(0, ents_f=0.25, speed=900.0))
+        step(None)
+        step(info(4, ents_f=0.5, speed=800.0))
+        end()
+        printed.append(table(out.getvalue()))
+    assert printed[0] == printed[1] and len(printed[0]) == 4
+    assert path.read_text() == (tmp_path / "console.jsonl").read_text()
     rows = read_log(path)
-    assert [row["loss_per_step"] for row in rows] == [{"ner": 8.0}, {"ner": 2.0}]
-    assert rows[0]["scores"].items() >= {"ents_f": 0.25, "speed": 900.0}.items()
+    assert [row["loss_per_step"] for row in rows] == [{"ner": 6.0}, {"ner": 1.5}]
+    scores = [(row["scores"]["ents_f"], row["scores"]["speed"]) for row in rows]
+    assert scores == [(0.25, 900.0), (0.5, 800.0)]
+
+
+def test_the_old_logger_without_a_path_is_the_logger_inside():
+    calls = []
+
+    def inner(nlp, stdout, stderr):
+        calls.append((nlp, stdout, stderr))
+        return calls.append, lambda: calls.append("end")
+
+    with pytest.warns(FutureWarning):
+        step, end = build_curve_logger(None, inner)("nlp", sys.stdout, sys.stderr)
+    step(None)
+    end()
+    assert calls == [("nlp", sys.stdout, sys.stderr), None, "end"]
+
+
+def test_logs_of_version_0_1(tmp_path: Path):
+    path = tmp_path / "curve.jsonl"
+    row = {"epoch": 0, "step": 3, "score": 0.5, "losses": {"a": 6.0}, "loss_per_step": {"a": None}}
+    path.write_text(json.dumps({**row, "scores": {"ents_f": 0.25, "speed": None}}) + "\n")
+    assert read_log(path) == [{**row, "scores": {"ents_f": 0.25, "speed": None}}]
 
 
 @pytest.mark.parametrize("line", ["[]", "{", '{"step": 1}', '{"step": 0, "losses": {"a": 1}}', ""])
-def test_bad_logs_are_named(tmp_path, line):
+def test_bad_logs_are_named(tmp_path: Path, line: str):
     path = tmp_path / "curve.jsonl"
     path.write_text(json.dumps({"step": 0, "loss_per_step": {}, "scores": {}}) + f"\n{line}\n")
     with pytest.raises(ValueError, match=r"curve.jsonl:2: expected a line of a training log"):
         read_log(path)
     path.write_text("")
     with pytest.raises(
-        ValueError, match="curve.jsonl: expected a line for each evaluation, got an"
+        ValueError, match="curve.jsonl: expected a line for each evaluation, got an empty file"
     ):
         read_log(path)
