@@ -37,15 +37,18 @@ class Plain(str):
     """Text for `describe` that is shown without quotes."""
 
 
-def check_choice(option: str, value: Any, choices: Iterable[Any]) -> None:
+def check_choice(
+    option: str, value: Any, choices: Iterable[Any], *, error: type[ValueError] = ValueError
+) -> None:
     """Check the value of an option that has a fixed set of values.
 
     option (str): The option's name.
     value (Any): Its value.
     choices (Iterable[Any]): The values it may have.
+    error (type[ValueError]): The type of error to raise.
     RAISES: ValueError for any other value.
     """
     known = list(choices)
     if value not in known:
         listed = ", ".join(map(repr, known))
-        raise ValueError(describe(option, expected=f"one of {listed}", got=value))
+        raise error(describe(option, expected=f"one of {listed}", got=value))

@@ -1,13 +1,15 @@
-"""Files: written aside and renamed, JSON, and Parquet through pyarrow."""
+"""Files: lines of UTF-8, written aside and renamed, JSON, and Parquet through pyarrow."""
 
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import BioError
+from .errors import BioError, Plain, describe
+
+Tick = Callable[[int], None]  # called with the number of bytes dealt with since the last call
 
 
 @contextlib.contextmanager
@@ -27,6 +29,51 @@ def replacing(path: Path) -> Iterator[Path]:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
+
+
+def numbered_lines(
+    path: Path, error: type[BioError], tick: Tick | None = None
+) -> Iterator[tuple[int, str]]:
+    """Stream the lines of a UTF-8 file. Only LF and CR LF end a line.
+
+    path (Path): The file.
+    error (type[BioError]): The type of error to raise.
+    tick (Tick | None): Called with the number of bytes of each line.
+    YIELDS (tuple[int, str]): The line's number, from 1, and its text without line end or BOM.
+    RAISES: BioError if a line is not UTF-8.
+    """
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if tick is not None:
+                tick(len(raw))
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError as err:
+                raise _not_utf8(path, number, err, error) from None
+            if number == 1:
+                text = text.removeprefix("\ufeff")
+            yield number, text.removesuffix("\n").removesuffix("\r")
+
+
+def read_text(path: Path, error: type[BioError]) -> str:
+    """Read a UTF-8 file as it stands, with its line ends and its BOM.
+
+    path (Path): The file.
+    error (type[BioError]): The type of error to raise.
+    RETURNS (str): Its text.
+    RAISES: BioError if it is not UTF-8.
+    """
+    raw = path.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as err:
+        line = raw.count(b"\n", 0, err.start) + 1
+        raise _not_utf8(path, line, err, error) from None
+
+
+def _not_utf8(path: Path, line: int, err: UnicodeDecodeError, error: type[BioError]) -> BioError:
+    byte = Plain(f"byte 0x{err.object[err.start]:02x}")
+    return error(describe(f"{path}, line {line}", expected="UTF-8", got=byte))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,172 +1,125 @@
 """`bio-ner convert`: annotated files of many formats to spaCy's `.spacy`, JSONL or columns."""
 
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, get_type_hints
 
 import typer
 from wasabi import msg
 
-if TYPE_CHECKING:
-    from ..corpora import Summary
+from ..corpora import REPAIR_KINDS, ConvertOptions, Summary, convert
+from ..errors import ConvertError, describe
+from .loading import name_options
 
-SHOWN = 10
-REPAIR_TEXTS = {
-    "begun": "continues no entity of its label: read as the beginning of one",
-    "closed": "is not followed by the end of its entity: read as the end",
-    "discarded": "begins what is not a complete entity: discarded",
+_SHOWN = 10
+# Options that the command line takes as text and `_parsed` converts.
+_AS_TEXT: dict[str, Any] = {
+    "tag_names": str | None,
+    "rename": list[str],
+    "drop": list[str],
 }
 
 
+def flags_of(option: "Field[Any]") -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): An option's names on the command line, the long one first."""
+    return option.metadata["flags"] or ("--" + option.name.replace("_", "-"),)
+
+
+def help_of(option: "Field[Any]") -> str:
+    """RETURNS (str): An option's description and choices, as `--help` shows them."""
+    choices = option.metadata["choices"]
+    listed = ", ".join(f"{c} ({meaning})" if meaning else c for c, meaning in choices.items())
+    return option.metadata["help"] + (f": {listed}" if listed else "")
+
+
+def _takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace a command's `**options` by a parameter for each field of `ConvertOptions`."""
+    signature = inspect.signature(command)
+    own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    types = get_type_hints(ConvertOptions) | _AS_TEXT
+    added = [
+        inspect.Parameter(
+            option.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=types[option.name],
+            default=typer.Option(
+                default_of(option),
+                *flags_of(option),
+                metavar=option.metadata["metavar"],
+                help=help_of(option),
+            ),
+        )
+        for option in fields(ConvertOptions)
+    ]
+    command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+    command.__annotations__ |= {p.name: p.annotation for p in added}
+    return command
+
+
+def default_of(option: "Field[Any]") -> Any:
+    """RETURNS (Any): An option's default on the command line."""
+    if _AS_TEXT.get(option.name) == list[str]:
+        return []
+    return None if option.default is MISSING else option.default
+
+
+@_takes_options
 def convert_cli(
     paths: list[Path] = typer.Argument(  # noqa: B008
         ...,
-        help="Input files and folders (all files in them), then the output file, whose name says "
+        help="Input files and folders (all files in them), then the output file, whose suffix is "
         "its format: .spacy, .jsonl, .conll, .iob2 or .tsv",
     ),
-    format: str = typer.Option(
-        "auto",
-        "--format",
-        help="Format of the input: auto (by content), columns, conllu, jsonl, label-studio, "
-        "datasets, brat, xml or spacy",
-    ),
-    scheme: str = typer.Option(
-        "auto", "--scheme", help="auto, BIO (IOB2), IOB1, BIOES (IOBES), BILUO (BILOU), BMES, BMEWO"
-    ),
-    token_column: int | None = typer.Option(
-        None, "--token-column", help="Column of the tokens: 1 is the first, -1 the last"
-    ),
-    tag_column: int | None = typer.Option(
-        None, "--tag-column", help="Column of the tags: 1 is the first, -1 the last"
-    ),
-    text_key: str | None = typer.Option(None, "--text-key", help="Key of the text in JSON"),
-    tags_key: str | None = typer.Option(
-        None, "--tags-key", help="Key or column of the tags in a data set, such as fine_ner_tags"
-    ),
-    tag_names: str | None = typer.Option(
-        None, "--tag-names", metavar="O,B-X,…", help="The tags that ids in a data set stand for"
-    ),
-    discontinuous: str = typer.Option(
-        "missing",
-        "--discontinuous",
-        help="Entities of brat in several pieces: missing (left without annotation), cover (all "
-        "from first to last), parts (an entity each) or error",
-    ),
-    scenario: str = typer.Option(
-        "total", "--scenario", help="Categories of HAREM: total (all) or selective (five)"
-    ),
-    alternatives: str = typer.Option(
-        "most",
-        "--alt",
-        help="Which alternative of HAREM's ALT to read: with most entities, or with most coverage",
-    ),
-    misaligned: str = typer.Option(
-        "missing",
-        "--misaligned",
-        help="Entities that do not fit tokens: strict (an error), expand, contract, or missing "
-        "(their tokens are left without annotation, never O)",
-    ),
-    overlaps: str = typer.Option(
-        "longest",
-        "--overlaps",
-        help="Entities that share tokens: the longest stays, the first stays, or error",
-    ),
-    lang: str = typer.Option("en", "--lang", "-l", help="Language code of Docs and tokenizer"),
-    n_sents: int = typer.Option(1, "--n-sents", "-n", help="Sentences in a Doc, at the most"),
-    group_docs: bool = typer.Option(
-        False, "--group-docs", help="One Doc per document mark (-DOCSTART-, # newdoc) or file"
-    ),
-    repair: str = typer.Option(
-        "begin",
-        "--repair",
-        help="Tags that break their scheme: begin (a stray I- begins an entity) or discard",
-    ),
-    split: str | None = typer.Option(
-        None,
-        "--split",
-        metavar="80/10/10",
-        help="Deal documents out to three files, or two: OUTPUT-train, OUTPUT-dev and OUTPUT-test",
-    ),
-    seed: int = typer.Option(0, "--seed", help="Seed of the split"),
-    rename: list[str] = typer.Option(  # noqa: B008
-        [], "--map", metavar="OLD=NEW", help="Rename a label; may be given several times"
-    ),
-    drop: list[str] = typer.Option(  # noqa: B008
-        [], "--drop", metavar="LABEL", help="Make a label's entities O; may be given several times"
-    ),
-    force: bool = typer.Option(False, "--force", "-F", help="Write over an existing output"),
+    **options: Any,
 ) -> None:
-    """Convert annotated files to spaCy's training data, and say what was found in them."""
-    from ..corpora import ConvertError, convert
-
+    """Convert annotated files to spaCy's training data, and report what was found in them."""
     *inputs, output = paths
     if not inputs:
         msg.fail(f"Expected input files or folders and then the output, got only {output}", exits=1)
     try:
-        names = _names(rename)
-        summary = convert(
-            inputs,
-            output,
-            format=format,
-            scheme=scheme,
-            token_column=token_column,
-            tag_column=tag_column,
-            repair=repair,
-            text_key=text_key,
-            tags_key=tags_key,
-            tag_names=tag_names.split(",") if tag_names else None,
-            discontinuous=discontinuous,
-            scenario=scenario,
-            alternatives=alternatives,
-            misaligned=misaligned,
-            overlaps=overlaps,
-            lang=lang,
-            n_sents=n_sents,
-            group_docs=group_docs,
-            split=split,
-            seed=seed,
-            rename=names,
-            drop=drop,
-            force=force,
-            progress=True,
-        )
+        options = _parsed(options)
+        summary = convert(inputs, output, progress=True, **options)
     except (ConvertError, OSError) as err:
-        msg.fail(str(err), exits=1)
-    _show(summary, misaligned)
-    for label in [*names, *drop]:
+        msg.fail(name_options(str(err), convert_cli), exits=1)
+    _show(summary, options["misaligned"])
+    for label in [*options["rename"], *options["drop"]]:
         if label not in summary.labels_read:
             msg.warn(f"No entity with the label {label} that --map or --drop names")
 
 
-def _names(pairs: list[str]) -> dict[str, str]:
-    """From "OLD=NEW" to {"OLD": "NEW"}."""
-    from ..corpora import ConvertError
-
+def _parsed(options: dict[str, Any]) -> dict[str, Any]:
+    """The command's options as fields of `ConvertOptions`."""
     names: dict[str, str] = {}
-    for pair in pairs:
+    for pair in options["rename"]:
         old, equals, new = pair.partition("=")
         if not equals:
-            raise ConvertError(f"--map: got {pair!r}, expected OLD=NEW")
+            raise ConvertError(describe("rename", expected="OLD=NEW", got=pair))
         if names.setdefault(old, new) != new:
-            raise ConvertError(f"--map: got two names for {old}: {names[old]} and {new}")
-    return names
+            got = [names[old], new]
+            raise ConvertError(describe("rename", expected=f"one new name for {old}", got=got))
+    tag_names = options["tag_names"]
+    return options | {"rename": names, "tag_names": tag_names.split(",") if tag_names else None}
 
 
-def _show(summary: "Summary", misaligned: str) -> None:
+def _show(summary: Summary, misaligned: str) -> None:
     for note, n_files in summary.notes.items():
         msg.info(f"Read {n_files} file{'s' if n_files > 1 else ''} as {note}")
     if summary.repairs:
         msg.warn(f"Repaired {len(summary.repairs)} tags that break their scheme:")
-        for r in summary.repairs[:SHOWN]:
-            msg.text(f"  {r.path}, line {r.line}: {r.tag} {REPAIR_TEXTS[r.what]}")
-        if len(summary.repairs) > SHOWN:
-            msg.text(f"  and {len(summary.repairs) - SHOWN} more")
+        for r in summary.repairs[:_SHOWN]:
+            fault, reading = REPAIR_KINDS[r.what]
+            msg.text(f"  {r.path}, line {r.line}: {r.tag} {fault}: {reading}")
+        if len(summary.repairs) > _SHOWN:
+            msg.text(f"  and {len(summary.repairs) - _SHOWN} more")
     if summary.misaligned:
         n = len(summary.misaligned)
         msg.warn(f"Entities that do not fit tokens: {n} (--misaligned {misaligned}):")
-        for entity in summary.misaligned[:SHOWN]:
+        for entity in summary.misaligned[:_SHOWN]:
             msg.text(f"  {entity.place}: {entity.text!r} ({entity.label})")
-        if n > SHOWN:
-            msg.text(f"  and {n - SHOWN} more")
+        if n > _SHOWN:
+            msg.text(f"  and {n - _SHOWN} more")
     for what, n in summary.remarks.items():
         msg.info(f"{what} ({n})")
     for what, n in summary.dropped.items():

@@ -1,6 +1,7 @@
 """Help for commands: pipelines, their `bio_ner`, plots, and options in messages."""
 
 import inspect
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,14 +89,19 @@ def save_plot(drawn: Any, plot: Path) -> None:
 
 
 def name_options(message: str, command: Callable) -> str:
-    """Replace a parameter's name at the start of a message by the command's option: "n_process:
-    expected …" becomes "--n-process: expected …".
+    """Replace parameters in a message by the command's options: "n_process: expected …" becomes
+    "--n-process: expected …", and "`force`" anywhere "--force".
 
-    message (str): An error message of a Python function.
+    message (str): An error message of a Python function, which has a parameter's name at its start
+        or names in backquotes.
     command (Callable): The command, whose parameters are named as those of the function.
     RETURNS (str): The message of the command.
     """
-    place, colon, rest = message.partition(": ")
-    parameter = inspect.signature(command).parameters.get(place)
-    options = getattr(parameter.default, "param_decls", None) if parameter else None
-    return f"{options[0]}{colon}{rest}" if options else message
+    parameters = inspect.signature(command).parameters
+
+    def option(found: re.Match[str]) -> str:
+        parameter = parameters.get(found[1] or found[2])
+        options = getattr(parameter.default, "param_decls", None) if parameter else None
+        return options[0] if options else found[0]
+
+    return re.sub(r"^(\w+)(?=: )|`(\w+)`", option, message)

@@ -1,34 +1,39 @@
-"""Convert annotated text to spaCy's training data: a reader per format, a writer per output.
+"""Conversion of annotated text to spaCy's training data: a reader per format, a writer per output.
 
-Every reader turns files into `Sentence`s, `Passage`s or Docs; `docs.Builder` turns these into Docs.
-To add a format, write a reader (`records.Reader`) and add it to `formats.FORMATS`.
+    from spacy_bio_crf.corpora import ConvertOptions, convert
+
+    summary = convert("train.conll", "train.spacy", group_docs=True)
+
+Readers turn files into `Sentence`s, `Passage`s or Docs, and `build.Builder` turns these into Docs.
+To add a format, write a reader (`sniff.Reader`), add it to `FORMATS`, and name it in `options.py`.
 """
 
+from ..errors import ConvertError
 from .conversion import convert, read
+from .options import ConvertOptions
 from .passages import (
-    ConvertError,
+    REPAIR_KINDS,
     Leaks,
     Lost,
     Misaligned,
     Passage,
-    Reader,
-    ReadOptions,
     Repair,
     Sentence,
     Summary,
     TextSpan,
 )
-from .sniff import FORMATS, Format
+from .sniff import FORMATS, Format, Reader
 
 __all__ = [
     "FORMATS",
+    "REPAIR_KINDS",
     "ConvertError",
+    "ConvertOptions",
     "Format",
     "Leaks",
     "Lost",
     "Misaligned",
     "Passage",
-    "ReadOptions",
     "Reader",
     "Repair",
     "Sentence",

@@ -1,16 +1,20 @@
-"""Build spaCy Docs from what the readers yield."""
+"""Docs from the units that readers yield: renaming, alignment, overlaps, annotation."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import chain
+from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
+from ..errors import ConvertError
 from ..gold.misfits import fit_to_tokens
+from ..tags.spans import EntIob
 from ..tags.spans import Span as TokenSpan
-from .overlaps import without_overlaps
-from .passages import ConvertError, Lost, Misaligned, Passage, Sentence, Summary
+from .options import ConvertOptions
+from .passages import Misaligned, Passage, Sentence, Summary, Unit
 
 NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
@@ -22,61 +26,61 @@ TRIMMED = "entities had white space at a border, which was cut off"
 
 @dataclass(frozen=True)
 class Builder:
-    """Builds Docs and counts what goes into them.
+    """Builds Docs and counts their contents.
 
     vocab (Vocab): The Docs' vocabulary.
     tokenize (Callable[[str], Doc]): The tokenizer for texts that come without tokens.
-    n_sents (int | None): How many sentences a Doc has at the most, which never go past the end of a
-        document; None: one Doc for each document.
-    rename (Mapping[str, str | None]): New names of labels; None drops the label's entities.
-    misaligned (str): The policy for entities that don't fit tokens (`misaligned.POLICIES`).
-    overlaps (str): The rule for entities that share tokens (`overlaps.OVERLAPS`).
+    options (ConvertOptions): `n_sents`, `group_docs`, `rename`, `drop`, `misaligned` and `overlaps`
+        are read.
     summary (Summary): Gets the counts.
     """
 
     vocab: Vocab
     tokenize: Callable[[str], Doc]
-    n_sents: int | None
-    rename: Mapping[str, str | None]
-    misaligned: str
-    overlaps: str
+    options: ConvertOptions
     summary: Summary
 
-    def build(self, records: Iterable[Sentence | Passage | Doc]) -> Iterator[tuple[int, Doc]]:
-        """Put sentences together to Docs; make one Doc of every passage; take Docs as they are.
+    @cached_property
+    def _names(self) -> dict[str, str | None]:
+        """New names of labels; None drops the label's entities."""
+        return {**self.options.rename, **dict.fromkeys(self.options.drop)}
 
-        records (Iterable[Sentence | Passage | Doc]): The records, in order.
+    def build(self, units: Iterable[Unit]) -> Iterator[tuple[int, Doc]]:
+        """Group sentences into Docs, make one Doc of each passage, and take Docs as they are.
+
+        units (Iterable[Sentence | Passage | Doc]): The units, in order.
         YIELDS (tuple[int, Doc]): The number of the document it belongs to, and a Doc with entities
-            (missing where nobody annotated), sentence starts as far as they are known and, in
+            (missing where unannotated), sentence starts as far as they are known and, in
             `user_data`, "source" (file name and line) and, if the document has a name,
             "document_id".
         """
+        most = None if self.options.group_docs else self.options.n_sents
         group: list[Sentence] = []
         document, document_id = -1, ""
-        for record in records:
-            if isinstance(record, Sentence):
-                if group and (record.starts_document or len(group) == self.n_sents):
+        for unit in units:
+            if isinstance(unit, Sentence):
+                if group and (unit.starts_document or len(group) == most):
                     yield document, self._of_sentences(group, document_id)
                     group = []
-                if record.starts_document:
-                    document, document_id = document + 1, record.document_id
+                if unit.starts_document:
+                    document, document_id = document + 1, unit.document_id
                 self.summary.sentences += 1
-                if record.words:
-                    group.append(self._chosen(record))
+                if unit.words:
+                    group.append(self._chosen(unit))
                 else:
                     self.summary.dropped[NO_TOKENS] += 1
-            elif isinstance(record, Passage):
-                document += record.starts_document
-                doc = self._of_passage(record)
+            elif isinstance(unit, Passage):
+                document += unit.starts_document
+                doc = self._of_passage(unit)
                 if doc is not None:
                     yield document, doc
             else:
-                # Docs that were cut from one document say so by its name.
-                name = record.user_data.get("document_id", "")
+                # Docs that were cut from one document have its name.
+                name = unit.user_data.get("document_id", "")
                 document += not name or name != document_id
                 document_id = name
-                if len(record):
-                    yield document, self._renamed(record)
+                if len(unit):
+                    yield document, self._renamed(unit)
                 else:
                     self.summary.dropped[NO_TEXT] += 1
         if group:
@@ -94,7 +98,7 @@ class Builder:
     def _name(self, label: str) -> str | None:
         """A label's new name, None if it is to be dropped; counts it."""
         self.summary.labels_read[label] += 1
-        name = self.rename.get(label, label)
+        name = self._names.get(label, label)
         if name is None:
             self.summary.dropped[f"label {label}"] += 1
         return name
@@ -103,21 +107,19 @@ class Builder:
         self, spans: list[TokenSpan], texts: list[str], places: list[str]
     ) -> list[int]:
         """Indices of the spans that stay."""
+        rule = self.options.overlaps
         try:
-            chosen = without_overlaps(spans, rule=self.overlaps)
+            chosen = without_overlaps(spans, rule=rule)
         except ValueError as err:
             message, index = err.args
             raise ConvertError(
-                f"{places[index]}: {message}; use --overlaps longest or first to keep one of them"
+                f"{places[index]}: {message}; set `overlaps` to longest or first to keep one"
             ) from None
         if chosen.repeated:
             self.summary.dropped[REPEATED] += chosen.repeated
-        if chosen.overlapping:
-            what = OVERLAPPING.format(rule=self.overlaps)
-            self.summary.dropped[what] += len(chosen.overlapping)
-            self.summary.lost += [
-                Lost(places[i], texts[i], spans[i][2], what) for i in chosen.overlapping
-            ]
+        for i in chosen.overlapping:
+            reason = OVERLAPPING.format(rule=rule)
+            self.summary.lose(reason, place=places[i], text=texts[i], label=spans[i][2])
         return chosen.kept
 
     def _of_sentences(self, group: list[Sentence], document_id: str) -> Doc:
@@ -126,7 +128,7 @@ class Builder:
         spaces[-1] = False
         sent_starts: list[bool | int | None] = [i == 0 for s in group for i in range(len(s.words))]
         doc = Doc(self.vocab, words=words, spaces=spaces, sent_starts=sent_starts)
-        # spaCy's Corpus keeps the tokens of such a Doc; others it tokenises again from their text.
+        # spaCy's Corpus keeps the tokens of such a Doc; it tokenizes the text of others again.
         doc.has_unknown_spaces = any(s.spaces is None for s in group)
         ents, missing = [], []
         offset = 0
@@ -144,18 +146,15 @@ class Builder:
             self.summary.dropped[NO_TEXT] += 1
             return None
         try:
-            fit = fit_to_tokens(doc, [s[:3] for s in given], policy=self.misaligned)
+            fit = fit_to_tokens(doc, [s[:3] for s in given], policy=self.options.misaligned)
         except ValueError as err:
             raise ConvertError(f"{passage.place}: {err}") from None
         for i in fit.misaligned:
             text = passage.text[given[i].start : given[i].end]
             self.summary.misaligned.append(Misaligned(given[i].place, text, given[i].label))
-        if fit.blank:
-            self.summary.dropped[BLANK_ENTITY] += len(fit.blank)
-            self.summary.lost += [
-                Lost(s.place, passage.text[s.start : s.end], s.label, BLANK_ENTITY)
-                for s in (given[i] for i in fit.blank)
-            ]
+        for span in (given[i] for i in fit.blank):
+            text = passage.text[span.start : span.end]
+            self.summary.lose(BLANK_ENTITY, place=span.place, text=text, label=span.label)
         if fit.trimmed:
             self.summary.remarks[TRIMMED] += len(fit.trimmed)
         texts = [doc[start:end].text for start, end, _ in fit.spans]
@@ -213,6 +212,55 @@ class Builder:
     def _counted(self, doc: Doc) -> Doc:
         self.summary.documents += 1
         self.summary.tokens += len(doc)
-        self.summary.missing += sum(token.ent_iob == 0 for token in doc)
+        self.summary.missing += sum(token.ent_iob == EntIob.MISSING for token in doc)
         self.summary.entities.update(ent.label_ for ent in doc.ents)
         return doc
+
+
+class Kept(NamedTuple):
+    """A choice of spans, as indices.
+
+    kept (list[int]): Spans that stay, in the order of their tokens.
+    overlapping (list[int]): Spans left out because of others, in the order given.
+    repeated (int): The number of spans equal to an earlier one.
+    """
+
+    kept: list[int]
+    overlapping: list[int]
+    repeated: int
+
+
+def without_overlaps(spans: Sequence[TokenSpan], *, rule: str) -> Kept:
+    """Choose spans that share no tokens.
+
+    spans (Sequence[tuple[int, int, str]]): Start, exclusive end and label, none of them empty, in
+        the order of the input.
+    rule (str): "longest": the one with most tokens stays, of equals the one that begins first, of
+        these the one given first; "first": the one given first stays; "error".
+    RETURNS (Kept): The spans that stay and those that don't.
+    RAISES: ValueError under "error" if two spans share tokens; its `args` are the message and the
+        index of the later one.
+    """
+    order = list(range(len(spans)))
+    if rule == "longest":
+        order.sort(key=lambda i: (spans[i][0] - spans[i][1], spans[i][0]))
+    owner: dict[int, int] = {}  # token -> its span
+    kept, overlapping, repeated = [], [], 0
+    for i in order:
+        start, end, label = spans[i]
+        rival = next((owner[token] for token in range(start, end) if token in owner), None)
+        if rival is None:
+            owner.update(dict.fromkeys(range(start, end), i))
+            kept.append(i)
+        elif spans[rival] == spans[i]:
+            repeated += 1
+        elif rule == "error":
+            first, last, other = spans[rival]
+            raise ValueError(
+                f"expected entities that share no tokens, got {label} on tokens {start} to {end} "
+                f"and {other} on tokens {first} to {last}",
+                i,
+            )
+        else:
+            overlapping.append(i)
+    return Kept(sorted(kept, key=lambda i: spans[i]), sorted(overlapping), repeated)

@@ -1,106 +1,103 @@
-"""The input formats, and how a file's format is found out."""
+"""The input formats, and detection of a file's format by its name and content."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .passages import ConvertError, Reader
+from ..errors import ConvertError, Plain, describe
+from .options import DETECT, ConvertOptions
+from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
-from .readers.class_names import INFO_FILES
-from .readers.columns import read_columns
+from .readers.columns import detect_layout, read_columns
 from .readers.conllu import has_tags_in_misc, looks_like_conllu, read_conllu
-from .readers.datasets import ROWS, TAG_KEYS, TOKEN_KEYS, read_datasets
+from .readers.datasets import INFO_FILES, ROWS_KEY, TAG_KEYS, TOKEN_KEYS, read_datasets
 from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
 from .readers.json_records import json_records
 from .readers.jsonl import SPAN_KEYS, TEXT_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
-from .readers.layout import detect_layout
 
 FALLBACK = "columns"
 STANDOFF = ".ann"  # brat's files of annotation
-HEAD = 1 << 16  # bytes of a file that are looked at
-_ZLIB = b"\x78\x9c"  # how zlib begins at its usual level, which DocBin uses
+HEAD = 1 << 16  # bytes of a file that detection looks at
+_ZLIB = b"\x78\x9c"  # the first bytes of zlib at its usual level, which DocBin uses
 _PARQUET = b"PAR1"
 # An object with a key, alone or in an array: a bracket alone may be a column file's first token.
 _JSON_OBJECT = re.compile(r'(\[\s*)?\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
+# Yields the units of some files, in order, and adds repairs, losses and notes to the summary.
+Reader = Callable[[Sequence[Path], ConvertOptions, Summary], Iterator[Unit]]
+
 
 @dataclass(frozen=True)
 class Format:
-    """An input format.
+    """An input format. `ConvertOptions` says which options it uses.
 
     read (Reader): Reads its files.
-    suffixes (tuple[str, ...]): The file names it is recognised by, whatever the content.
-    options (tuple[str, ...]): The options of `convert` that mean something to it, of those that do
-        not to all.
+    suffixes (tuple[str, ...]): Endings of file names that are enough to recognize it.
     companions (tuple[str, ...]): Names of files that lie beside the input and are no input.
     """
 
     read: Reader
     suffixes: tuple[str, ...] = ()
-    options: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
 
 
-_TAGS = ("scheme", "repair", "n_sents")
-_SPANS = ("misaligned", "overlaps")
-
 FORMATS: dict[str, Format] = {
-    "columns": Format(read_columns, options=(*_TAGS, "token_column", "tag_column")),
-    "jsonl": Format(read_jsonl, options=(*_SPANS, "text_key")),
+    "columns": Format(read_columns),
+    "conllu": Format(read_conllu),
     "datasets": Format(
-        read_datasets,
-        suffixes=(".parquet",),
-        options=(*_TAGS, "tag_names", "tags_key"),
-        companions=(*INFO_FILES, "README.md"),
+        read_datasets, suffixes=(".parquet",), companions=(*INFO_FILES, "README.md")
     ),
-    "conllu": Format(read_conllu, options=(*_TAGS, "overlaps")),
-    "brat": Format(
-        read_brat,
-        suffixes=(STANDOFF,),
-        options=(*_SPANS, "discontinuous"),
-        companions=COMPANIONS,
-    ),
-    "xml": Format(read_xml, options=(*_SPANS, "scenario", "alternatives")),
+    "jsonl": Format(read_jsonl),
+    "label-studio": Format(read_label_studio),
+    "brat": Format(read_brat, suffixes=(STANDOFF,), companions=COMPANIONS),
+    "xml": Format(read_xml),
     "spacy": Format(read_docbin, suffixes=(".spacy",)),
-    "label-studio": Format(read_label_studio, options=(*_SPANS, "text_key")),
 }
 
 
 def choose_format(paths: Sequence[Path], name: str) -> tuple[str, list[Path]]:
-    """Decide on the one format of all input files.
+    """Choose the one format of all input files.
 
     paths (Sequence[Path]): The files.
     name (str): A key of `FORMATS`, or "auto".
-    RETURNS (tuple[str, list[Path]]): A key of `FORMATS`, and the files that are input in it.
-    RAISES: ConvertError if there is no such format, or files are of several.
+    RETURNS (tuple[str, list[Path]]): A key of `FORMATS`, and the files without its companions.
+    RAISES: ConvertError if the files have several formats.
     """
-    if name == "auto":
-        first_of: dict[str, Path] = {}
-        companions = {c for format in FORMATS.values() for c in format.companions}
-        standoff = any(path.suffix == STANDOFF for path in paths)
-        for path in paths:
-            found = None if path.name in companions else detect_format(path)
-            # Next to standoff annotation, a text without any is a text all the same.
-            if found is not None and standoff and path.suffix == ".txt":
-                found = "brat"
-            if found is not None:
-                first_of.setdefault(found, path)
-        if len(first_of) > 1:
-            examples = listed(f"{path} ({name})" for name, path in first_of.items())
-            raise ConvertError(f"inputs of different formats: {examples}; convert them apart")
-        name = next(iter(first_of), FALLBACK)
-    if name not in FORMATS:
-        known = ", ".join(("auto", *FORMATS))
-        raise ConvertError(f"--format: got {name!r}, expected one of {known}")
-    companions = set(FORMATS[name].companions)
+    if name == DETECT:
+        name = _common_format(paths)
+    companions = FORMATS[name].companions
     return name, [path for path in paths if path.name not in companions] or list(paths)
 
 
+def _common_format(paths: Sequence[Path]) -> str:
+    first_of: dict[str, Path] = {}
+    companions = {name for format in FORMATS.values() for name in format.companions}
+    standoff = any(path.suffix == STANDOFF for path in paths)
+    for path in paths:
+        found = None if path.name in companions else detect_format(path)
+        # Next to standoff annotation, a text without any is input of the same format.
+        if found is not None and standoff and path.suffix == ".txt":
+            found = "brat"
+        if found is not None:
+            first_of.setdefault(found, path)
+    if len(first_of) > 1:
+        examples = listed(f"{path} ({name})" for name, path in first_of.items())
+        raise ConvertError(
+            describe(
+                "inputs",
+                expected="files of one format",
+                got=Plain(examples),
+                remedy="convert them one format at a time",
+            )
+        )
+    return next(iter(first_of), FALLBACK)
+
+
 def detect_format(path: Path) -> str | None:
-    """Find out a file's format, from its name if that is enough, else from its first 64 KiB.
+    """Detect a file's format by its name if that is enough, else by its first 64 KiB.
 
     path (Path): The file.
     RETURNS (str | None): A key of `FORMATS`; None if the file is empty.
@@ -141,7 +138,7 @@ def _kind_of_json(path: Path) -> str:
     data = record.data
     if isinstance(data.get("data"), dict) and any(key in data for key in ANNOTATION_KEYS):
         return "label-studio"
-    if isinstance(data.get(ROWS), list) or (
+    if isinstance(data.get(ROWS_KEY), list) or (
         any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS)
         and any(isinstance(data.get(key), list) for key in TAG_KEYS)
     ):
@@ -149,10 +146,10 @@ def _kind_of_json(path: Path) -> str:
     if any(isinstance(data.get(key), str) for key in TEXT_KEYS):
         return "jsonl"
     raise record.error(
-        f"expected JSON with a text ({listed(TEXT_KEYS)}) and spans ({listed(SPAN_KEYS)}), with "
-        f"tokens ({listed(TOKEN_KEYS)}) and tags ({listed(TAG_KEYS)}), or Label Studio's tasks, "
-        f"found the keys {listed(map(repr, data))}; name the format with "
-        "--format"
+        f"JSON with a text ({listed(TEXT_KEYS)}) and spans ({listed(SPAN_KEYS)}), with "
+        f"tokens ({listed(TOKEN_KEYS)}) and tags ({listed(TAG_KEYS)}), or Label Studio's tasks",
+        Plain(f"the keys {listed(map(repr, data))}"),
+        remedy="name the format with `format`",
     )
 
 
@@ -161,7 +158,12 @@ def _is_list_of_strings(value: object) -> bool:
 
 
 def listed(names: Iterable[str], *, most: int = 5) -> str:
-    """RETURNS (str): The first names, and how many more there are."""
+    """List names for a message.
+
+    names (Iterable[str]): The names.
+    most (int): How many of them to give.
+    RETURNS (str): The first names, and the number of the others.
+    """
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

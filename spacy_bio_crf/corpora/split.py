@@ -1,4 +1,4 @@
-"""Split Docs into parts for training, development and test, and look for what the parts share."""
+"""Random splits of Docs into training, development and test data, and texts the parts share."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -6,26 +6,12 @@ from itertools import combinations
 
 from spacy.tokens import Doc
 
-from .passages import ConvertError, Leaks
+from ..errors import ConvertError, Plain, describe
+from .passages import Leaks
 
 PARTS = ("train", "dev", "test")
 DOCUMENTS, DOCS = "documents", "sentences or groups of them (there are fewer documents than parts)"
 _SHOWN = 60
-
-
-def read_shares(text: str) -> tuple[int, ...]:
-    """Read the parts' shares.
-
-    text (str): Two or three numbers, such as "80/10/10".
-    RETURNS (tuple[int, ...]): The shares of `PARTS`, in that order; two are train and dev.
-    RAISES: ConvertError if it is something else.
-    """
-    numbers = text.split("/")
-    if len(numbers) not in (2, 3) or not all(n.isdecimal() and int(n) > 0 for n in numbers):
-        raise ConvertError(
-            f"--split: got {text!r}, expected two or three shares above 0 such as 80/20 or 80/10/10"
-        )
-    return tuple(map(int, numbers))
 
 
 def split_docs(
@@ -35,9 +21,9 @@ def split_docs(
     their order. The same input and seed give the same parts on every machine.
 
     docs (Sequence[tuple[int, Doc]]): Docs, with the number of the document each belongs to.
-    shares (Sequence[int]): How much each part is to get; no part is left empty.
+    shares (Sequence[int]): The parts' shares; no part is left empty.
     seed (int): The seed.
-    RETURNS (tuple[list[list[Doc]], str]): The Docs of every part, and what was dealt out:
+    RETURNS (tuple[list[list[Doc]], str]): The Docs of each part, and the unit dealt out:
         `DOCUMENTS`, or `DOCS` if there are fewer documents than parts.
     RAISES: ConvertError if there are fewer Docs than parts.
     """
@@ -47,9 +33,8 @@ def split_docs(
         units, what = list(range(len(docs))), DOCS
     order = sorted(set(units))
     if len(order) < len(shares):
-        raise ConvertError(
-            f"--split: {len(order)} documents cannot be split into {len(shares)} parts"
-        )
+        expected, got = f"{len(shares)} documents, one for each part", Plain(str(len(order)))
+        raise ConvertError(describe("split", expected=expected, got=got))
     random.Random(seed).shuffle(order)
     part_of: dict[int, int] = {}
     at = 0
@@ -81,15 +66,15 @@ def part_sizes(n: int, shares: Sequence[int]) -> list[int]:
 
 
 def find_leaks(parts: Sequence[Iterable[Doc]]) -> list[Leaks]:
-    """Find texts and sentences that stand in several parts.
+    """Find texts and sentences that are in several parts.
 
     parts (Sequence[Iterable[Doc]]): The Docs of each of `PARTS`.
-    RETURNS (list[Leaks]): What every two parts share, where they share anything. White space counts
-        for nothing; where sentences are unknown, a Doc is one.
+    RETURNS (list[Leaks]): The shared texts of each two parts that share any. White space is not
+        compared; a Doc without sentence starts is one sentence.
     """
     texts, sentences = [], []
     for docs in parts:
-        texts.append({" ".join(doc.text.split()) for doc in docs})
+        texts.append({plain_text(doc.text) for doc in docs})
         sentences.append({sentence for doc in docs for sentence in _sentences(doc)})
     leaks = []
     for a, b in combinations(range(len(parts)), 2):
@@ -101,7 +86,12 @@ def find_leaks(parts: Sequence[Iterable[Doc]]) -> list[Leaks]:
     return leaks
 
 
+def plain_text(text: str) -> str:
+    """RETURNS (str): The text in the form in which texts are compared: single spaces only."""
+    return " ".join(text.split())
+
+
 def _sentences(doc: Doc) -> list[str]:
     if not doc.has_annotation("SENT_START"):
-        return [" ".join(doc.text.split())]
-    return [" ".join(sent.text.split()) for sent in doc.sents]
+        return [plain_text(doc.text)]
+    return [plain_text(sent.text) for sent in doc.sents]

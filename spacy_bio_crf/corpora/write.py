@@ -1,27 +1,30 @@
-"""Write Docs: to spaCy's `.spacy`, to JSONL with character spans, to column files."""
+"""Writers of Docs: spaCy's `.spacy`, JSONL with character spans, column files."""
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from spacy.tokens import Doc, DocBin, Token
 
-from .passages import ConvertError, Summary
-from .readers.layout import GLUE_MARK
+from ..errors import ConvertError, Plain, describe
+from ..io import replacing
+from ..tags.schemes import MISSING, OUTSIDE
+from ..tags.spans import EntIob
+from .passages import Summary
+from .readers.columns import DOCSTART, GLUE_MARK
 
-UNWRITABLE_SPACE = "white-space token that a column file cannot hold"
-ALTERED = "tokens changed because a column file could not hold them"
-
+UNWRITABLE_SPACE = "white-space token that a column file can't hold"
+ALTERED = "tokens changed because a column file can't hold them"
 CUT = "entities that go past the end of a sentence were cut there: a column file has no others"
 
-# Writes Docs to a file; adds what the format could not hold to the summary.
+# Writes Docs to a file, and counts in the summary what the format can't hold.
 Writer = Callable[[Iterable[Doc], Path, Summary], None]
 
 
 def write_docbin(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
-    """Write spaCy's binary format, with everything that the Docs carry."""
+    """Write spaCy's binary format, with everything the Docs carry."""
     doc_bin = DocBin(store_user_data=True)
     for doc in docs:
         doc_bin.add(doc)
@@ -29,10 +32,12 @@ def write_docbin(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
 
 
 def write_jsonl(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
-    """Write a JSON object for each Doc, as Prodigy has them: "text", "tokens", "spans" and "meta".
-    Tokens that nobody has annotated have "missing": true; where sentences are known, the token that
-    begins one has "sent_start": true. "unknown_spaces": true says that the text was put together
-    from tokens whose spacing nobody knew."""
+    """Write a JSON object for each Doc in Prodigy's form: "text", "tokens", "spans" and "meta".
+
+    Unannotated tokens have "missing": true. Where sentences are known, the first token of each has
+    "sent_start": true. "unknown_spaces": true means that the text was put together from tokens of
+    unknown spacing.
+    """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for doc in docs:
             file.write(json.dumps(_json_of(doc), ensure_ascii=False) + "\n")
@@ -66,16 +71,18 @@ def _token(token: Token, has_sents: bool) -> dict[str, Any]:
     }
     if has_sents:
         values["sent_start"] = bool(token.is_sent_start)
-    if token.ent_iob == 0:
+    if token.ent_iob == EntIob.MISSING:
         values["missing"] = True
     return values
 
 
 def write_columns(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
-    """Write a token and a BIO tag on every line, with a TAB between; an empty line after every
-    sentence; "# newdoc" before every Doc and "# text" before every sentence whose spacing is known.
-    Tokens that nobody has annotated have the tag "-". White-space tokens that hold a TAB or a line
-    end are left out."""
+    """Write a token and a BIO tag on each line, with a TAB between.
+
+    An empty line ends a sentence. "# newdoc" precedes each Doc, and "# text" each sentence whose
+    spacing is known. Unannotated tokens have the tag "-". White-space tokens with a TAB or a line
+    end are left out.
+    """
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for doc in docs:
             name = " ".join(str(doc.user_data.get("document_id", "")).split())
@@ -94,22 +101,22 @@ def _sentences(doc: Doc) -> Iterator[list[Token]]:
 def _rows(tokens: list[Token], summary: Summary) -> str:
     rows: list[str] = []
     text = ""
-    begun = False  # has the entity been begun by a token that was written?
+    begun = False  # whether a token that was written begins the entity
     space = False
-    if tokens and tokens[0].ent_iob == 1:
+    if tokens and tokens[0].ent_iob == EntIob.INSIDE:
         summary.remarks[CUT] += 1
     for token in tokens:
-        begun &= token.ent_iob == 1
+        begun &= token.ent_iob == EntIob.INSIDE
         if token.text.isspace() and _breaks_rows(token.text):
             summary.dropped[UNWRITABLE_SPACE] += 1
             if rows and not space:
                 text, space = text + " ", True
             continue
         word = token.text
-        if _breaks_rows(word) or word == "-DOCSTART-":
+        if _breaks_rows(word) or word == DOCSTART:
             summary.remarks[ALTERED] += 1
             word = "_".join(word.split()) if _breaks_rows(word) else "DOCSTART"
-        tag = "-" if token.ent_iob == 0 else "O"
+        tag = MISSING if token.ent_iob == EntIob.MISSING else OUTSIDE
         if token.ent_type:
             tag = f"{'I' if begun else 'B'}-{token.ent_type_}"
             begun = True
@@ -139,43 +146,38 @@ WRITERS: dict[str, Writer] = {
 
 
 def check_output(output: Path, *, force: bool) -> None:
-    """Find fault with an output before any work is done.
+    """Check an output before any work is done.
 
     output (Path): The file to be written.
-    force (bool): May it exist?
-    RAISES: ConvertError if its name says no known format, or it exists.
+    force (bool): It may exist.
+    RAISES: ConvertError if its suffix is no key of `WRITERS`, or it exists.
     """
     if output.is_dir() or output.suffix not in WRITERS:
-        raise ConvertError(
-            f"{output}: expected an output file whose name ends in {', '.join(WRITERS)}"
-        )
+        expected = f"an output file whose name ends in {', '.join(WRITERS)}"
+        got = Plain("a folder" if output.is_dir() else f"the suffix {output.suffix!r}")
+        raise ConvertError(describe(str(output), expected=expected, got=got))
     if output.exists() and not force:
-        raise ConvertError(f"{output} exists already; use --force to write over it")
+        got = Plain("an existing file")
+        remedy = "use `force` to overwrite it"
+        raise ConvertError(describe(str(output), expected="no file", got=got, remedy=remedy))
 
 
-def write_outputs(parts: Mapping[Path, Iterable[Doc]], summary: Summary, *, empty: str) -> None:
-    """Write files aside and rename them when all are complete: whoever looks at an output finds all
-    of it or nothing.
+def write_outputs(
+    parts: Mapping[Path, Iterable[Doc]], summary: Summary, *, empty: ConvertError
+) -> None:
+    """Write files aside and rename them once all are complete.
 
-    parts (Mapping[Path, Iterable[Doc]]): The files and what goes into each.
+    parts (Mapping[Path, Iterable[Doc]]): The files, and the Docs for each.
     summary (Summary): Gets the number of Docs in each file.
-    empty (str): The message if there is no Doc for a file.
-    RAISES: ConvertError if there is none.
+    empty (ConvertError): The error to raise if there is no Doc for a file.
     """
-    asides: dict[Path, Path] = {}
-    try:
+    with ExitStack() as stack:
         for output, docs in parts.items():
-            output.parent.mkdir(parents=True, exist_ok=True)
-            asides[output] = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+            aside = stack.enter_context(replacing(output))
             summary.outputs[output] = 0
-            WRITERS[output.suffix](_counted(docs, output, summary), asides[output], summary)
+            WRITERS[output.suffix](_counted(docs, output, summary), aside, summary)
             if not summary.outputs[output]:
-                raise ConvertError(empty)
-        for output, aside in asides.items():
-            aside.replace(output)
-    finally:
-        for aside in asides.values():
-            aside.unlink(missing_ok=True)
+                raise empty
 
 
 def _counted(docs: Iterable[Doc], output: Path, summary: Summary) -> Iterator[Doc]:

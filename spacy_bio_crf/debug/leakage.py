@@ -6,6 +6,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
+from ..corpora.split import plain_text
 from ..tags.spans import Span
 from .checks import FEW_TOKENS
 from .findings import Occurrence, Recorder, excerpt, place_of
@@ -35,7 +36,7 @@ def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
     index = Index()
     annotations: dict[str, frozenset[Span]] = {}
     for doc in docs:
-        text = _normalized(doc.text)
+        text = plain_text(doc.text)
         if not text:
             continue
         spans = frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents)
@@ -49,7 +50,7 @@ def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
             annotations[text] = spans
         for sentence in _sentences(doc):
             index.sentences.setdefault(sentence, place_of(doc))
-        index.names.update(_normalized(ent.text) for ent in doc.ents)
+        index.names.update(plain_text(ent.text) for ent in doc.ents)
     return index
 
 
@@ -63,8 +64,8 @@ def check_leakage(docs: Sequence[Doc], train: Index, recorder: Recorder) -> dict
     """
     known = 0
     for doc in docs:
-        known += sum(_normalized(ent.text) in train.names for ent in doc.ents)
-        text = _normalized(doc.text)
+        known += sum(plain_text(ent.text) in train.names for ent in doc.ents)
+        text = plain_text(doc.text)
         if text in train.documents:
             check = "shared_documents" if len(doc) >= FEW_TOKENS else "shared_short_documents"
             recorder.document(check, doc, note=f"in train: {train.documents[text]}")
@@ -77,11 +78,7 @@ def check_leakage(docs: Sequence[Doc], train: Index, recorder: Recorder) -> dict
     return {"entities_known_from_train": known}
 
 
-def _normalized(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _sentences(doc: Doc) -> list[str]:
     if not doc.has_annotation("SENT_START"):
         return []
-    return [_normalized(sent.text) for sent in doc.sents if len(sent) >= FEW_TOKENS]
+    return [plain_text(sent.text) for sent in doc.sents if len(sent) >= FEW_TOKENS]

@@ -7,14 +7,8 @@ from pathlib import Path
 
 from spacy.tokens import Doc
 
-from ..corpora import Summary, read
+from ..corpora import REPAIR_KINDS, Summary, read
 from .findings import Occurrence, Recorder, excerpt
-
-_REPAIRS = {
-    "begun": "continues no entity of its label",
-    "closed": "is not followed by the end of its entity",
-    "discarded": "begins what is not a complete entity",
-}
 
 
 @dataclass(frozen=True)
@@ -56,7 +50,8 @@ def check_reading(part: CorpusPart, recorder: Recorder) -> None:
     summary = part.summary
     for repair in summary.repairs:
         place = f"{repair.path.name}:{repair.line}"
-        recorder.add("repaired_tags", Occurrence(place, repair.tag, note=_REPAIRS[repair.what]))
+        fault, _ = REPAIR_KINDS[repair.what]
+        recorder.add("repaired_tags", Occurrence(place, repair.tag, note=fault))
     for entity in summary.misaligned:
         text = excerpt(entity.text)
         found = Occurrence(_short_place(entity.place), text, label=entity.label)

@@ -122,7 +122,7 @@ def test_options_arrive(debug, make_nlp: MakeNlp, tmp_path: Path):
     Path("a.jsonl").write_text('{"text": "Bo gonna", "spans": [[0, 2, "PER"]]}\n')
     assert "tokens 3" in debug("a.jsonl", "--least", "1")[1]
     assert "tokens 2" in debug("a.jsonl", "--least", "1", "--lang", "pt")[1]
-    assert "spaCy has no language 'qq'" in debug("a.jsonl", "--lang", "qq")[1]
+    assert "expected a language that spaCy has, got 'qq'" in debug("a.jsonl", "--lang", "qq")[1]
     nlp = make_nlp(name="other", nlp=make_nlp())
     nlp.config.to_disk(tmp_path / "two.cfg")
     code, output = debug("clean.conll", "--model", "two.cfg")
@@ -136,8 +136,12 @@ def test_options_arrive(debug, make_nlp: MakeNlp, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nowhere.conll"], 1, "nowhere.conll: there is no such file or folder"),
-        (["clean.conll", "--dev", "nowhere"], 1, "nowhere: there is no such file or folder"),
+        (["nowhere.conll"], 1, "nowhere.conll: expected a file or folder, got nothing there"),
+        (
+            ["clean.conll", "--dev", "nowhere"],
+            1,
+            "nowhere: expected a file or folder, got nothing there",
+        ),
         (["clean.conll", "--model", "nowhere"], 1, "nowhere: expected a config or a pipeline: "),
         (
             ["clean.conll", "--model", "clean.conll"],

@@ -1,8 +1,6 @@
 import pytest
 
-from tests.support.convert_tools import folder, plain  # noqa: F401
-
-# ruff: noqa: F811
+from tests.support.convert_tools import plain
 
 TEXT = "Ana Ruiz lives in New\nYork and Rio de Janeiro, Brazil.\n"
 ANN = (
@@ -28,7 +26,7 @@ def test_brat(folder):
         assert plain(docs[0]) == (TEXT, found)
         assert [t.text for t in docs[0] if t.ent_iob == 0] == ["Rio", "Brazil"]
         assert docs[0].user_data == {"source": "a.txt:1", "document_id": "a"}
-        assert dict(summary.remarks) == {"entities in several pieces (--discontinuous missing)": 1}
+        assert dict(summary.remarks) == {"entities in several pieces, left unannotated": 1}
     docs, summary = folder.convert(folder.path / "in")
     assert len(docs) == 2 and plain(docs[1]) == ("Bo\n", [])
     assert all(t.ent_iob == 2 for t in docs[1])
@@ -39,7 +37,7 @@ def test_brat(folder):
         "brat line that is no entity (relation)": 1,
         "brat line that is no entity (attribute)": 1,
         "brat line that is no entity (equivalence)": 1,
-        "brat line that is no entity (normalisation)": 1,
+        "brat line that is no entity (normalization)": 1,
         "brat line that is no entity (event)": 1,
     }
 
@@ -57,7 +55,10 @@ def test_entities_in_pieces(folder, rule, ents):
     assert plain(docs[0])[1][2:] == ents
     assert summary.missing == 0 and sum(summary.remarks.values()) == 1
     message = folder.error(folder.path / "a.ann", discontinuous="error")
-    assert message.startswith("a.ann, line 5: the entity 'Rio Brazil' (GPE) is in 2 pieces; use --")
+    assert message == (
+        "a.ann, line 5: expected whole entities, got 'Rio Brazil' (GPE) in 2 pieces; "
+        "set `discontinuous` to missing, cover or parts"
+    )
 
 
 def test_misaligned_entities_name_their_line(folder):
@@ -90,11 +91,11 @@ def test_other_ways_to_count(folder, text, start, end):
         ),
         (
             "\nT1\tPER 0 99\tAna\n",
-            "a.ann, line 2: expected 'Ana' (PER) at characters 0 to 99, found",
+            "a.ann, line 2: expected 'Ana' (PER) at characters 0 to 99, got",
         ),
         (
             "T1\tPER\n",
-            "a.ann, line 1: expected an entity such as 'T1<TAB>PER 0 8<TAB>Ana Ruiz', fou",
+            "a.ann, line 1: expected an entity such as 'T1<TAB>PER 0 8<TAB>Ana Ruiz', got",
         ),
         ("Ana\tB-PER\n", "a.ann, line 1: expected an entity such as"),
         (b"T1\tPER 0 3\t\xff\n", "a.ann, line 1: expected UTF-8, got byte 0xff"),
@@ -107,6 +108,6 @@ def test_bad_annotation(folder, ann, message):
 
 def test_bad_texts(folder):
     path = folder.write("", "a.ann")
-    assert folder.error(path) == "a.ann: expected the text beside it, a.txt"
+    assert folder.error(path) == "a.ann: expected the text beside it, a.txt, got no file"
     folder.write(b"a\n\xff", "a.txt")
     assert folder.error(path) == "a.txt, line 2: expected UTF-8, got byte 0xff"

@@ -1,8 +1,6 @@
 import pytest
 
-from tests.support.convert_tools import everything, folder, plain  # noqa: F401
-
-# ruff: noqa: F811
+from tests.support.convert_tools import everything, plain
 
 
 def rows(*triples):
@@ -85,7 +83,7 @@ def test_two_entities_in_one_token(folder):
     assert plain(docs[0])[1] == [("A bc", "X")]
     assert dict(summary.dropped) == {"entity that overlaps another (the longest one stays)": 1}
     assert folder.error(path, overlaps="error").startswith(
-        "a.conllu, line 1: entities overlap: Y on"
+        "a.conllu, line 1: expected entities that share no tokens, got Y on"
     )
 
 
@@ -110,7 +108,7 @@ def test_a_file_without_tags_among_others(folder):
             rows((1, "a", "_")).replace("\tO\t", "\t_\t"),
             "FILE, line 1: expected tags in the column MISC",
         ),
-        (TEXT + "2\tx\n", "FILE, line 23: expected 10 columns separated by tabs, found 2: '2\\tx'"),
+        (TEXT + "2\tx\n", "FILE, line 23: expected 10 columns separated by tabs, got 2 in '2\\tx'"),
         (TEXT + rows(("a", "x", "_")), "FILE, line 23: expected a number such as 1, 1-2 or 1.1 in"),
         (rows((1, "a", "NER=PER")), "FILE, line 1: tag: expected 'O' or a prefix"),
         (rows((1, "a", "Entity=(e1-person")), "FILE, line 1: tag: expected 'O' or a prefix"),

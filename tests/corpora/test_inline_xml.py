@@ -1,8 +1,6 @@
 import pytest
 
-from tests.support.convert_tools import folder, plain  # noqa: F401
-
-# ruff: noqa: F811
+from tests.support.convert_tools import plain
 
 HAREM = """<?xml version="1.0" encoding="ISO-8859-1"?>
 <!DOCTYPE colHAREM SYSTEM "harem.dtd">
@@ -106,7 +104,7 @@ def test_nested_and_misaligned_entities(folder):
 def test_own_document_type(folder):
     content = '<!DOCTYPE d [<!ENTITY a "Ana">]>\n<d>\n<EM CATEG="X">&a;</EM> &b;</d>'
     path = folder.write(content, "a.xml")
-    assert folder.error(path) == "a.xml, line 3: expected well-formed XML: undefined entity"
+    assert folder.error(path) == "a.xml, line 3: expected well-formed XML, got undefined entity"
     docs, _ = folder.convert(folder.write(content.replace(" &b;", ""), "a.xml"))
     assert plain(docs[0]) == ("Ana", [("Ana", "X")])
 
@@ -116,15 +114,18 @@ def test_own_document_type(folder):
     [
         (
             "<?xml version='1.0'?>\n<a>\n<b></a>",
-            "a.xml, line 3: expected well-formed XML: mismatched",
+            "a.xml, line 3: expected well-formed XML, got mismatched",
         ),
-        ("<a>\n<EM CATEG='X'>b", "a.xml, line 2: expected well-formed XML: "),
+        ("<a>\n<EM CATEG='X'>b", "a.xml, line 2: expected well-formed XML, got "),
         (
             "<EM CATEG='X'>b</EM>\n a & b",
-            "a.xml, line 2: expected well-formed XML: not well-formed",
+            "a.xml, line 2: expected well-formed XML, got not well-formed",
         ),
-        (b"<EM CATEG='X'>\xe9</EM>", "a.xml, line 1: expected well-formed XML: not well-formed"),
-        ("<a>\n</a>", "no sentence with a token in a.xml"),
+        (
+            b"<EM CATEG='X'>\xe9</EM>",
+            "a.xml, line 1: expected well-formed XML, got not well-formed",
+        ),
+        ("<a>\n</a>", "a.xml: expected a sentence with a token, got none"),
     ],
 )
 def test_bad_xml(folder, content, message):

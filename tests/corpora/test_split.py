@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from spacy_bio_crf.corpora import ConvertError, Leaks, convert
 from spacy_bio_crf.corpora.split import part_sizes
-from tests.support.convert_tools import folder, load  # noqa: F401
-
-# ruff: noqa: F811
+from tests.support.convert_tools import load
 
 PARTS = ("train", "dev", "test")
 
@@ -68,7 +66,7 @@ def test_docs_that_were_cut_from_one_document_stay_together(folder):
     whole = folder.path / "whole.jsonl"
     for name in "whole.jsonl", "whole.spacy":
         whole = folder.path / name
-        convert([folder.write(content, "a.conll")], whole, scheme="BIO")
+        convert(folder.write(content, "a.conll"), whole, scheme="BIO")
         parts, summary = split(folder, whole, split="60/20/20")
         assert [len(set(part)) for part in parts] == [6, 2, 2]
         assert summary.documents == 30 and summary.leaks == []
@@ -116,14 +114,19 @@ def test_leaks(folder):
 def test_bad_shares(folder, shares):
     path = folder.write(texts(5), "a.jsonl")
     message = folder.error(path, split=shares)
-    assert message.startswith(f"--split: got {shares!r}, expected two or three shares above 0")
+    assert message.startswith("split: expected two or three shares above 0 such as 80/20")
+    assert message.endswith(f", got {shares!r}")
 
 
 def test_bad_outputs(folder):
     path = folder.write(texts(2), "a.jsonl")
-    assert folder.error(path, split="8/1/1") == "--split: 2 documents cannot be split into 3 parts"
+    assert (
+        folder.error(path, split="8/1/1") == "split: expected 3 documents, one for each part, got 2"
+    )
     (folder.path / "b-dev.spacy").write_text("old")
-    with pytest.raises(ConvertError, match="b-dev.spacy exists already; use --force"):
+    with pytest.raises(
+        ConvertError, match="b-dev.spacy: expected no file, got an existing file; use `force`"
+    ):
         convert([path], folder.path / "b.spacy", split="1/1")
     assert {p.name for p in folder.path.iterdir()} == {"a.jsonl", "b-dev.spacy"}
 

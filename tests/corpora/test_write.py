@@ -5,28 +5,9 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spacy.tokens import Doc, DocBin, Span
-from spacy.vocab import Vocab
 
 from spacy_bio_crf.corpora import convert
-from tests.support.convert_tools import everything, folder, load  # noqa: F401
-from tests.support.paths import CORPORA, needs_corpora
-
-# ruff: noqa: F811
-
-
-def make_doc(words, spaces, ents=(), missing=(), starts=None, name=""):
-    doc = Doc(Vocab(), words=words, spaces=spaces, sent_starts=starts)
-    doc.set_ents([Span(doc, *ent) for ent in ents], missing=[Span(doc, i, i + 1) for i in missing])
-    if name:
-        doc.user_data["document_id"] = name
-    return doc
-
-
-def save(docs, path):
-    DocBin(docs=docs, store_user_data=True).to_disk(path)
-    return path
-
+from tests.support.convert_tools import everything, load, make_doc, save
 
 DOCS = [
     make_doc(
@@ -119,7 +100,7 @@ def test_what_columns_cannot_hold(tmp_path):
     )
     source = save([doc], tmp_path / "a.spacy")
     summary = convert([source], tmp_path / "b.conll")
-    assert dict(summary.dropped) == {"white-space token that a column file cannot hold": 3}
+    assert dict(summary.dropped) == {"white-space token that a column file can't hold": 3}
     assert sorted(summary.remarks.values()) == [1, 2]
     convert([tmp_path / "b.conll"], tmp_path / "c.spacy", group_docs=True)
     (doc,) = load(tmp_path / "c.spacy")
@@ -157,53 +138,3 @@ def test_any_doc_survives(tmp_path_factory, data):
         convert([source], folder / name)
         convert([folder / name], folder / "c.spacy", force=True, **options)
         assert list(map(everything, load(folder / "c.spacy"))) == expected
-
-
-def test_docs_keep_what_they_carry(tmp_path):
-    doc = make_doc(
-        ["Ana", "met", "Bo", "and", "X"], [True] * 5, [(0, 1, "PER"), (2, 3, "GPE")], [3]
-    )
-    doc[1].lemma_, doc[1].pos_ = "meet", "VERB"
-    doc.ents = [Span(doc, 0, 1, "PER", kb_id="Q1", span_id="s"), Span(doc, 2, 3, "GPE")]
-    doc.set_ents([], missing=[doc[3:4]], blocked=[doc[4:5]], default="unmodified")
-    doc.spans["sc"] = [Span(doc, 0, 3, "EVENT")]
-    source = save([doc], tmp_path / "a.bin")  # the name says nothing
-    summary = convert([source], tmp_path / "b.spacy", rename={"PER": "PERSON"}, drop=["GPE"])
-    (new,) = load(tmp_path / "b.spacy")
-    assert [(e.text, e.label_, e.kb_id_, e.id_) for e in new.ents] == [("Ana", "PERSON", "Q1", "s")]
-    assert [t.ent_iob for t in new] == [3, 2, 2, 0, 3]
-    assert (new[1].lemma_, new[1].pos_) == ("meet", "VERB")
-    assert [s.label_ for s in new.spans["sc"]] == ["EVENT"]
-    assert new.user_data["source"] == "a.bin:1"
-    assert summary.labels_read == {"PER": 1, "GPE": 1} and summary.entities == {"PERSON": 1}
-    assert summary.missing == 1 and dict(summary.dropped) == {"label GPE": 1}
-
-
-def test_a_broken_docbin(folder):
-    for content in b"\x78\x9cnothing", b"":
-        message = folder.error(folder.write(content, "a.spacy"))
-        assert message.startswith("a.spacy: expected a file of Docs as spaCy's DocBin writes it")
-
-
-def test_options_that_mean_nothing(folder):
-    path = save(DOCS, folder.path / "a.spacy")
-    for options, message in (
-        ({"n_sents": 2}, "--n-sents 2: means nothing for the format spacy, only for columns"),
-        ({"misaligned": "expand"}, "--misaligned expand: means nothing for the format spacy, only"),
-        ({"token_column": 2}, "--token-column 2: means nothing for the format spacy, only for col"),
-        ({"misaligned": "x"}, "--misaligned: got 'x', expected one of strict, expand, contract, m"),
-        ({"overlaps": "x"}, "--overlaps: got 'x', expected one of longest, first, error"),
-    ):
-        assert message in folder.error(path, **options)
-
-
-@needs_corpora
-@pytest.mark.parametrize("name", ["btc/btc.dev"])
-def test_corpora_survive(tmp_path, name):
-    convert([CORPORA / name], tmp_path / "a.spacy", group_docs=True)
-    expected = [e[:5] for e in map(everything, load(tmp_path / "a.spacy"))]
-    for middle in "b.jsonl", "b.conll":
-        convert([tmp_path / "a.spacy"], tmp_path / middle)
-        options = {"group_docs": True} if middle == "b.conll" else {}
-        convert([tmp_path / middle], tmp_path / "c.spacy", force=True, **options)
-        assert [e[:5] for e in map(everything, load(tmp_path / "c.spacy"))] == expected

@@ -1,23 +1,32 @@
-"""Entities as JSON records give them: start, end and label in some of several forms."""
+"""Entities in characters, as JSON records and standoff files give them.
+
+Tools count offsets in characters, or as JavaScript does (UTF-16 units), or with line ends of one
+character each, as browsers do. Where entities come with their texts, these tell which.
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ...errors import Plain
 from ..passages import Summary, TextSpan
 from .json_records import JsonRecord
-from .offsets import in_characters
 
 SEVERAL_LABELS = "entities have several labels, of which the first was taken"
 OTHER_UNITS = "texts have offsets in UTF-16 units or with line ends of one character"
+# Units of offsets, most likely first: whether characters beyond U+FFFF count as two (UTF-16), and
+# whether CR LF counts as one.
+_UNITS = ((False, False), (True, False), (False, True), (True, True))
+
+Offsets = tuple[int, int]
 
 
 class Given(NamedTuple):
-    """An entity before its offsets are known to count characters.
+    """An entity whose offsets are in unknown units.
 
     start (int): Its start.
     end (int): Its exclusive end.
     label (str): Its label.
-    text (str | None): The text it is said to have.
+    text (str | None): Its text, if the record gives it.
     """
 
     start: int
@@ -52,24 +61,22 @@ def read_span(value: Any, record: JsonRecord, summary: Summary) -> Given:
         label = label[0]
     # A bool is an int, to Python.
     if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label:
-        raise record.error(
-            "expected an entity as [start, end, label] or with the keys 'start', 'end' and "
-            f"'label', found {value!r}"
-        )
+        expected = "an entity as [start, end, label] or with the keys 'start', 'end' and 'label'"
+        raise record.error(expected, value)
     return Given(start, end, label, text if isinstance(text, str) else None)
 
 
-def located(
+def locate(
     text: str, given: Sequence[Given], record: JsonRecord, summary: Summary
 ) -> list[TextSpan]:
-    """Check entities against the text, in characters.
+    """Check entities against the text, and convert their offsets to characters.
 
     text (str): The text.
     given (Sequence[Given]): The entities.
     record (JsonRecord): The record they belong to.
-    summary (Summary): Gets a remark if the offsets count something else than characters.
+    summary (Summary): Gets a remark if the offsets do not count characters.
     RETURNS (list[TextSpan]): The entities, in the same order.
-    RAISES: ConvertError if offsets leave the text or do not give the text they are said to.
+    RAISES: ConvertError if offsets leave the text or do not match the entities' texts.
     """
     offsets = [(g.start, g.end) for g in given]
     if given and all(g.text is not None for g in given):
@@ -80,8 +87,8 @@ def located(
                 given[0],
             )
             raise record.error(
-                f"expected {wrong.text!r} ({wrong.label}) at characters {wrong.start} to "
-                f"{wrong.end}, found {text[wrong.start : wrong.end]!r}"
+                f"{wrong.text!r} ({wrong.label}) at characters {wrong.start} to {wrong.end}",
+                text[wrong.start : wrong.end],
             )
         summary.remarks[OTHER_UNITS] += found != offsets
         offsets = found
@@ -89,8 +96,8 @@ def located(
     for (start, end), g in zip(offsets, given, strict=True):
         if not 0 <= start < end <= len(text):
             raise record.error(
-                f"entity of label {g.label!r} with characters {start} to {end}: expected "
-                f"0 <= start < end <= {len(text)}, the length of the text"
+                f"an entity with 0 <= start < end <= {len(text)}, the length of the text",
+                Plain(f"{start} to {end} for label {g.label!r}"),
             )
         spans.append(TextSpan(start, end, g.label, record.place))
     return spans
@@ -99,11 +106,50 @@ def located(
 def checked_text(value: Any, key: str, record: JsonRecord) -> str:
     """RETURNS (str): The text of a record, if it can be one. RAISES: ConvertError."""
     if not isinstance(value, str):
-        raise record.error(f"expected a text under {key!r}, found {value!r}")
+        raise record.error(f"a text under {key!r}", value)
     try:
         value.encode("utf-8")
     except UnicodeEncodeError as err:
-        raise record.error(
-            f"the text has half a surrogate pair, {value[err.start]!r}, at character {err.start}"
-        ) from None
+        got = Plain(f"half a surrogate pair, {value[err.start]!r}, at character {err.start}")
+        raise record.error(f"Unicode text under {key!r}", got) from None
     return value
+
+
+def in_characters(text: str, spans: Sequence[tuple[int, int, str]]) -> list[Offsets] | None:
+    """Convert offsets to characters, in the first units that give each span its text.
+
+    text (str): The text.
+    spans (Sequence[tuple[int, int, str]]): Start, exclusive end and the text between, with which
+        white space is not compared.
+    RETURNS (list[tuple[int, int]] | None): Starts and exclusive ends in characters; None if no
+        units give every span its text.
+    """
+    for utf16, crlf in _UNITS:
+        if utf16 and text.isascii() or crlf and "\r\n" not in text:
+            continue
+        found = _converted(text, spans, utf16=utf16, crlf=crlf)
+        if found is not None:
+            return found
+    return None
+
+
+def _converted(
+    text: str, spans: Sequence[tuple[int, int, str]], *, utf16: bool, crlf: bool
+) -> list[Offsets] | None:
+    place: dict[int, int] | None = None  # unit -> character
+    if utf16 or crlf:
+        place, unit = {}, 0
+        for i, char in enumerate(text):
+            place[unit] = i
+            if not (crlf and char == "\r" and text.startswith("\n", i + 1)):
+                unit += 2 if utf16 and char > "\uffff" else 1
+        place[unit] = len(text)
+    found = []
+    for start, end, expected in spans:
+        first, last = (start, end) if place is None else (place.get(start), place.get(end))
+        if first is None or last is None or not 0 <= first < last <= len(text):
+            return None
+        if text[first:last].split() != expected.split():
+            return None
+        found.append((first, last))
+    return found

@@ -1,38 +1,51 @@
-"""Read column files: one token a line, with its tag in another column (CoNLL-2002, CoNLL-2003 and
-their many relatives)."""
+"""Reader of column files: one token a line, with its tag in another column.
 
-from collections.abc import Callable, Iterator, Sequence
+CoNLL-2002, CoNLL-2003 and their many relatives. A file is read twice: the first pass detects its
+layout (separator and columns) and scheme, the second streams its sentences.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from ..passages import ReadOptions, Sentence, Summary
-from .layout import (
-    Layout,
-    detect_layout,
-    document_mark,
-    is_docstart,
-    is_glue_mark,
-    numbered_lines,
-    text_comment,
-)
+from ...errors import ConvertError, Plain, describe
+from ...io import Tick, numbered_lines
+from ...tags.schemes import MISSING, OUTSIDE, split_tag
+from ..options import ConvertOptions
+from ..passages import Sentence, Summary
 from .tagged import Block, read_tagged
 
 EMPTY_FILE = "file without rows"
 BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
 HASH_TOKEN = "tokens begin with # and are no comments"
+SAMPLE_LINES = 2000
+# Written by this package: no space stands between this sentence and the next one.
+GLUE_MARK = "# space_after = no"
+DOCSTART = "-DOCSTART-"
+# A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
+# one: the hash alone, before a space, or before "key =".
+_COMMENT = re.compile(r"#+($|\s|\w+\s*=)")
+_DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?")
+_TEXT = re.compile(r"#+\s*text\s*=\s?(.*)")
+_TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
+_BLANKS = re.compile(r"[ \t]+")
 
 
 def read_columns(
-    paths: Sequence[Path], options: ReadOptions, summary: Summary
+    paths: Sequence[Path], options: ConvertOptions, summary: Summary
 ) -> Iterator[Sentence]:
-    """Read column files, in two passes: the first finds out layout and scheme, the second streams.
+    """Read column files.
 
-    A line of white space ends a sentence. A line with "-DOCSTART-" in its first column and a
-    "# newdoc" comment begin a document, as does every file. Comments are told from tokens that
-    begin with "#" by their form. Tokens that are empty strings are dropped, and counted.
+    A line of white space ends a sentence. A document begins with each file, at a line with
+    "-DOCSTART-" in its first column, and at a "# newdoc" comment. Comments are told from tokens
+    that begin with "#" by their form. Tokens that are empty strings are dropped and counted.
 
     paths (Sequence[Path]): The files.
-    options (ReadOptions): What is known about them.
-    summary (Summary): Gets repairs, drops and notes.
+    options (ConvertOptions): The columns, the scheme and the rule of repair are read.
+    summary (Summary): Gets repairs, losses and notes.
     YIELDS (Sentence): The sentences, in order.
     RAISES: ConvertError if a line has too few columns, an unknown tag or one of another scheme.
     """
@@ -45,25 +58,133 @@ def read_columns(
         else:
             layouts[path] = layout
 
-    def blocks(path: Path, tick: Callable[[int], None]) -> Iterator[Block]:
+    def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         return _blocks(path, layouts[path], tick)
 
     notes = {path: str(layout) for path, layout in layouts.items()}
     return read_tagged(blocks, notes, options, summary)
 
 
+def document_mark(text: str) -> str | None:
+    """RETURNS (str | None): The name of the document that the comment begins ("" if it has none);
+    None if the line is no such mark."""
+    found = _DOCUMENT_MARK.fullmatch(text.strip())
+    return (found[1] or "").strip() if found else None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file.
+
+    tabs (bool): Whether single TABs separate columns, or else runs of spaces.
+    width (int): The most frequent number of columns in a row.
+    token (int): The tokens' column, from 0; negative from the end.
+    tag (int): The tags' column, likewise.
+    indexed (bool): Whether each row begins with the token's number in its sentence.
+    """
+
+    tabs: bool
+    width: int
+    token: int
+    tag: int
+    indexed: bool
+
+    def __str__(self) -> str:
+        separator = "tabs" if self.tabs else "spaces"
+        return f"{separator}, token in column {_shown(self.token)}, tag in {_shown(self.tag)}"
+
+    @cached_property
+    def _needed(self) -> int:
+        return max(n + 1 if n >= 0 else -n for n in (self.token, self.tag))
+
+    def row(self, path: Path, line: int, text: str) -> tuple[str, str]:
+        """RETURNS (tuple[str, str]): Token and tag. RAISES: ConvertError if a column is missing."""
+        fields = _split_fields(text, tabs=self.tabs)
+        needed = self._needed
+        # In a file separated by spaces a token with a space in it would move the columns.
+        if len(fields) < needed or (not self.tabs and len(fields) != self.width):
+            wanted = f"at least {needed}" if self.tabs else str(self.width)
+            got = Plain(f"{len(fields)} in {text!r}")
+            expected = f"{wanted} columns ({self})"
+            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
+        return fields[self.token], fields[self.tag]
+
+    def is_comment(self, text: str) -> bool:
+        """RETURNS (bool): Whether the line is a comment. One that may be a row is none."""
+        if not text.startswith("#"):
+            return False
+        if self.indexed:
+            return True
+        if not _COMMENT.match(text):
+            return False
+        if self.tabs:
+            return "\t" not in text
+        n_fields = len(_split_fields(text, tabs=False))
+        return n_fields != self.width or document_mark(text) is not None
+
+
+def detect_layout(path: Path, *, token: int | None = None, tag: int | None = None) -> Layout | None:
+    """Detect a file's layout by its first lines.
+
+    The tags' column is the last one with tags in it. The tokens' column is the first one, or the
+    second one after a column of token numbers.
+
+    path (Path): The file.
+    token (int | None): The tokens' column if it is known, from 0, negative from the end.
+    tag (int | None): The tags' column likewise.
+    RETURNS (Layout | None): The layout; None if the file has no rows.
+    RAISES: ConvertError if there is no column of tags.
+    """
+    sample = _sample(path)
+    if not sample:
+        return None
+    tabs = 2 * sum("\t" in text for _, text in sample) >= len(sample)
+    rows = [_split_fields(text, tabs=tabs) for _, text in sample]
+    # After a column of numbers each line that begins with "#" is a comment.
+    numbered = [fields for fields in rows if not fields[0].startswith("#")]
+    indexed = bool(numbered) and _are_token_numbers([fields[0] for fields in numbered])
+    indexed &= all(len(fields) >= 3 for fields in numbered)
+    rows = numbered if indexed else rows
+    widths = Counter(map(len, rows))
+    width = max(widths, key=lambda n: (widths[n], n))
+    for option, column in ("token_column", token), ("tag_column", tag):
+        if column is not None and not -width <= column < width:
+            expected = f"one of the {width} columns of {path}"
+            raise ConvertError(describe(option, expected=expected, got=_shown(column)))
+    if tag is None:
+        tag = _tag_column([fields for fields in rows if len(fields) == width], width, token)
+    if tag is None:
+        line, text = sample[0]
+        expected = (
+            "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
+        )
+        raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
+    if token is None:
+        token = 1 if indexed and tag != 1 else 0
+    if token % width == tag % width:
+        expected = f"token and tag in different ones of {width} columns"
+        got = Plain(f"both in column {_shown(tag)}")
+        raise ConvertError(describe(str(path), expected=expected, got=got))
+    return Layout(tabs=tabs, width=width, token=token, tag=tag, indexed=indexed)
+
+
 def _column(column: int | None) -> int | None:
-    """From the way users count (1 is the first column, -1 the last) to Python's."""
+    """From the count of users (1 is the first column, -1 the last) to Python's."""
     return column - 1 if column is not None and column > 0 else column
 
 
-def _blocks(path: Path, layout: Layout, tick: Callable[[int], None]) -> Iterator[Block]:
+def _shown(column: int) -> int:
+    """From Python's count to that of users."""
+    return column + 1 if column >= 0 else column
+
+
+def _blocks(path: Path, layout: Layout, tick: Tick | None) -> Iterator[Block]:
     """Cut a file at its sentence breaks and document marks; blocks have one row at least."""
     block = Block(starts_document=True)
-    for line, text in numbered_lines(path, tick):
+    for line, text in numbered_lines(path, ConvertError, tick):
         is_comment = layout.is_comment(text)
         name = document_mark(text) if is_comment else None
-        if is_docstart(text):
+        if _is_docstart(text):
             name = ""
         if name is not None or not text.strip():
             if block.lines:
@@ -74,9 +195,9 @@ def _blocks(path: Path, layout: Layout, tick: Callable[[int], None]) -> Iterator
             if name is not None:
                 block.starts_document, block.document_id = True, name
         elif is_comment:
-            sentence_text = text_comment(text)
-            block.text = block.text if sentence_text is None else sentence_text
-            block.glued |= is_glue_mark(text)
+            found = _TEXT.fullmatch(text)
+            block.text = found[1] if found else block.text
+            block.glued |= text.strip() == GLUE_MARK
         else:
             word, tag = layout.row(path, line, text)
             if word.startswith("#"):
@@ -86,3 +207,60 @@ def _blocks(path: Path, layout: Layout, tick: Callable[[int], None]) -> Iterator
             block.lines.append(line)
     if block.lines:
         yield block
+
+
+def _is_docstart(text: str) -> bool:
+    return text.startswith(DOCSTART) and text.split()[0] == DOCSTART
+
+
+def _split_fields(text: str, *, tabs: bool) -> list[str]:
+    """The columns of a line. Between tabs, a column may be empty."""
+    return text.split("\t") if tabs else _BLANKS.split(text.strip(" \t"))
+
+
+def _sample(path: Path) -> list[tuple[int, str]]:
+    """The first lines that are rows for certain, with their numbers."""
+    sample = []
+    for number, text in numbered_lines(path, ConvertError):
+        if not text.strip() or _is_docstart(text):
+            continue
+        if "\t" not in text and _COMMENT.match(text):
+            continue
+        sample.append((number, text))
+        if len(sample) == SAMPLE_LINES:
+            break
+    return sample
+
+
+def _are_token_numbers(values: list[str]) -> bool:
+    """Whether the values count 1, 2, 3 … and restart now and then. A range as in CoNLL-U passes."""
+    before = 0
+    for value in values:
+        if not _TOKEN_NUMBER.fullmatch(value):
+            return False
+        if value.isdigit():
+            if int(value) not in (0, 1, before + 1):
+                return False
+            before = int(value)
+    return True
+
+
+def _tag_column(rows: list[list[str]], width: int, token: int | None) -> int | None:
+    """The last column most of whose values are tags. Missing tags ("-") are no evidence."""
+    for column in reversed(range(width)):
+        if token is not None and column == token % width:
+            continue
+        values = [fields[column] for fields in rows if fields[column] != MISSING]
+        if values and 2 * sum(map(_is_tag, values)) >= len(values):
+            return column
+    return None
+
+
+def _is_tag(value: str) -> bool:
+    if value == OUTSIDE:
+        return True
+    try:
+        split_tag(value)
+    except ValueError:
+        return False
+    return True

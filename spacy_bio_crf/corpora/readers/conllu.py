@@ -1,7 +1,7 @@
-"""Read CoNLL-U with entities in the last column, MISC.
+"""Reader of CoNLL-U files with entities in the last column, MISC.
 
-What becomes one token is what has no space in it: the range line of a multiword token, not the
-syntactic words it is made of.
+A token is a stretch without a space: the range line of a multiword token, not the syntactic words
+that it is made of.
 
     1-2  da    _ … _        token "da"
     1    de    _ … NER=O    its tags: O, B-LOC
@@ -9,16 +9,19 @@ syntactic words it is made of.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ...errors import ConvertError, Plain, describe
+from ...io import Tick, numbered_lines
 from ...tags.schemes import OUTSIDE
-from ..passages import ConvertError, ReadOptions, Sentence, Summary, no_tick
-from .layout import document_mark, numbered_lines
+from ..options import ConvertOptions
+from ..passages import Sentence, Summary
+from .columns import document_mark
 from .tagged import Block, read_tagged
 
 N_COLUMNS = 10
-# Keys of MISC that hold a tag, in any case: of stanza, of spaCy's own converter, and others.
+# Keys of MISC that hold a tag, in any case: of stanza, of spaCy's own converter, and others
 KEYS = ("ner", "ne", "name", "entity")
 EMPTY_NODE = "empty node"
 
@@ -28,28 +31,31 @@ _EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
 
 
 def read_conllu(
-    paths: Sequence[Path], options: ReadOptions, summary: Summary
+    paths: Sequence[Path], options: ConvertOptions, summary: Summary
 ) -> Iterator[Sentence]:
     """Read CoNLL-U files whose MISC has a tag such as `NER=B-PER`; a token without one is O.
 
-    An entity takes in every token one of whose words it takes in. A range line with a tag of its
-    own speaks for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
+    An entity takes in each token one of whose words it takes in. The tag of a range line counts
+    for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
 
     paths (Sequence[Path]): The files.
-    options (ReadOptions): Scheme and rule of repair.
-    summary (Summary): Gets repairs, drops and notes.
+    options (ConvertOptions): The scheme and the rule of repair are read.
+    summary (Summary): Gets repairs, losses and notes.
     YIELDS (Sentence): The sentences, in order.
     RAISES: ConvertError if a line is no CoNLL-U, or no token of any file has a tag.
     """
     keys = {path: key for path in paths if (key := _key(path)) is not None}
     if not keys:
-        line = next((n for path in paths for n, _, _ in _rows(path, no_tick)), 1)
         raise ConvertError(
-            f"{paths[0]}, line {line}: expected tags in the column MISC such as NER=B-PER (keys, "
-            f"in any case: {', '.join(KEYS)}), found none in the whole input"
+            describe(
+                f"{paths[0]}, line 1",
+                expected="tags in the column MISC such as NER=B-PER (keys, in any case: "
+                f"{', '.join(KEYS)})",
+                got=Plain("none in the whole input"),
+            )
         )
 
-    def blocks(path: Path, tick: Callable[[int], None]) -> Iterator[Block]:
+    def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         return _blocks(path, keys.get(path), tick)
 
     notes = {
@@ -61,17 +67,17 @@ def read_conllu(
     return read_tagged(blocks, notes, options, summary)
 
 
-def misc_values(misc: str) -> dict[str, str]:
-    """RETURNS (dict[str, str]): What the column MISC says, with the keys in small letters."""
+def _misc_values(misc: str) -> dict[str, str]:
+    """RETURNS (dict[str, str]): The pairs in the column MISC, with the keys in lower case."""
     pairs = (item.partition("=") for item in misc.split("|") if "=" in item)
     return {key.lower(): value for key, _, value in pairs}
 
 
 def looks_like_conllu(text: str) -> bool:
-    """Are the rows CoNLL-U, whatever they say about entities?
+    """Detect CoNLL-U, with or without entities.
 
     text (str): The first lines of a file.
-    RETURNS (bool): Has the first row ten columns, the first of them a number?
+    RETURNS (bool): Whether the first row has ten columns, the first of them a number.
     """
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
@@ -82,38 +88,37 @@ def looks_like_conllu(text: str) -> bool:
 
 
 def has_tags_in_misc(text: str) -> bool:
-    """RETURNS (bool): Has any of these lines a key of `KEYS` in its last column?"""
+    """RETURNS (bool): Whether any of these lines has a key of `KEYS` in its last column."""
     last = (line.rsplit("\t", 1)[-1] for line in text.splitlines() if not line.startswith("#"))
-    return any(not misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
+    return any(not _misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
 
 
 def _key(path: Path) -> str | None:
-    """The key under which the file has its tags."""
-    for _, fields, _ in _rows(path, no_tick):
+    """The key of the file's tags in MISC; None if it has none."""
+    for _, fields, _ in _rows(path, None):
         if fields is not None:
-            found = misc_values(fields[-1])
+            found = _misc_values(fields[-1])
             for key in KEYS:
                 if key in found:
                     return key
     return None
 
 
-def _rows(path: Path, tick: Callable[[int], None]) -> Iterator[tuple[int, list[str] | None, str]]:
-    """Every line's number, its columns if it is a row, and its text."""
-    for line, text in numbered_lines(path, tick):
+def _rows(path: Path, tick: Tick | None) -> Iterator[tuple[int, list[str] | None, str]]:
+    """Each line's number, its columns if it is a row, and its text."""
+    for line, text in numbered_lines(path, ConvertError, tick):
         if not text.strip() or text.startswith("#"):
             yield line, None, text
             continue
         fields = text.split("\t")
         if len(fields) != N_COLUMNS:
-            raise ConvertError(
-                f"{path}, line {line}: expected {N_COLUMNS} columns separated by tabs, found "
-                f"{len(fields)}: {text!r}"
-            )
+            expected = f"{N_COLUMNS} columns separated by tabs"
+            got = Plain(f"{len(fields)} in {text!r}")
+            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
         yield line, fields, text
 
 
-def _blocks(path: Path, key: str | None, tick: Callable[[int], None]) -> Iterator[Block]:
+def _blocks(path: Path, key: str | None, tick: Tick | None) -> Iterator[Block]:
     block = Block(starts_document=True)
     last_in_range, range_has_tag = 0, False
     for line, fields, text in _rows(path, tick):
@@ -126,7 +131,7 @@ def _blocks(path: Path, key: str | None, tick: Callable[[int], None]) -> Iterato
             if name is not None:
                 block.starts_document, block.document_id = True, name
             continue
-        number, form, misc = fields[0], fields[1], misc_values(fields[-1])
+        number, form, misc = fields[0], fields[1], _misc_values(fields[-1])
         tag = misc.get(key or "")
         span = _RANGE.fullmatch(number)
         if _EMPTY_NODE.fullmatch(number):
@@ -135,10 +140,8 @@ def _blocks(path: Path, key: str | None, tick: Callable[[int], None]) -> Iterato
         if span:
             last_in_range, range_has_tag = int(span[2]), tag is not None
         elif not _WORD.fullmatch(number):
-            raise ConvertError(
-                f"{path}, line {line}: expected a number such as 1, 1-2 or 1.1 in the first "
-                f"column, found {number!r}"
-            )
+            expected = "a number such as 1, 1-2 or 1.1 in the first column"
+            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=number))
         inside = not span and int(number) <= last_in_range
         if not inside:
             block.words.append(form)

@@ -1,10 +1,10 @@
-"""Read text with entities as XML elements, above all HAREM's:
+"""Reader of text with entities as XML elements, above all HAREM's:
 
     <DOC DOCID="a"><P>O <EM CATEG="PESSOA">Rui</EM> viu a <ALT><EM CATEG="OBRA">Casa
     Rosa</EM>|<EM CATEG="LOCAL|COISA">Casa</EM> Rosa</ALT>.</P></DOC>
 
-Systems are evaluated on HAREM's golden collections in two scenarios: the total one has all ten
-categories; the selective one, which later work on Portuguese reports too, has five of them.
+Systems are evaluated on HAREM's golden collections in two scenarios: the total one with all ten
+categories, and the selective one with five of them, which later work on Portuguese reports too.
 """
 
 import codecs
@@ -15,25 +15,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.parsers import expat
 
-from ..passages import ConvertError, Passage, ReadOptions, Summary, TextSpan
+from ...errors import ConvertError, Plain, describe
+from ..options import ConvertOptions
+from ..passages import Passage, Summary, TextSpan
 
-# Elements that are entities, and the attribute with their labels.
+# Elements that are entities, and the attributes with their labels
 ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE"}
 SELECTIVE = frozenset({"PESSOA", "ORGANIZACAO", "LOCAL", "TEMPO", "VALOR"})
-SCENARIOS = ("total", "selective")
-ALTERNATIVES = ("most", "coverage")
 DOCUMENT, DOCUMENT_ID = "DOC", "DOCID"
-OMITTED = "OMITIDO"  # text that HAREM leaves out of the evaluation
+OMITTED = "OMITIDO"  # text that HAREM's evaluation leaves out
 ALT = "ALT"
 
-NO_LABEL = "entities without a category, whose tokens are left without annotation"
+NO_LABEL = "entities without a category, whose tokens are left unannotated"
 VAGUE = "entities of several categories, of which the first one in the scenario was taken"
-CHOSEN = "places with alternatives, of which one was taken (--alt {rule})"
-OUTSIDE = "text outside of a DOC element"
+# By the option `alternatives`
+CHOSEN = {
+    "most": "places with alternatives, of which the one with most entities was taken",
+    "coverage": "places with alternatives, of which the one with most covered text was taken",
+}
+OUTSIDE_DOCUMENT = "text outside of a DOC element"
 LEFT_OUT = "category {label} (not in the selective scenario)"
 
-# What may stand before the first element. Without a document type of its own, the text is put into
-# an element, so that it need not be in one.
+# The head of a file, before its first element. Text without a document type is put into an element,
+# so that it need not be in one.
 _HEAD = re.compile(rb"\s*(<\?xml[^>]*\?>)?(\s|<!--.*?-->)*(<!DOCTYPE[^\[>]*>)?", re.DOTALL)
 _ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
 _FIRST = re.compile(r"\s*<(\?xml|!DOCTYPE)\b")
@@ -41,13 +45,13 @@ _ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE)\s*=")
 
 
 def looks_like_xml(text: str) -> bool:
-    """RETURNS (bool): Does a file that begins so hold XML or elements that are entities?"""
+    """RETURNS (bool): Whether the beginning of a file is XML or has elements that are entities."""
     return _FIRST.match(text) is not None or _ENTITY.search(text) is not None
 
 
 @dataclass
 class _Stretch:
-    """Text with its entities, the stretches that nobody has annotated, and an account."""
+    """Text with its entities and unannotated stretches, and an account of losses and decisions."""
 
     text: list[str] = field(default_factory=list)
     length: int = 0
@@ -69,17 +73,17 @@ class _Stretch:
         self.dropped += other.dropped
 
 
-def read_xml(paths: Sequence[Path], options: ReadOptions, summary: Summary) -> Iterator[Passage]:
-    """Read one Doc from every DOC element, or from the whole file if it has none.
+def read_xml(paths: Sequence[Path], options: ConvertOptions, summary: Summary) -> Iterator[Passage]:
+    """Read one Doc from each DOC element, or from the whole file if it has none.
 
-    An entity of several categories ("A|B") gets the first one that is in the scenario; of the
-    alternatives in an ALT, the one with most entities in the scenario is read ("most") or the one
-    whose entities cover most characters ("coverage"), the first of equals. Entities without
-    category and text that is left out of the evaluation (OMITIDO) are left without annotation.
+    An entity of several categories ("A|B") gets the first one in the scenario. Of the alternatives
+    in an ALT, the one with most entities in the scenario is read ("most"), or the one whose
+    entities cover most characters ("coverage"), the first of equals. Entities without category and
+    text that the evaluation leaves out (OMITIDO) are left unannotated.
 
     paths (Sequence[Path]): The files.
-    options (ReadOptions): `scenario` and `alternatives`.
-    summary (Summary): Gets notes, remarks and drops.
+    options (ConvertOptions): `scenario` and `alternatives` are read.
+    summary (Summary): Gets notes, remarks and losses.
     YIELDS (Passage): The texts, in order.
     RAISES: ConvertError if a file is not well-formed.
     """
@@ -91,7 +95,7 @@ def read_xml(paths: Sequence[Path], options: ReadOptions, summary: Summary) -> I
 class _File:
     """The state of reading one file."""
 
-    def __init__(self, path: Path, options: ReadOptions, summary: Summary) -> None:
+    def __init__(self, path: Path, options: ConvertOptions, summary: Summary) -> None:
         self.path, self.options, self.summary = path, options, summary
         self.done: list[Passage] = []
         self.has_documents = False
@@ -103,8 +107,8 @@ class _File:
         self.stretch = _Stretch()
         self.open: list[tuple[int, str, str]] = []  # entities: start, categories, place
         self.omitted = 0
-        # For every ALT that is open: what was before it, its alternatives so far, and how many
-        # entities were open where it began.
+        # For each open ALT: the text before it, its alternatives so far, and the number of
+        # entities that were open at its beginning.
         self.outer: list[tuple[_Stretch, list[_Stretch], int]] = []
 
     def passages(self) -> Iterator[Passage]:
@@ -126,7 +130,7 @@ class _File:
         for start in range(0, len(raw), size):
             chunk = raw[start : start + size]
             self._parse(chunk, final=start + size >= len(raw))
-            self.options.tick(len(chunk))
+            self.summary.tick(len(chunk))
             yield from self.done
             self.done.clear()
         if self.has_documents:
@@ -140,8 +144,10 @@ class _File:
             self.parser.Parse(chunk, final)
         except (expat.ExpatError, LookupError) as err:
             code = getattr(err, "code", None)
-            what = expat.errors.messages.get(code, str(err)) if code else str(err)
-            raise ConvertError(f"{self._place()}: expected well-formed XML: {what}") from None
+            got = Plain(expat.errors.messages.get(code, str(err)) if code else str(err))
+            raise ConvertError(
+                describe(self._place(), expected="well-formed XML", got=got)
+            ) from None
 
     def _place(self) -> str:
         return f"{self.path}, line {self.first_line + self.parser.CurrentLineNumber}"
@@ -212,17 +218,17 @@ class _File:
             self.stretch.spans.append(TextSpan(start, end, inside[0], place))
 
     def _chosen(self, alternatives: list[_Stretch]) -> _Stretch:
-        self.summary.remarks[CHOSEN.format(rule=self.options.alternatives)] += 1
+        self.summary.remarks[CHOSEN[self.options.alternatives]] += 1
         if self.options.alternatives == "most":
             return max(alternatives, key=lambda a: len(a.spans))
         return max(alternatives, key=lambda a: sum(s.end - s.start for s in a.spans))
 
     def _check_outside(self) -> None:
         if "".join(self.stretch.text).strip():
-            self.summary.dropped[OUTSIDE] += 1
+            self.summary.dropped[OUTSIDE_DOCUMENT] += 1
 
     def _finish(self) -> None:
-        """Make a passage of what has been read, without the white space around it."""
+        """Make a passage of the text so far, without the white space around it."""
         self.summary.remarks += self.stretch.remarks
         self.summary.dropped += self.stretch.dropped
         text = "".join(self.stretch.text)

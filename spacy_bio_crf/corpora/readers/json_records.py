@@ -1,63 +1,57 @@
-"""Stream the records of a JSON file: one object a line, one array, or one object after another."""
+"""Records of JSON files: one object a line, one array, or one object after another."""
 
-import codecs
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..passages import ConvertError, no_tick
-from .layout import numbered_lines
+from ...errors import ConvertError, Plain, describe
+from ...io import Tick, numbered_lines, read_text
 
-CHUNK = 1 << 18  # bytes
 _SHOWN = 60
+_BLANK = re.compile(r"\s*")
 
 
 class JsonRecord(NamedTuple):
     """One record of a file.
 
     data (dict[str, Any]): The JSON object.
-    line (int): The line on which it begins, counted from 1.
-    place (str): Where it stands, for messages.
+    line (int): The line on which it begins, from 1.
+    place (str): The same for messages.
     """
 
     data: dict[str, Any]
     line: int
     place: str
 
-    def error(self, message: str) -> ConvertError:
-        """RETURNS (ConvertError): An error that names the record's place."""
-        return ConvertError(f"{self.place}: {message}")
+    def error(self, expected: str, got: Any, *, remedy: str | None = None) -> ConvertError:
+        """RETURNS (ConvertError): An error at the record's place, in the form of `describe`."""
+        return ConvertError(describe(self.place, expected=expected, got=got, remedy=remedy))
 
 
-def json_records(path: Path, tick: Callable[[int], None] = no_tick) -> Iterator[JsonRecord]:
-    """Stream the objects in a file, whose first character that is no white space decides: "[" is an
-    array; "{" is one object a line if the first line is a whole one, else objects that may each
-    take several lines.
+def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
+    """Read the objects in a file, the form of which is detected by its beginning.
+
+    "[" begins an array. "{" begins one object a line if the first line is a whole one, and else
+    objects that may each take several lines. Lines are streamed; other forms are held in memory as
+    text, from which one record is parsed at a time.
 
     path (Path): The file.
-    tick (Callable[[int], None]): Is called with the number of bytes read since the last call.
+    tick (Tick | None): Called with the number of bytes dealt with since the last call.
     YIELDS (JsonRecord): The objects, in order.
     RAISES: ConvertError if the file is no JSON or has anything but objects.
     """
-    line, text = first_line(path)
-    if not text:
+    lines = (text.strip() for _, text in numbered_lines(path, ConvertError))
+    first = next(filter(None, lines), "")
+    if not first:
         return
-    whole = text[0] == "[" or not _is_whole(text)
-    records = _values(path, tick) if whole else _lines(path, tick)
-    for value, line, place in records:
+    by_line = first[0] != "[" and _is_whole(first)
+    for value, line, place in _lines(path, tick) if by_line else _values(path, tick):
         if not isinstance(value, dict):
-            raise ConvertError(f"{place}: expected a JSON object {{…}}, found {_cut(value)}")
+            got = Plain(_cut(json.dumps(value, ensure_ascii=False)))
+            raise ConvertError(describe(place, expected="a JSON object {…}", got=got))
         yield JsonRecord(value, line, place)
-
-
-def first_line(path: Path) -> tuple[int, str]:
-    """RETURNS (tuple[int, str]): The first line that is no white space, with its number; (0, "")
-    if there is none."""
-    for line, text in numbered_lines(path):
-        if text.strip():
-            return line, text.strip()
-    return 0, ""
 
 
 def _is_whole(text: str) -> bool:
@@ -68,122 +62,65 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-def _lines(path: Path, tick: Callable[[int], None]) -> Iterator[tuple[Any, int, str]]:
-    for line, text in numbered_lines(path, tick):
+def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
+    for line, text in numbered_lines(path, ConvertError, tick):
         if text.strip():
             place = f"{path}, line {line}"
             try:
-                yield json.loads(text), line, place
+                value = json.loads(text)
             except json.JSONDecodeError as err:
-                raise ConvertError(
-                    f"{place}: expected a JSON object, found {text[:_SHOWN]!r}: {err.msg} at "
-                    f"column {err.colno}"
-                ) from None
+                expected = f"a JSON object ({err.msg} at column {err.colno})"
+                raise ConvertError(describe(place, expected=expected, got=_cut(text))) from None
+            yield value, line, place
 
 
-def _values(path: Path, tick: Callable[[int], None]) -> Iterator[tuple[Any, int, str]]:
-    """The values of an array, or values one after another. The buffer holds one value at least;
-    what is cut off by its end is tried again with twice as much."""
-    source = _Buffer(path, tick)
-    in_array = source.peek() == "["
+def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
+    """The values of an array, or values one after another."""
+    text = read_text(path, ConvertError).removeprefix("\ufeff")
+    size, told = path.stat().st_size, 0
+    decode = json.JSONDecoder().raw_decode
+
+    def skip_blanks(at: int) -> int:
+        found = _BLANK.match(text, at)
+        return found.end() if found else at
+
+    def error(at: int, expected: str) -> ConvertError:
+        place = f"{path}, line {text.count(chr(10), 0, at) + 1}"
+        return ConvertError(describe(place, expected=expected, got=text[at : at + _SHOWN]))
+
+    at = skip_blanks(0)
+    in_array = text[at] == "["
     if in_array:
-        source.skip()
-    number = 0
-    while True:
-        after_comma = False
-        if in_array and number and source.peek() == ",":
-            source.skip()
-            after_comma = True
-        char = source.peek()
-        if in_array and char == "]" and not after_comma:
-            source.skip()
-            if source.peek():
-                raise source.error("expected the end of the file after the array")
-            return
-        if not char and not in_array:
-            return
-        if in_array and number and not after_comma:
-            raise source.error("expected ',' or ']' after a value of the array")
-        line = source.line
+        at = skip_blanks(at + 1)
+    line, counted, number = 1, 0, 0
+    more = not (in_array and text.startswith("]", at))
+    while more:
+        line, counted = line + text.count("\n", counted, at), at
         number += 1
-        yield source.value(), line, f"{path}, line {line} (record {number})"
-
-
-class _Buffer:
-    """The text of a file, from the position to which it has been read."""
-
-    def __init__(self, path: Path, tick: Callable[[int], None]) -> None:
-        self.path, self.tick = path, tick
-        self.line = 1
-        self._decode = codecs.getincrementaldecoder("utf-8-sig")().decode
-        self._json = json.JSONDecoder()
-        self._text, self._at, self._ended = "", 0, False
-        self._chunks = self._read()
-
-    def _read(self) -> Iterator[str]:
-        with self.path.open("rb") as file:
-            while raw := file.read(CHUNK):
-                self.tick(len(raw))
-                yield self._decoded(raw)
-        yield self._decoded(b"", final=True)
-
-    def _decoded(self, raw: bytes, *, final: bool = False) -> str:
         try:
-            return self._decode(raw, final)
-        except UnicodeDecodeError as err:
-            line = self.line + self._text.count("\n", self._at)
-            line += err.object.count(b"\n", 0, err.start)
-            raise ConvertError(
-                f"{self.path}, line {line}: expected UTF-8, got byte 0x{err.object[err.start]:02x}"
-            ) from None
-
-    def _more(self) -> bool:
-        """Read as much as there is already, a chunk at the least; False at the end of the file."""
-        wanted = len(self._text) - self._at
-        parts, length = [self._text[self._at :]], 0
-        while length <= wanted:
-            part = next(self._chunks, None)
-            if part is None:
-                self._ended = True
-                break
-            parts.append(part)
-            length += len(part)
-        self._text, self._at = "".join(parts), 0
-        return not self._ended or length > 0
-
-    def peek(self) -> str:
-        """The next character that is no white space; empty at the end of the file."""
-        while True:
-            while self._at < len(self._text):
-                char = self._text[self._at]
-                if not char.isspace():
-                    return char
-                self.skip()
-            if not self._more():
-                return ""
-
-    def skip(self) -> None:
-        self.line += self._text[self._at] == "\n"
-        self._at += 1
-
-    def value(self) -> Any:
-        """Read the value at the position."""
-        while True:
-            try:
-                value, end = self._json.raw_decode(self._text, self._at)
-            except json.JSONDecodeError as err:
-                if self._more():
-                    continue
-                raise self.error(f"expected a JSON value ({err.msg})") from None
-            self.line += self._text.count("\n", self._at, end)
-            self._at = end
-            return value
-
-    def error(self, message: str) -> ConvertError:
-        found = self._text[self._at : self._at + _SHOWN]
-        return ConvertError(f"{self.path}, line {self.line}: {message}, found {found!r}")
+            value, end = decode(text, at)
+        except json.JSONDecodeError as err:
+            raise error(at, f"a JSON value ({err.msg})") from None
+        if tick is not None:
+            done = size * end // len(text)
+            tick(done - told)
+            told = done
+        yield value, line, f"{path}, line {line} (record {number})"
+        at = skip_blanks(end)
+        more = at < len(text)
+        if in_array and text.startswith(",", at):
+            at, more = skip_blanks(at + 1), True
+        elif in_array and text.startswith("]", at):
+            more = False
+        elif in_array:
+            raise error(at, "',' or ']' after a value of the array")
+    if in_array:
+        at = skip_blanks(at + 1)
+        if at < len(text):
+            raise error(at, "the end of the file after the array")
+    if tick is not None:
+        tick(size - told)
 
 
-def _cut(value: Any) -> str:
-    shown = json.dumps(value, ensure_ascii=False)
-    return shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "…"
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"

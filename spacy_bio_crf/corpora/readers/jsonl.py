@@ -1,40 +1,45 @@
-"""Read JSON records of texts with character spans, as spaCy's and Prodigy's JSONL, doccano's export
-and Label Studio's short export have them."""
+"""Reader of JSON records with a text and character spans.
+
+Prodigy and spaCy write such records as JSONL, doccano and Label Studio (JSON_MIN) export them.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..passages import Passage, ReadOptions, Summary
-from .char_spans import checked_text, located, read_span
+from ...errors import Plain
+from ..options import ConvertOptions
+from ..passages import Passage, Summary
+from .char_spans import checked_text, locate, read_span
 from .json_records import JsonRecord, json_records
 
-# Where the entities are, in this order: Prodigy; doccano and Label Studio; doccano; spaCy, doccano.
+# Keys of the entities, the first one counts: Prodigy; doccano and Label Studio; doccano; spaCy.
 SPAN_KEYS = ("spans", "label", "labels", "entities")
 TEXT_KEYS = ("text", "data")
 UNANNOTATED = "texts without any annotation, all of whose tokens are left without"
 
 
-def read_jsonl(paths: Sequence[Path], options: ReadOptions, summary: Summary) -> Iterator[Passage]:
+def read_jsonl(
+    paths: Sequence[Path], options: ConvertOptions, summary: Summary
+) -> Iterator[Passage]:
     """Read texts with character spans, one JSON object for each text.
 
-    A text that has no list of entities at all is nobody's annotation of it; an empty list says that
-    there is no entity. Texts whose "answer" is not "accept" are left out. With "tokens" as Prodigy
-    has them the text need not be tokenised; of these, "missing": true is a token that nobody has
-    annotated, and "sent_start": true begins a sentence; "unknown_spaces": true beside them says
-    that the text was put together from the tokens.
+    A text without a list of entities is unannotated; an empty list means that it has no entity.
+    Texts whose "answer" is not "accept" are left out. "tokens" in Prodigy's form are taken over:
+    "missing": true marks an unannotated token, "sent_start": true the first token of a sentence.
+    "unknown_spaces": true beside them means that the text was put together from the tokens.
 
     paths (Sequence[Path]): The files.
-    options (ReadOptions): `text_key`.
-    summary (Summary): Gets notes, remarks and drops.
+    options (ConvertOptions): `text_key` is read.
+    summary (Summary): Gets notes, remarks and losses.
     YIELDS (Passage): The texts, in order.
     RAISES: ConvertError if a record has no text, or spans or tokens that are not of it.
     """
     for path in paths:
         keys: set[str] = set()
         before = ""
-        for record in json_records(path, options.tick):
+        for record in json_records(path, summary.tick):
             answer = record.data.get("answer", "accept")
             if answer != "accept":
                 summary.dropped[f"text with the answer {answer!r}"] += 1
@@ -67,9 +72,9 @@ def _passage(
         keys.add(span_key)
         values = data[span_key]
         if not isinstance(values, list):
-            raise record.error(f"expected a list of entities under {span_key!r}, found {values!r}")
+            raise record.error(f"a list of entities under {span_key!r}", values)
         given = [read_span(value, record, summary) for value in values]
-        spans = located(text, given, record, summary)
+        spans = locate(text, given, record, summary)
     meta = data.get("meta")
     name = meta.get("document_id") if isinstance(meta, dict) else None
     name = str(data.get("id", "") if name is None else name)
@@ -88,10 +93,10 @@ def _passage(
 
 
 def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
-    """Take over the tokens of a record. What lies between tokens, but for one space after each,
-    becomes a token, as a Doc keeps every character of its text."""
+    """Take over the tokens of a record. White space between tokens, but for one space after each,
+    becomes a token, because a Doc keeps every character of its text."""
     if not isinstance(tokens, list):
-        raise record.error(f"expected a list under 'tokens', found {tokens!r}")
+        raise record.error("a list under 'tokens'", tokens)
     text, words, spaces = passage.text, list[str](), list[bool]()
     missing, starts = list(passage.missing), set[int]()
     at, has_starts = 0, False
@@ -101,7 +106,8 @@ def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
             start, end = _borders(token, number, at, text, record)
         gap = text[at:start]
         if gap.strip():
-            raise record.error(f"the tokens leave out {gap.strip()!r} (before token {number})")
+            got = Plain(f"{gap.strip()!r} between them, before token {number}")
+            raise record.error("tokens that leave out white space only", got)
         if words and gap.startswith(" "):
             spaces[-1], gap = True, gap[1:]
         if gap:
@@ -131,13 +137,9 @@ def _borders(token: Any, number: int, at: int, text: str, record: JsonRecord) ->
     start = token.get("start") if isinstance(token, dict) else None
     end = token.get("end") if isinstance(token, dict) else None
     if type(start) is not int or type(end) is not int or not at <= start < end <= len(text):
-        raise record.error(
-            f"token {number}: expected 'start' and 'end' with {at} <= start < end <= {len(text)}, "
-            f"found {token!r}"
-        )
+        expected = f"'start' and 'end' of token {number} with {at} <= start < end <= {len(text)}"
+        raise record.error(expected, token)
     if token.get("text", text[start:end]) != text[start:end]:
-        raise record.error(
-            f"token {number}: expected {token['text']!r} at characters {start} to {end}, found "
-            f"{text[start:end]!r}"
-        )
+        expected = f"token {number}, {token['text']!r}, at characters {start} to {end}"
+        raise record.error(expected, text[start:end])
     return start, end

@@ -1,15 +1,16 @@
-"""What all formats with a tag for every token share: finding out the scheme, reading tags as
-entities, dropping empty tokens."""
+"""Sentences from formats with a tag for each token: detection of the scheme, entities from tags."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ...tags.schemes import MISSING, spans_of_tags
+from ...errors import ConvertError, Plain, describe
+from ...io import Tick
+from ...tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, spans_of_tags, split_tag
 from ...tags.spans import Span
-from ..passages import ConvertError, Lost, ReadOptions, Repair, Sentence, Summary, no_tick
-from .scheme_detection import Evidence, detect_schemes
+from ..options import DETECT, ConvertOptions
+from ..passages import Repair, Sentence, Summary
 
 EMPTY_TOKEN = "empty token"
 EMPTY_ENTITY = "entity on empty tokens alone"
@@ -20,16 +21,16 @@ class Block:
     """A sentence as it stands in a file.
 
     words (list[str]): Its tokens.
-    tags (list[str]): Its tags, mostly one for every token.
-    lines (list[int]): The line of every tag, from 1.
-    owners (list[int]): The token that each tag belongs to; empty: one tag for every token.
-    line (int): Where the sentence begins; 0: with the first tag.
+    tags (list[str]): Its tags, mostly one for each token.
+    lines (list[int]): The line of each tag, from 1.
+    owners (list[int]): The token that each tag belongs to; empty: one tag for each token.
+    line (int): The line on which the sentence begins; 0: that of the first tag.
     text (str | None): The sentence's text, if the file gives it.
-    glued (bool): With `text`: does the next sentence follow without a space?
-    spaces (list[bool]): Is each token followed by a space? Empty: as `text` says.
-    dropped (Counter[str]): What the reader has left out of it, by reason.
-    remarks (Counter[str]): What the reader has noticed.
-    starts_document (bool): Does a document begin here?
+    glued (bool): With `text`: whether the next sentence follows without a space.
+    spaces (list[bool]): Whether a space follows each token. Empty: as `text` says.
+    dropped (Counter[str]): Parts of it that the reader has left out, by reason.
+    remarks (Counter[str]): Decisions of the reader.
+    starts_document (bool): Whether a document begins here.
     document_id (str): The document's name, if it has one.
     """
 
@@ -47,37 +48,105 @@ class Block:
     document_id: str = ""
 
 
-# Streams the blocks of one file; tells the function how many bytes it has dealt with.
-BlockReader = Callable[[Path, Callable[[int], None]], Iterator[Block]]
+# Streams the blocks of one file.
+BlockReader = Callable[[Path, Tick | None], Iterator[Block]]
 
 
 def read_tagged(
-    blocks: BlockReader, notes: Mapping[Path, str], options: ReadOptions, summary: Summary
+    blocks: BlockReader, notes: Mapping[Path, str], options: ConvertOptions, summary: Summary
 ) -> Iterator[Sentence]:
-    """Read files in two passes: the first finds out the scheme, the second streams.
+    """Read files in two passes: the first detects the scheme, the second streams.
 
     blocks (BlockReader): Reads a file.
-    notes (Mapping[Path, str]): The files, and how each is laid out.
-    options (ReadOptions): Scheme and rule of repair.
-    summary (Summary): Gets repairs, drops and notes.
+    notes (Mapping[Path, str]): The files, with a description of each one's layout.
+    options (ConvertOptions): The scheme and the rule of repair are read.
+    summary (Summary): Gets repairs, losses and notes.
     YIELDS (Sentence): The sentences, in order.
     RAISES: ConvertError if a tag is unknown or of another scheme.
     """
-    schemes = dict.fromkeys(notes, options.scheme)
-    if options.scheme is None:
-        schemes.update(detect_schemes({path: _evidence(blocks, path) for path in notes}))
+    if options.scheme == DETECT:
+        schemes = detect_schemes({path: _evidence(blocks, path) for path in notes})
+    else:
+        schemes = dict.fromkeys(notes, options.scheme)
     for path, note in notes.items():
-        scheme = schemes[path] or ""
+        scheme = schemes[path]
         summary.notes[f"{scheme}, {note}"] += 1
         known_tags: set[str] = set()
-        for block in blocks(path, options.tick):
+        for block in blocks(path, summary.tick):
             _check_tags(path, block, scheme, known_tags)
             yield _sentence(path, block, scheme, options.repair, summary)
 
 
+@dataclass
+class Evidence:
+    """Facts about the tags of one file from which its scheme follows.
+
+    first_line (dict[str, int]): The line on which each prefix first occurs.
+    stray_inside (int): The number of I- that follow no tag of their label.
+    lone_begin (int): The number of B- that follow no tag of their label.
+    """
+
+    first_line: dict[str, int] = field(default_factory=dict)
+    stray_inside: int = 0
+    lone_begin: int = 0
+
+    def add(self, tags: Sequence[str], lines: Sequence[int]) -> None:
+        """Take in one sentence.
+
+        tags (Sequence[str]): Its tags; values that are no tags are passed over.
+        lines (Sequence[int]): The line of each.
+        """
+        label_before = ""
+        for tag, line in zip(tags, lines, strict=True):
+            label = ""
+            if tag not in (OUTSIDE, MISSING):
+                try:
+                    prefix, label = split_tag(tag)
+                except ValueError:
+                    prefix = ""
+                if prefix:
+                    self.first_line.setdefault(prefix, line)
+                    self.stray_inside += prefix == "I" and label != label_before
+                    self.lone_begin += prefix == "B" and label != label_before
+            label_before = label
+
+
+def detect_schemes(evidence: Mapping[Path, Evidence]) -> dict[Path, str]:
+    """Detect the scheme of each file.
+
+    Files with no prefix but B- and I- are judged together: a short file may hold too little to tell
+    BIO from IOB1. IOB1 writes B- only between neighbors of one label, BIO at the beginning of each
+    entity. Files that break both rules are BIO, with tags to repair.
+
+    evidence (Mapping[Path, Evidence]): Facts about each file's tags.
+    RETURNS (dict[Path, str]): Each file's scheme.
+    RAISES: ConvertError if no scheme has all prefixes of a file.
+    """
+    plain = {path: e for path, e in evidence.items() if e.first_line.keys() <= {"B", "I"}}
+    stray = any(e.stray_inside for e in plain.values())
+    lone = any(e.lone_begin for e in plain.values())
+    plain_scheme = "IOB1" if stray and not lone else "BIO"
+    return {
+        path: plain_scheme if path in plain else _closed_scheme(path, e)
+        for path, e in evidence.items()
+    }
+
+
+def _closed_scheme(path: Path, evidence: Evidence) -> str:
+    seen = evidence.first_line
+    for scheme, prefixes in FILE_SCHEMES.items():
+        if seen.keys() <= prefixes.keys():
+            return scheme
+    known = "; ".join(f"{name}: O {' '.join(prefixes)}" for name, prefixes in FILE_SCHEMES.items())
+    found = ", ".join(f"{prefix}- (line {line})" for prefix, line in sorted(seen.items()))
+    raise ConvertError(
+        describe(str(path), expected=f"tags of one scheme ({known})", got=Plain(found))
+    )
+
+
 def _evidence(blocks: BlockReader, path: Path) -> Evidence:
     evidence = Evidence()
-    for block in blocks(path, no_tick):
+    for block in blocks(path, None):
         evidence.add(block.tags, block.lines)
     return evidence
 
@@ -103,15 +172,11 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
     kept = [i for i, word in enumerate(block.words) if word]
     if len(kept) < len(block.words):
         summary.dropped[EMPTY_TOKEN] += len(block.words) - len(kept)
-        moved = _without_empty(spans, block.words)
-        if len(moved) < len(spans):
-            summary.dropped[EMPTY_ENTITY] += len(spans) - len(moved)
-            summary.lost += [
-                Lost(f"{path}, line {block.lines[0]}", "", label, EMPTY_ENTITY)
-                for start, end, label in spans
-                if not any(block.words[start:end])
-            ]
-        spans = moved
+        for start, end, label in spans:
+            if not any(block.words[start:end]):
+                place = f"{path}, line {block.lines[0]}"
+                summary.lose(EMPTY_ENTITY, place=place, text="", label=label)
+        spans = _without_empty(spans, block.words)
     return Sentence(
         words=[block.words[i] for i in kept],
         spans=spans,
@@ -124,8 +189,17 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
     )
 
 
+def _without_empty(spans: list[Span], words: list[str]) -> list[Span]:
+    """Move spans to the positions of their words once empty words are gone."""
+    before = [0]  # [n + 1]: the number of words that are not empty before each position
+    for word in words:
+        before.append(before[-1] + bool(word))
+    moved = [(before[start], before[end], label) for start, end, label in spans]
+    return [span for span in moved if span[0] < span[1]]
+
+
 def _spaces(block: Block) -> list[bool] | None:
-    """Is each word that is not empty followed by a space? None if the file does not say."""
+    """Whether a space follows each word that is not empty; None if the file does not say."""
     if block.spaces:
         return [s for s, word in zip(block.spaces, block.words, strict=True) if word]
     if block.text is None:
@@ -136,21 +210,12 @@ def _spaces(block: Block) -> list[bool] | None:
     return spaces
 
 
-def _without_empty(spans: list[Span], words: list[str]) -> list[Span]:
-    """Move spans to where their words are once empty words are gone."""
-    before = [0]  # [n + 1]: how many words that are not empty stand before each position
-    for word in words:
-        before.append(before[-1] + bool(word))
-    moved = [(before[start], before[end], label) for start, end, label in spans]
-    return [span for span in moved if span[0] < span[1]]
+def spaces_in(text: str, words: Sequence[str]) -> list[bool] | None:
+    """Find the words of a sentence that a space follows.
 
-
-def spaces_in(text: str, words: list[str]) -> list[bool] | None:
-    """Find out from a sentence's text which words a space follows.
-
-    text (str): The text, for example of a "# text = ..." comment.
-    words (list[str]): Its words.
-    RETURNS (list[bool] | None): Is each word followed by a space? None if the words, with single
+    text (str): The sentence's text, for example of a "# text = ..." comment.
+    words (Sequence[str]): Its words.
+    RETURNS (list[bool] | None): Whether a space follows each word. None if the words, with single
         spaces between some of them, do not make up the text.
     """
     spaces = []

@@ -1,0 +1,252 @@
+"""Options of a conversion, with their choices and the formats that use them.
+
+The fields of `ConvertOptions` are the one place where an option is described. The command's
+options and the table in docs/formats.md are made from their metadata.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
+
+from ..errors import ConvertError, Plain, check_choice, describe
+from ..gold.misfits import POLICIES
+from ..tags.schemes import REPAIRS, scheme_name
+
+DETECT = "auto"  # the format or scheme is found by the content
+TAGGED_FORMATS = ("columns", "conllu", "datasets")  # a tag for each token
+TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml")  # entities in characters of a text
+_REPAIR_MEANINGS = {
+    "begin": "a stray I- begins an entity, and an open entity is closed",
+    "discard": "they are no entity",
+}
+_POLICY_MEANINGS = {
+    "strict": "an error",
+    "expand": "they take in each token they touch",
+    "contract": "they keep the tokens inside, or are treated as missing if there are none",
+    "missing": "the tokens they touch are left unannotated, never O",
+}
+
+
+def _option(
+    default: Any,
+    help: str,
+    *,
+    formats: Sequence[str] = (),
+    choices: Mapping[str, str] | Sequence[str] = (),
+    flags: Sequence[str] = (),
+    metavar: str | None = None,
+    only_convert: bool = False,
+) -> Any:
+    """A field with a description of the option.
+
+    default (Any): The value if none is given.
+    help (str): The description.
+    formats (Sequence[str]): The formats that use it; empty if all do.
+    choices (Mapping[str, str] | Sequence[str]): The values it may have, with their meanings; empty
+        if there is no list of them.
+    flags (Sequence[str]): Its names on the command line, if not the field's name with two dashes.
+    metavar (str | None): The form of its value on the command line.
+    only_convert (bool): The option concerns the output, so `read` has no use for it.
+    """
+    metadata = {
+        "help": help,
+        "formats": tuple(formats),
+        "choices": choices if isinstance(choices, Mapping) else dict.fromkeys(choices, ""),
+        "flags": tuple(flags),
+        "metavar": metavar,
+        "only_convert": only_convert,
+    }
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class ConvertOptions:
+    """Options of `convert` and `read`, checked when they are made.
+
+    The metadata of each field has its "help", the "formats" that use it (all if empty) and its
+    "choices" with their meanings. docs/formats.md lists them.
+
+    RAISES: ConvertError if a value is not allowed, whatever the format.
+    """
+
+    format: str = _option(
+        DETECT,
+        "Format of the input; auto finds it by content",
+        choices=(DETECT, *TAGGED_FORMATS, *TEXT_FORMATS, "spacy"),
+    )
+    scheme: str = _option(
+        DETECT,
+        "Tag scheme: BIO (IOB2), IOB1, BIOES (IOBES), BILUO (BILOU), BMES, BMEWO; auto finds it by "
+        "the tags",
+        formats=TAGGED_FORMATS,
+    )
+    token_column: int | None = _option(
+        None, "Column of the tokens: 1 is the first, -1 the last", formats=("columns",)
+    )
+    tag_column: int | None = _option(
+        None, "Column of the tags: 1 is the first, -1 the last", formats=("columns",)
+    )
+    repair: str = _option(
+        "begin",
+        "Treatment of tags that break their scheme",
+        formats=TAGGED_FORMATS,
+        choices={rule: _REPAIR_MEANINGS[rule] for rule in REPAIRS},
+    )
+    text_key: str | None = _option(
+        None, "Key of the text in JSON", formats=("jsonl", "label-studio")
+    )
+    tags_key: str | None = _option(
+        None, "Key or column of the tags, such as fine_ner_tags", formats=("datasets",)
+    )
+    tag_names: tuple[str, ...] | None = _option(
+        None, "Names of tag ids, in their order", formats=("datasets",), metavar="O,B-X,…"
+    )
+    discontinuous: str = _option(
+        "missing",
+        "Treatment of entities in several pieces",
+        formats=("brat",),
+        choices={
+            "missing": "their tokens are left unannotated",
+            "cover": "one entity from the first piece to the last",
+            "parts": "an entity for each piece",
+            "error": "an error",
+        },
+    )
+    scenario: str = _option(
+        "total",
+        "Categories of HAREM",
+        formats=("xml",),
+        choices={"total": "all ten", "selective": "PESSOA, ORGANIZACAO, LOCAL, TEMPO and VALOR"},
+    )
+    alternatives: str = _option(
+        "most",
+        "The alternative to read of HAREM's ALT",
+        formats=("xml",),
+        choices={
+            "most": "the one with most entities",
+            "coverage": "the one with most characters in entities",
+        },
+        flags=("--alt",),
+    )
+    misaligned: str = _option(
+        "missing",
+        "Treatment of entities that don't fit the tokens",
+        formats=TEXT_FORMATS,
+        choices={policy: _POLICY_MEANINGS[policy] for policy in POLICIES},
+    )
+    overlaps: str = _option(
+        "longest",
+        "The entity that stays where entities share tokens",
+        formats=(*TEXT_FORMATS, "conllu"),
+        choices={
+            "longest": "the longest, of equals the one that begins first",
+            "first": "the one given first",
+            "error": "an error",
+        },
+    )
+    lang: str = _option("en", "Language code of Docs and tokenizer", flags=("--lang", "-l"))
+    n_sents: int = _option(
+        1, "Sentences in a Doc, at most", formats=TAGGED_FORMATS, flags=("--n-sents", "-n")
+    )
+    group_docs: bool = _option(
+        False, "Make one Doc of each document mark (-DOCSTART-, # newdoc) or file"
+    )
+    split: str | None = _option(
+        None,
+        "Shares of two or three files, OUTPUT-train, OUTPUT-dev and OUTPUT-test, to which "
+        "documents are dealt out at random",
+        metavar="80/10/10",
+        only_convert=True,
+    )
+    seed: int = _option(0, "Seed of the split", only_convert=True)
+    rename: Mapping[str, str] = _option(
+        {}, "Rename a label; may be repeated", flags=("--map",), metavar="OLD=NEW"
+    )
+    drop: tuple[str, ...] = _option(
+        (), "Turn a label's entities into O; may be repeated", metavar="LABEL"
+    )
+    force: bool = _option(
+        False, "Overwrite an existing output", flags=("--force", "-F"), only_convert=True
+    )
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            if option.metadata["choices"]:
+                choices = option.metadata["choices"]
+                check_choice(option.name, getattr(self, option.name), choices, error=ConvertError)
+        for name in ("tag_names", "drop"):
+            if isinstance(getattr(self, name), str):
+                _fail(name, "a sequence of strings", getattr(self, name))
+        self._set("rename", dict(self.rename or {}))
+        self._set("drop", tuple(self.drop))
+        self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
+        if self.scheme != DETECT:
+            try:
+                self._set("scheme", scheme_name(self.scheme))
+            except ValueError as err:
+                raise ConvertError(f"{err}; auto finds it by the tags") from None
+        for name in ("token_column", "tag_column"):
+            if getattr(self, name) == 0:
+                _fail(name, "1 for the first column or -1 for the last", 0)
+        if self.n_sents < 1:
+            _fail("n_sents", "1 or more", self.n_sents)
+        if self.group_docs and self.n_sents != 1:
+            _fail("n_sents", "1 with `group_docs`", self.n_sents)
+        for old, new in self.rename.items():
+            if not old or not new:
+                _fail("rename", "two labels that are not empty", Plain(f"{old!r} to {new!r}"))
+        both = [label for label in self.drop if label in self.rename]
+        if both:
+            _fail("drop", "labels that `rename` does not have", both[0])
+        if self.split is not None:
+            _read_shares(self.split)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
+
+    @property
+    def shares(self) -> tuple[int, ...]:
+        """RETURNS (tuple[int, ...]): The parts' shares in the split; empty without a split."""
+        return () if self.split is None else _read_shares(self.split)
+
+    def check_format(self, format: str) -> None:
+        """Check that the format uses all options that have been given.
+
+        format (str): The format of the input.
+        RAISES: ConvertError for an option that it does not use.
+        """
+        for option in self._given():
+            formats = option.metadata["formats"]
+            if formats and format not in formats:
+                expected = f"input in a format that uses it ({', '.join(formats)})"
+                _fail(option.name, expected, Plain(format))
+
+    def check_read_only(self) -> None:
+        """Check that no option for the output has been given.
+
+        RAISES: ConvertError if there is one.
+        """
+        for option in self._given():
+            if option.metadata["only_convert"]:
+                value = getattr(self, option.name)
+                _fail(option.name, "no value where nothing is written", value)
+
+    def _given(self) -> "list[Field[Any]]":
+        """The options that do not have their default."""
+        return [f for f in fields(self) if getattr(self, f.name) != getattr(DEFAULTS, f.name)]
+
+
+def _read_shares(split: str) -> tuple[int, ...]:
+    numbers = split.split("/")
+    if len(numbers) not in (2, 3) or not all(n.isdecimal() and int(n) > 0 for n in numbers):
+        _fail("split", "two or three shares above 0 such as 80/20 or 80/10/10", split)
+    return tuple(map(int, numbers))
+
+
+def _fail(option: str, expected: str, got: Any) -> None:
+    raise ConvertError(describe(option, expected=expected, got=got))
+
+
+DEFAULTS = ConvertOptions()

@@ -1,0 +1,130 @@
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_bio_crf.corpora import convert
+from spacy_bio_crf.corpora.build import without_overlaps
+from tests.support.convert_tools import TEXT, column, load, plain
+
+MARKED = {
+    "-DOCSTART-": "a\tO\n\n-DOCSTART- -X- O\n\nb\tB-X\n\nc\tO\n\n-DOCSTART-\tO\nd\tO\n",
+    "# newdoc": "a\tO\n\n# newdoc id = n 2\nb\tB-X\n\nc\tO\n\n# newdoc\nd\tO\n",
+}
+
+
+@pytest.mark.parametrize("mark", MARKED)
+def test_grouping(folder, mark):
+    path = folder.write(MARKED[mark])
+    other = folder.write("e\tO\n\nf\tO\n\ng\tB-X\n", "other.conll")
+
+    def words(**options):
+        return ["".join(words) for words, _ in folder.tokens(path, other, **options)[0]]
+
+    assert words() == ["a", "b", "c", "d", "e", "f", "g"]
+    assert words(group_docs=True) == ["a", "bc", "d", "efg"]
+    assert words(n_sents=2) == ["a", "bc", "d", "ef", "g"]
+    assert words(n_sents=9) == ["a", "bc", "d", "efg"]
+
+
+def test_what_a_doc_carries(folder):
+    path = folder.write(MARKED["# newdoc"])
+    convert([path], folder.path / "out.spacy", group_docs=True)
+    _, doc, last = load(folder.path / "out.spacy")
+    assert doc.text == "b c "
+    assert doc.has_unknown_spaces
+    assert [t.is_sent_start for t in doc] == [True, True]
+    assert doc.user_data == {"source": "in.conll:4", "document_id": "n 2"}
+    assert last.user_data == {"source": "in.conll:9"}
+
+
+def test_labels_are_renamed_and_dropped(folder):
+    path = folder.write(column("B-PER I-PER B-MISC B-LOC B-GPE"))
+    docs, summary = folder.tokens(path, rename={"PER": "PERSON", "GPE": "LOC"}, drop=["MISC"])
+    assert docs[0][1] == [(0, 2, "PERSON"), (3, 4, "LOC"), (4, 5, "LOC")]
+    assert summary.entities == Counter(PERSON=1, LOC=2)
+    assert summary.labels_read == Counter(PER=1, MISC=1, LOC=1, GPE=1)
+    assert dict(summary.dropped) == {"label MISC": 1}
+
+
+def test_overlaps(folder):
+    spans = [[4, 8, "IN"], [0, 8, "OUT"], [0, 8, "OUT"], [4, 14, "CUT"], [9, 14, "END"]]
+    path = folder.write([{"text": TEXT, "spans": spans}], "a.jsonl")
+    for options, ents, n in (
+        ({}, [("Ruiz lives", "CUT")], 3),  # ten characters but two tokens, as many as OUT
+        ({"overlaps": "first"}, [("Ruiz", "IN"), ("lives", "END")], 3),
+    ):
+        docs, summary = folder.convert(path, **options)
+        if not options:
+            ents = [("Ana Ruiz", "OUT"), ("lives", "END")]
+            n = 2
+        assert docs[0].ents and plain(docs[0])[1] == ents
+        rule = options.get("overlaps", "longest")
+        assert summary.dropped[f"entity that overlaps another (the {rule} one stays)"] == n
+    assert folder.error(path, overlaps="error") == (
+        "a.jsonl, line 1: expected entities that share no tokens, got OUT on tokens 0 to 2 and IN "
+        "on tokens 1 to 2; set `overlaps` to longest or first to keep one"
+    )
+    # What is dropped by its label cannot stand in another's way.
+    docs, summary = folder.convert(path, drop=["OUT", "CUT", "IN"], overlaps="error")
+    assert plain(docs[0])[1] == [("lives", "END")]
+
+
+def test_the_same_entity_twice_is_no_overlap(folder):
+    path = folder.write([{"text": TEXT, "spans": [[0, 8, "A"], [0, 8, "A"]]}], "a.jsonl")
+    docs, summary = folder.convert(path, overlaps="error")
+    assert plain(docs[0])[1] == [("Ana Ruiz", "A")]
+    assert dict(summary.dropped) == {"entity given twice": 1}
+
+
+def test_misaligned_entities(folder):
+    records = [
+        {"text": "Nobody here", "spans": []},
+        {"text": "Anabela Ruizes ran", "spans": [[0, 3, "X"], [8, 12, "Y"], [8, 14, "Z"]]},
+    ]
+    path = folder.write(records, "a.jsonl")
+    expected = {
+        "missing": ([("Ruizes", "Z")], ["", "B", "O"]),
+        "expand": ([("Anabela", "X"), ("Ruizes", "Y")], ["B", "B", "O"]),
+        "contract": ([("Ruizes", "Z")], ["", "B", "O"]),
+    }
+    for policy, (ents, iob) in expected.items():
+        docs, summary = folder.convert(path, misaligned=policy)
+        assert plain(docs[1])[1] == ents
+        assert [t.ent_iob_ for t in docs[1]] == iob
+        found = [(m.place.split("/")[-1], m.text, m.label) for m in summary.misaligned]
+        assert found == [("a.jsonl, line 2", "Ana", "X"), ("a.jsonl, line 2", "Ruiz", "Y")]
+    assert folder.error(path, misaligned="strict") == (
+        "a.jsonl, line 2: entity 'Ana' (X, characters 0 to 3): expected borders of tokens, got the "
+        "tokens ['Anabela']"
+    )
+
+
+def test_white_space_around_entities_is_counted(folder):
+    path = folder.write([{"text": "Ana  ran", "spans": [[0, 4, "X"], [3, 5, "Y"]]}], "a.jsonl")
+    docs, summary = folder.convert(path, misaligned="strict")
+    assert plain(docs[0])[1] == [("Ana", "X")]
+    assert list(summary.remarks.values()) == [1]
+    assert dict(summary.dropped) == {"entity on white space alone": 1}
+
+
+@given(st.data())
+def test_what_stays_of_overlapping_spans(data):
+    pair = st.tuples(st.integers(0, 5), st.integers(1, 3))
+    spans = [
+        (start, start + n, "AB"[i % 2])
+        for i, (start, n) in enumerate(data.draw(st.lists(pair, max_size=6)))
+    ]
+    for rule in ("longest", "first"):
+        order = list(range(len(spans)))
+        if rule == "longest":
+            order.sort(key=lambda i: (-(spans[i][1] - spans[i][0]), spans[i][0], i))
+        stay = []
+        for i in order:
+            if all(spans[i][1] <= spans[k][0] or spans[k][1] <= spans[i][0] for k in stay):
+                stay.append(i)
+        found = without_overlaps(spans, rule=rule)
+        assert found.kept == sorted(stay, key=lambda i: spans[i])
+        assert len(found.kept) + len(found.overlapping) + found.repeated == len(spans)
+        assert not set(found.kept) & set(found.overlapping)

@@ -1,0 +1,26 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_bio_crf.corpora.readers.char_spans import in_characters
+from tests.support.convert_tools import plain
+
+
+def test_offsets_as_javascript_counts_them(folder):
+    text = "\U0001f642\r\nAna\u00e9 \U0001f642 Bo"
+    for start, end in ((3, 7), (4, 8), (2, 6)):
+        spans = [{"start": start, "end": end, "label": "X", "text": "Ana\u00e9"}]
+        docs, summary = folder.convert(folder.write([{"text": text, "spans": spans}], "a.jsonl"))
+        assert plain(docs[0]) == (text, [("Ana\u00e9", "X")])
+        assert sum(summary.remarks.values()) == (start != 3)
+
+
+@given(st.text("a\u00e9\U0001f642\r\n ", min_size=1), st.data())
+def test_offsets_in_utf16(text, data):
+    start = data.draw(st.integers(0, len(text) - 1))
+    end = data.draw(st.integers(start + 1, len(text)))
+    before = len(text[:start].encode("utf-16-le")) // 2
+    length = len(text[start:end].encode("utf-16-le")) // 2
+    # A mark before it leaves only one way to count.
+    spans = [(2, 3, "x"), (before + 3, before + 3 + length, text[start:end])]
+    found = in_characters("\U0001f642x" + text, spans)
+    assert found == [(1, 2), (start + 2, end + 2)]

@@ -1,0 +1,183 @@
+import pytest
+
+from spacy_bio_crf.corpora import convert
+from tests.support.convert_tools import column, load
+
+
+@pytest.mark.parametrize("line", ["", "\t", " ", " \t ", "\u3000"])
+def test_lines_of_white_space_end_sentences(folder, line):
+    docs, summary = folder.tokens(folder.write(f"a\tO\n{line}\nb\tB-X\n{line}\n{line}\nc\tI-X\n"))
+    assert [words for words, _ in docs] == [["a"], ["b"], ["c"]]
+    assert summary.sentences == 3
+
+
+def test_hashtags_are_tokens(folder):
+    docs, _ = folder.tokens(folder.write("#\tO\n#ner\tO\n#NewYork\tB-LOC\n\n#1\tO\n"))
+    assert docs == [(["#", "#ner", "#NewYork"], [(2, 3, "LOC")]), (["#1"], [])]
+    docs, _ = folder.tokens(folder.write("# O\n#ner O\n#NewYork B-LOC\n"))
+    assert docs == [(["#", "#ner", "#NewYork"], [(2, 3, "LOC")])]
+    docs, _ = folder.tokens(folder.write("No DT - O\n# # - O\n1 CD - I-MISC\n"))
+    assert docs == [(["No", "#", "1"], [(2, 3, "MISC")])]
+
+
+def test_comments_are_no_tokens(folder):
+    text = "# by hand\n#\n#sent_id = 3\nAna\tB-PER\n# in between, not a break\nRuiz\tI-PER\n"
+    assert folder.tokens(folder.write(text))[0] == [(["Ana", "Ruiz"], [(0, 2, "PER")])]
+    text = "# written by hand\nAna B-PER\n# newdoc\nBo B-PER\n"
+    assert folder.tokens(folder.write(text))[0] == [
+        (["Ana"], [(0, 1, "PER")]),
+        (["Bo"], [(0, 1, "PER")]),
+    ]
+
+
+def test_token_numbers_annotator_column_and_comments(folder):
+    text = (
+        "# newdoc id = d-1\n# sent_id = 1\n# text = Em 34 470, a\tO PT:\n"
+        "1\tEm\tO\t-\t-\n2\t34 470\tO\t-\t-\n3\t,\tO\t-\tborje\n4\tPT\tB-ORG\t-\tborje\n\n"
+        "#tag\tO\tO\tO\tO\n1\t#x\tB-ORG\t-\tborje\n2\t-\tI-ORG\t-\t-\n"
+    )
+    docs, summary = folder.tokens(folder.write(text))
+    assert docs == [
+        (["Em", "34 470", ",", "PT"], [(3, 4, "ORG")]),
+        (["#x", "-"], [(0, 2, "ORG")]),
+    ]
+    assert summary.missing == 0
+    assert dict(summary.notes) == {"BIO, tabs, token in column 2, tag in 3": 1}
+
+
+def test_spacing_comes_from_the_text_comment(folder):
+    rows = "1\tOi\tO\n2\t,\tO\n3\tAna\tB-PER\n4\t!\tO\n\n"
+    path = folder.write(
+        f"# text = Oi, Ana!\n{rows}# text = Oi,  Ana!\n{rows}# text = Oi, Ana!!\n{rows}{rows}"
+    )
+    convert([path], folder.path / "out.spacy")
+    docs = load(folder.path / "out.spacy")
+    # Where spacing is not known, DocBin gives every word a space.
+    assert [(doc.text, doc.has_unknown_spaces) for doc in docs] == [
+        ("Oi, Ana!", False),
+        ("Oi , Ana ! ", True),  # two spaces are more than a Doc can hold
+        ("Oi , Ana ! ", True),  # the words are not the whole text
+        ("Oi , Ana ! ", True),
+    ]
+
+
+def test_odd_tokens_survive_as_they_are(folder):
+    odd = ["34 470", " ", "\ufe0f", "\u200b", "x\ufeff", "\ufeff", "\uf0be", "\ufffd", "\U0001f642"]
+    odd += ["\u00a0", "a\u2028b", "a\x85b", "a\x0bb", "\x1c", '"', "-", "O", "B-PER"]
+    text = "".join(f"{token}\tB-X\n" for token in ["a", *odd])
+    docs, _ = folder.tokens(folder.write(text))
+    assert docs == [(["a", *odd], [(i, i + 1, "X") for i in range(len(odd) + 1)])]
+
+
+def test_byte_order_mark_belongs_to_the_file_only_at_its_start(folder):
+    docs, _ = folder.tokens(folder.write(b"\xef\xbb\xbfAna\tB-X\nx\xef\xbb\xbf\tO\n"))
+    assert docs == [(["Ana", "x\ufeff"], [(0, 1, "X")])]
+    docs, summary = folder.tokens(
+        folder.write(b"\xef\xbb\xbf-DOCSTART- -X- O O\n\nAna NNP O B-X\n")
+    )
+    assert docs == [(["Ana"], [(0, 1, "X")])] and summary.sentences == 1
+
+
+def test_line_ends(folder):
+    unix = "a\tO\nb\tB-X\n\nc\tO\n\n"
+    expected = folder.tokens(folder.write(unix))[0]
+    assert len(expected) == 2
+    for text in (unix.replace("\n", "\r\n"), unix.rstrip("\n"), unix + "\n\n", unix + "\t"):
+        assert folder.tokens(folder.write(text))[0] == expected
+
+
+def test_no_final_line_break_after_the_last_tag(folder):
+    assert folder.tokens(folder.write("a\tO\n\nb\tS-X"))[0] == [(["a"], []), (["b"], [(0, 1, "X")])]
+
+
+def test_mostly_missing_annotation_is_still_a_tag_column(folder):
+    text = column("- - - - B-X -") + "".join(f"w\t-\n{line}" for line in ("", "\n", ""))
+    docs, summary = folder.tokens(folder.write(text))
+    assert [ents for _, ents in docs] == [[(4, 5, "X")], []]
+    assert summary.missing == 8 and summary.tokens == 9
+
+
+@pytest.mark.parametrize("separator", ["\t", " ", "   "])
+def test_columns_are_found_out_or_given(folder, separator):
+    rows = [
+        ["Ana", "NNP", "B-NP", "B-PER"],
+        ["Ruiz", "NNP", "I-NP", "I-PER"],
+        ["met", "VBD", "B-VP", "O"],
+    ]
+    path = folder.write("".join(separator.join(row) + "\n" for row in rows))
+    words = ["Ana", "Ruiz", "met"]
+    assert folder.tokens(path)[0] == [(words, [(0, 2, "PER")])]
+    chunks = [(words, [(0, 2, "NP"), (2, 3, "VP")])]
+    assert folder.tokens(path, tag_column=3)[0] == folder.tokens(path, tag_column=-2)[0] == chunks
+    assert folder.tokens(path, token_column=2)[0] == [(["NNP", "NNP", "VBD"], [(0, 2, "PER")])]
+    assert folder.tokens(path, token_column=-4, tag_column=-1)[0] == [(words, [(0, 2, "PER")])]
+
+
+def test_tag_column_may_come_first(folder):
+    assert folder.tokens(folder.write("B-PER\tAna\nI-PER\tRuiz\n"), token_column=2)[0] == [
+        (["Ana", "Ruiz"], [(0, 2, "PER")])
+    ]
+
+
+def test_trailing_columns_between_tabs(folder):
+    assert folder.tokens(folder.write("Ana\tB-PER\nRuiz\tI-PER\tsure\t\nran\tO\n"))[0] == [
+        (["Ana", "Ruiz", "ran"], [(0, 2, "PER")])
+    ]
+
+
+def test_numbers_as_tokens_are_no_token_numbers(folder):
+    assert folder.tokens(folder.write("7 CD O\n8 CD B-X\n"))[0] == [(["7", "8"], [(1, 2, "X")])]
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        (
+            "a\tO\n\nb\tB-X\nc\n",
+            {},
+            "FILE, line 4: expected at least 2 columns (tabs, token in column 1, tag in 2), "
+            "got 1 in 'c'",
+        ),
+        (
+            "a O\nNew York B-LOC\nb O\n",
+            {},
+            "FILE, line 2: expected 2 columns (spaces, token in column 1, tag in 2), got 3 in "
+            "'New York B-LOC'",
+        ),
+        ("a\tO\n#b\nc\tO\n", {}, "FILE, line 2: expected at least 2 columns"),
+        ("a\tO\nb\tB_PER\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        ("a\tO\nb\t\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        ("# O\n# PER\nx O\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        (
+            "a\tO\nb\tE-PER\n",
+            {"scheme": "iob2"},
+            "FILE, line 2: tag: expected one of the prefixes of BIO, B, I, got 'E-PER'",
+        ),
+        (
+            "a\tB-X\nb\tL-X\nc\tS-X\n",
+            {},
+            "BMEWO: O B M E W), got B- (line 1), L- (line 2), S- (line 3)",
+        ),
+        ("a NN x\nb NN y\n", {}, "FILE, line 1: expected columns separated by tabs or spaces, one"),
+        ("just text\n", {}, "tags such as 'O' and 'B-PER', got 'just text'"),
+        ("a\tNN\tO\n", {"tag_column": 2}, "FILE, line 1: tag: expected 'O' or a prefix"),
+        ("a\tO\n", {"tag_column": 3}, "tag_column: expected one of the 2 columns of FILE, got 3"),
+        (
+            "a\tO\n",
+            {"token_column": -3},
+            "token_column: expected one of the 2 columns of FILE, got -3",
+        ),
+        (
+            "a\tO\n",
+            {"token_column": 2, "tag_column": -1},
+            "FILE: expected token and tag in different ones of 2 columns, got both in column -1",
+        ),
+        (b"a\tO\n\xe9\tO\n", {}, "FILE, line 2: expected UTF-8, got byte 0xe9"),
+        ("a\tO\n".encode("utf-16"), {}, "FILE, line 1: expected UTF-8, got byte 0xff"),
+        ("", {}, "FILE: expected a sentence with a token, got none"),
+        ("\n# newdoc\n\n", {}, "FILE: expected a sentence with a token, got none"),
+        ("\tO\n", {}, "FILE: expected a sentence with a token, got none"),
+    ],
+)
+def test_bad_input(folder, text, options, message):
+    assert message in folder.error(folder.write(text, "FILE"), **options)

@@ -1,0 +1,99 @@
+from dataclasses import FrozenInstanceError, fields, replace
+
+import pytest
+
+from spacy_bio_crf.corpora import FORMATS, ConvertError, ConvertOptions
+from tests.support.convert_tools import make_doc, save
+
+OPTIONS = {option.name: option for option in fields(ConvertOptions)}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"format": "bart"}, "format: expected one of 'auto', 'columns', 'conllu', 'datasets', "),
+        ({"scheme": "BLUE"}, "scheme: expected one of BIO"),
+        ({"repair": "fix"}, "repair: expected one of 'begin', 'discard', got 'fix'"),
+        ({"misaligned": "x"}, "misaligned: expected one of 'strict', 'expand', 'contract', 'mis"),
+        ({"overlaps": "x"}, "overlaps: expected one of 'longest', 'first', 'error', got 'x'"),
+        ({"discontinuous": "x"}, "discontinuous: expected one of 'missing', 'cover', 'parts', 'e"),
+        ({"scenario": "x"}, "scenario: expected one of 'total', 'selective', got 'x'"),
+        ({"alternatives": "x"}, "alternatives: expected one of 'most', 'coverage', got 'x'"),
+        ({"tag_column": 0}, "tag_column: expected 1 for the first column or -1 for the last, got"),
+        ({"token_column": 0}, "token_column: expected 1 for the first column or -1 for the last"),
+        ({"n_sents": 0}, "n_sents: expected 1 or more, got 0"),
+        ({"n_sents": 2, "group_docs": True}, "n_sents: expected 1 with `group_docs`, got 2"),
+        ({"rename": {"X": ""}}, "rename: expected two labels that are not empty, got 'X' to ''"),
+        ({"rename": {"X": "Y"}, "drop": ["X"]}, "drop: expected labels that `rename` does not ha"),
+        ({"drop": "X"}, "drop: expected a sequence of strings, got 'X'"),
+        ({"tag_names": "O,B-X"}, "tag_names: expected a sequence of strings, got 'O,B-X'"),
+        ({"split": "80"}, "split: expected two or three shares above 0 such as 80/20 or 80/10/10"),
+    ],
+)
+def test_values_are_checked_at_once(options, message):
+    with pytest.raises(ConvertError) as caught:
+        ConvertOptions(**options)
+    assert str(caught.value).startswith(message)
+
+
+def test_values_are_brought_into_one_form():
+    options = ConvertOptions(scheme="iob2", tag_names=["O", "B-X"], drop=["A"], split="80/10/10")
+    assert (options.scheme, options.tag_names, options.drop) == ("BIO", ("O", "B-X"), ("A",))
+    assert options.shares == (80, 10, 10) and ConvertOptions().shares == ()
+    assert ConvertOptions(tag_names=[]).tag_names is None
+    assert replace(options, rename=None).rename == {}
+    with pytest.raises(FrozenInstanceError):
+        options.scheme = "BIO"
+
+
+# For each option a value that is not its default.
+OTHER = {
+    "format": "columns", "scheme": "BIO", "token_column": 2, "tag_column": 2, "repair": "discard",
+    "text_key": "x", "tags_key": "x", "tag_names": ("O",), "discontinuous": "cover",
+    "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
+    "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
+    "rename": {"A": "B"}, "drop": ("A",), "force": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_that_the_format_does_not_use_is_rejected(name):
+    options = ConvertOptions(**{name: OTHER[name]})
+    used_by = OPTIONS[name].metadata["formats"]
+    for format in FORMATS:
+        if not used_by or format in used_by:
+            options.check_format(format)
+        else:
+            with pytest.raises(ConvertError) as caught:
+                options.check_format(format)
+            assert str(caught.value) == (
+                f"{name}: expected input in a format that uses it ({', '.join(used_by)}), "
+                f"got {format}"
+            )
+
+
+def test_only_the_formats_that_read_an_option_are_named():
+    """Counted by hand from the readers and the builder."""
+    used = {name: set(o.metadata["formats"]) for name, o in OPTIONS.items()}
+    tagged, texts = {"columns", "conllu", "datasets"}, {"jsonl", "label-studio", "brat", "xml"}
+    assert {name: formats for name, formats in used.items() if formats} == {
+        **dict.fromkeys(("scheme", "repair", "n_sents"), tagged),
+        **dict.fromkeys(("token_column", "tag_column"), {"columns"}),
+        **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
+        "text_key": {"jsonl", "label-studio"},
+        "discontinuous": {"brat"},
+        **dict.fromkeys(("scenario", "alternatives"), {"xml"}),
+        "misaligned": texts,
+        "overlaps": texts | {"conllu"},
+    }
+
+
+def test_options_are_rejected_before_anything_is_written(folder):
+    path = save([make_doc(["a"], [False])], folder.path / "a.spacy")
+    assert folder.error(path, n_sents=2) == (
+        "n_sents: expected input in a format that uses it (columns, conllu, datasets), got spacy"
+    )
+
+
+def test_every_format_is_a_choice():
+    assert list(OPTIONS["format"].metadata["choices"]) == ["auto", *FORMATS]

@@ -1,0 +1,73 @@
+import pytest
+
+from spacy_bio_crf.corpora import FORMATS, Format, Sentence
+from spacy_bio_crf.corpora.sniff import choose_format, detect_format, listed
+from tests.support.convert_tools import plain
+
+
+def test_a_format_is_one_entry(folder, monkeypatch):
+    def read(paths, options, summary):
+        for path in paths:
+            words = path.read_text().split()
+            yield Sentence(words, [(0, 1, options.repair)], [], None, path, 1, True)
+
+    monkeypatch.setitem(FORMATS, "words", Format(read, (".words",)))
+    words, columns = folder.write("Ana ran", "x.words"), folder.write("a\tO\n", "a.conll")
+    assert folder.tokens(words)[0] == [(["Ana", "ran"], [(0, 1, "begin")])]
+    assert folder.error(words, columns) == (
+        "inputs: expected files of one format, got x.words (words), a.conll (columns); "
+        "convert them one format at a time"
+    )
+
+
+CONTENTS = {
+    "columns": "Ana\tB-X\n",
+    "conllu": "1\tAna\t_\t_\t_\t_\t_\t_\t_\tNER=B-X\n",
+    "datasets": '{"tokens": ["Ana"], "ner_tags": ["B-X"]}\n',
+    "jsonl": '{"text": "Ana", "spans": [[0, 3, "X"]]}\n',
+    "label-studio": '[{"data": {"text": "Ana"}, "annotations": [{"result": []}]}]',
+    "xml": '<?xml version="1.0"?><a>Ana</a>',
+}
+
+
+@pytest.mark.parametrize("name", CONTENTS)
+def test_formats_are_detected_by_content(folder, name):
+    path = folder.write(CONTENTS[name], "a.txt")
+    assert detect_format(path) == name
+    assert choose_format([path], "auto") == (name, [path])
+    assert detect_format(folder.write("\ufeff" + CONTENTS[name], "b.txt")) == name
+
+
+def test_formats_are_detected_by_name_and_magic_bytes(folder):
+    for name in FORMATS:
+        for suffix in FORMATS[name].suffixes:
+            assert detect_format(folder.write("", f"a{suffix}")) == name
+    assert detect_format(folder.write(b"PAR1", "b")) == "datasets"
+    assert detect_format(folder.write(b"\x78\x9c", "b")) == "spacy"
+    assert detect_format(folder.write("x", "a.txt")) == "brat"  # beside a.ann
+    assert detect_format(folder.write(" \n", "b")) is None
+
+
+def test_files_beside_the_input_are_no_input(folder):
+    paths = [folder.write(CONTENTS["datasets"], "a.jsonl"), folder.write("x", "README.md")]
+    assert choose_format(paths, "auto") == ("datasets", paths[:1])
+    # Alone, such a file is input.
+    assert choose_format(paths[1:], "datasets") == ("datasets", paths[1:])
+
+
+def test_json_of_no_known_kind(folder):
+    message = folder.error(folder.write('{"a": 1, "b": 2}', "a.json"))
+    assert message.startswith("a.json, line 1: expected JSON with a text (text, data) and spans (")
+    assert message.endswith(
+        "Label Studio's tasks, got the keys 'a', 'b'; name the format with `format`"
+    )
+
+
+def test_listed():
+    assert listed("abc") == "a, b, c" and listed("abcdef", most=4) == "a, b, c, d and 2 more"
+
+
+@pytest.mark.parametrize("first", ["{", "[", "{}", "[]", '"', '{"', "[{", "<"])
+def test_a_bracket_may_be_a_column_files_first_token(folder, first):
+    docs, summary = folder.convert(folder.write(f"{first}\tO\nAna\tB-PER\n", "a.txt"))
+    assert plain(docs[0]) == (f"{first} Ana", [("Ana", "PER")])
