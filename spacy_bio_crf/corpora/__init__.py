@@ -5,12 +5,13 @@
     summary = convert("train.conll", "train.spacy", group_docs=True)
 
 Readers turn files into `Sentence`s, `Passage`s or Docs, and `build.Builder` turns these into Docs.
-To add a format, write a reader (`sniff.Reader`), add it to `FORMATS`, and name it in `options.py`.
+To add a format, write a reader (`sniff.Reader`), and name it in `INPUT_FORMATS` and
+`convert_options.py`.
 """
 
 from ..errors import ConvertError
 from .conversion import convert, read
-from .options import ConvertOptions
+from .convert_options import ConvertOptions
 from .passages import (
     REPAIR_KINDS,
     Leaks,
@@ -22,10 +23,10 @@ from .passages import (
     Summary,
     TextSpan,
 )
-from .sniff import FORMATS, Format, Reader
+from .sniff import INPUT_FORMATS, Format, Reader
 
 __all__ = [
-    "FORMATS",
+    "INPUT_FORMATS",
     "REPAIR_KINDS",
     "ConvertError",
     "ConvertOptions",

@@ -12,9 +12,9 @@ from tqdm import tqdm
 
 from ..errors import ConvertError, Plain, describe
 from .build import Builder
-from .options import DEFAULTS, ConvertOptions
+from .convert_options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
-from .sniff import FORMATS, choose_format, listed
+from .sniff import INPUT_FORMATS, choose_format, listed
 from .split import PARTS, find_leaks, split_docs
 from .write import check_output, write_outputs
 
@@ -61,7 +61,7 @@ def convert(
         leave=False,
         disable=None if progress else True,  # None: unless stderr is a terminal
     ) as bar:
-        units = _watched(FORMATS[format].read(paths, options, summary), summary, bar)
+        units = _watched(INPUT_FORMATS[format].read(paths, options, summary), summary, bar)
         docs = _builder(options, summary).build(units)
         parts: Sequence[Iterable[Doc]] = [(doc for _, doc in docs)]
         if options.shares:
@@ -91,7 +91,7 @@ def read(
     options.check_read_only()
     paths, format = _input(inputs, options)
     summary = Summary()
-    units = FORMATS[format].read(paths, options, summary)
+    units = INPUT_FORMATS[format].read(paths, options, summary)
     return [doc for _, doc in _builder(options, summary).build(units)], summary
 
 

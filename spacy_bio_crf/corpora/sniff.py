@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConvertError, Plain, describe
-from .options import DETECT, ConvertOptions
+from .convert_options import DETECT, ConvertOptions
 from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import detect_layout, read_columns
@@ -44,7 +44,7 @@ class Format:
     companions: tuple[str, ...] = ()
 
 
-FORMATS: dict[str, Format] = {
+INPUT_FORMATS: dict[str, Format] = {
     "columns": Format(read_columns),
     "conllu": Format(read_conllu),
     "datasets": Format(
@@ -62,19 +62,19 @@ def choose_format(paths: Sequence[Path], name: str) -> tuple[str, list[Path]]:
     """Choose the one format of all input files.
 
     paths (Sequence[Path]): The files.
-    name (str): A key of `FORMATS`, or "auto".
-    RETURNS (tuple[str, list[Path]]): A key of `FORMATS`, and the files without its companions.
+    name (str): A key of `INPUT_FORMATS`, or "auto".
+    RETURNS (tuple[str, list[Path]]): A key of `INPUT_FORMATS`, and the files without companions.
     RAISES: ConvertError if the files have several formats.
     """
     if name == DETECT:
         name = _common_format(paths)
-    companions = FORMATS[name].companions
+    companions = INPUT_FORMATS[name].companions
     return name, [path for path in paths if path.name not in companions] or list(paths)
 
 
 def _common_format(paths: Sequence[Path]) -> str:
     first_of: dict[str, Path] = {}
-    companions = {name for format in FORMATS.values() for name in format.companions}
+    companions = {name for format in INPUT_FORMATS.values() for name in format.companions}
     standoff = any(path.suffix == STANDOFF for path in paths)
     for path in paths:
         found = None if path.name in companions else detect_format(path)
@@ -100,10 +100,10 @@ def detect_format(path: Path) -> str | None:
     """Detect a file's format by its name if that is enough, else by its first 64 KiB.
 
     path (Path): The file.
-    RETURNS (str | None): A key of `FORMATS`; None if the file is empty.
+    RETURNS (str | None): A key of `INPUT_FORMATS`; None if the file is empty.
     RAISES: ConvertError if it is JSON of no known kind.
     """
-    for name, format in FORMATS.items():
+    for name, format in INPUT_FORMATS.items():
         if path.suffix.lower() in format.suffixes:
             return name
     if path.suffix == ".txt" and path.with_suffix(STANDOFF).is_file():

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.convert import convert_cli, flags_of
-from spacy_bio_crf.corpora import FORMATS, ConvertOptions, Summary
+from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertOptions, Summary
 from spacy_bio_crf.corpora.write import WRITERS
 from tests.support.paths import ROOT
 
@@ -240,7 +240,7 @@ def test_every_option_has_a_flag_that_arrives(bio_ner, monkeypatch, option):
 def test_help_and_page_know_every_format_and_suffix():
     page = (ROOT / "docs" / "formats.md").read_text(encoding="utf-8")
     parameters = inspect.signature(convert_cli).parameters
-    for name in FORMATS:
+    for name in INPUT_FORMATS:
         assert name in parameters["format"].default.help
         assert f"**`{name}`**" in page
     for suffix in WRITERS:

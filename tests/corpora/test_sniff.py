@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_bio_crf.corpora import FORMATS, Format, Sentence
+from spacy_bio_crf.corpora import INPUT_FORMATS, Format, Sentence
 from spacy_bio_crf.corpora.sniff import choose_format, detect_format, listed
 from tests.support.convert_tools import plain
 
@@ -11,7 +11,7 @@ def test_a_format_is_one_entry(folder, monkeypatch):
             words = path.read_text().split()
             yield Sentence(words, [(0, 1, options.repair)], [], None, path, 1, True)
 
-    monkeypatch.setitem(FORMATS, "words", Format(read, (".words",)))
+    monkeypatch.setitem(INPUT_FORMATS, "words", Format(read, (".words",)))
     words, columns = folder.write("Ana ran", "x.words"), folder.write("a\tO\n", "a.conll")
     assert folder.tokens(words)[0] == [(["Ana", "ran"], [(0, 1, "begin")])]
     assert folder.error(words, columns) == (
@@ -39,8 +39,8 @@ def test_formats_are_detected_by_content(folder, name):
 
 
 def test_formats_are_detected_by_name_and_magic_bytes(folder):
-    for name in FORMATS:
-        for suffix in FORMATS[name].suffixes:
+    for name in INPUT_FORMATS:
+        for suffix in INPUT_FORMATS[name].suffixes:
             assert detect_format(folder.write("", f"a{suffix}")) == name
     assert detect_format(folder.write(b"PAR1", "b")) == "datasets"
     assert detect_format(folder.write(b"\x78\x9c", "b")) == "spacy"

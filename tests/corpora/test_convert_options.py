@@ -2,7 +2,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from spacy_bio_crf.corpora import FORMATS, ConvertError, ConvertOptions
+from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertError, ConvertOptions
 from tests.support.convert_tools import make_doc, save
 
 OPTIONS = {option.name: option for option in fields(ConvertOptions)}
@@ -60,7 +60,7 @@ OTHER = {
 def test_an_option_that_the_format_does_not_use_is_rejected(name):
     options = ConvertOptions(**{name: OTHER[name]})
     used_by = OPTIONS[name].metadata["formats"]
-    for format in FORMATS:
+    for format in INPUT_FORMATS:
         if not used_by or format in used_by:
             options.check_format(format)
         else:
@@ -96,4 +96,4 @@ def test_options_are_rejected_before_anything_is_written(folder):
 
 
 def test_every_format_is_a_choice():
-    assert list(OPTIONS["format"].metadata["choices"]) == ["auto", *FORMATS]
+    assert list(OPTIONS["format"].metadata["choices"]) == ["auto", *INPUT_FORMATS]
