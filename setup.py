@@ -22,6 +22,26 @@ def read_readme() -> str:
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
+# The encoder that shares the pipeline's `transformer`. Releases before 2 need transformers below
+# 4.53.3, and keep spaCy itself from working beside newer ones.
+SHARED = ["spacy-transformers>=1.4.0,<3.0.0"]
+
+# What `make lint` and the tests need under either set of versions.
+TEST = [
+    "build",
+    "hypothesis",
+    "import-linter",
+    "matplotlib",
+    "mypy",
+    "nervaluate; python_version >= '3.11'",
+    "pyarrow",
+    "pytest",
+    "pytest-xdist",
+    "ruff",
+    "seqeval",
+    "setuptools>=70.1",
+]
+
 setup(
     name="spacy_bio_crf",
     version=read_version(),
@@ -39,11 +59,10 @@ setup(
     python_requires=">=3.10",
     install_requires=[
         "spacy>=3.7.5,<4.0.0",
-        "spacy-transformers>=1.4.0,<1.5.0",
         "thinc>=8.2.2,<9.0.0",
         "torch>=2.4.0",
         "pytorch-crf>=0.7.2,<0.8.0",
-        "transformers>=4.52.1,<4.54.0",
+        "transformers>=4.52.1,<6",
         "tokenizers>=0.21.0",
         "safetensors>=0.4.3",
         "numpy>=1.24.0",
@@ -53,20 +72,9 @@ setup(
     extras_require={
         "parquet": ["pyarrow"],
         "report": ["matplotlib"],
-        "dev": [
-            "build",
-            "hypothesis",
-            "import-linter",
-            "matplotlib",
-            "mypy",
-            "nervaluate; python_version >= '3.11'",
-            "pyarrow",
-            "pytest",
-            "pytest-xdist",
-            "ruff",
-            "seqeval",
-            "setuptools>=70.1",
-        ],
+        "shared": SHARED,
+        "test": TEST,
+        "dev": TEST + SHARED,
     },
     entry_points={
         "spacy_factories": [
