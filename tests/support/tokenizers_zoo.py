@@ -28,7 +28,13 @@ from tokenizers import (
     trainers,
 )
 from tokenizers import pre_tokenizers as pre
-from transformers import BertTokenizer, GPT2Tokenizer, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizer, PreTrainedTokenizerFast
+
+try:
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+except ImportError:
+    # transformers 4 has the tokenizer written in Python under the plain name.
+    from transformers import BertTokenizer as BertTokenizerLegacy
 
 SENTENCES = [
     "The panic doesn't stop; don't ask me why, it won't and it can't.",
@@ -136,9 +142,10 @@ def _byte_level(special: list[str], *, add_prefix_space: bool) -> Tokenizer:
 def _roberta(*, add_prefix_space: bool, trim_offsets: bool) -> PreTrainedTokenizerFast:
     special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
     engine = _byte_level(special, add_prefix_space=add_prefix_space)
+    # The second parameter has another name in each release of the library.
     engine.post_processor = processors.RobertaProcessing(
-        sep=("</s>", engine.token_to_id("</s>")),
-        cls=("<s>", engine.token_to_id("<s>")),
+        ("</s>", engine.token_to_id("</s>")),
+        ("<s>", engine.token_to_id("<s>")),
         trim_offsets=trim_offsets,
         add_prefix_space=add_prefix_space,
     )
@@ -274,22 +281,45 @@ def llama() -> PreTrainedTokenizerFast:
     return _fast(engine, bos_token="<s>", eos_token="</s>", unk_token="<unk>")
 
 
-def bert_slow() -> BertTokenizer:
+def bert_slow() -> Any:
     vocab = bert_uncased().get_vocab()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "vocab.txt"
         path.write_text("\n".join(sorted(vocab, key=vocab.__getitem__)), encoding="utf8")
-        return BertTokenizer(str(path), do_lower_case=True)
+        return BertTokenizerLegacy(str(path), do_lower_case=True)
 
 
-def gpt2_slow() -> GPT2Tokenizer:
-    model = json.loads(gpt2().backend_tokenizer.to_str())["model"]
-    with tempfile.TemporaryDirectory() as folder:
-        vocab, merges = Path(folder) / "vocab.json", Path(folder) / "merges.txt"
-        vocab.write_text(json.dumps(model["vocab"]), encoding="utf8")
-        lines = ["#version: 0.2", *(" ".join(pair) for pair in model["merges"])]
-        merges.write_text("\n".join(lines), encoding="utf8")
-        return GPT2Tokenizer(str(vocab), str(merges))
+class PythonGPT2(PreTrainedTokenizer):
+    """GPT-2's tokenizer as one written in Python, which transformers 5 no longer has."""
+
+    def __init__(self, **special: Any) -> None:
+        engine = gpt2().backend_tokenizer
+        self._model, self._words = engine.model, engine.pre_tokenizer
+        self._ids = engine.get_vocab(with_added_tokens=False)
+        self._pieces = {i: piece for piece, i in self._ids.items()}
+        super().__init__(**special)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self._ids)
+
+    def get_vocab(self) -> dict[str, int]:
+        return {**self._ids, **self.added_tokens_encoder}
+
+    def _tokenize(self, text: str, **options: Any) -> list[str]:
+        words = [word for word, _ in self._words.pre_tokenize_str(text)]
+        return [piece.value for word in words for piece in self._model.tokenize(word)]
+
+    def _convert_token_to_id(self, piece: str) -> int:
+        return self._ids[piece]
+
+    def _convert_id_to_token(self, i: int) -> str:
+        return self._pieces[i]
+
+
+def gpt2_slow() -> PythonGPT2:
+    end = "<|endoftext|>"
+    return PythonGPT2(bos_token=end, eos_token=end, unk_token=end)
 
 
 def precompiled_charsmap() -> bytes:
