@@ -5,14 +5,17 @@ PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/.installed
+NEXT := .venv-next
+NEXT_STAMP := $(NEXT)/.installed
 HEADS := softmax crf
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint format clean
+.PHONY: help setup demo test test-next test-long lint format clean
 
 help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
 	@echo "make test     set up, then make lint and pytest; what .ci/run does"
+	@echo "make test-next  the tests with the newest versions, transformers 5 among them, in $(NEXT)"
 	@echo "make test-long  the property tests with 20,000 examples each, other ones every time: hours"
 	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
 	@echo "make format   let ruff put the code into form"
@@ -26,6 +29,12 @@ $(STAMP): setup.py constraints.txt
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --quiet torch==2.13.0
 	$(PY) -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(NEXT_STAMP): setup.py constraints-next.txt
+	test -x $(NEXT)/bin/python || $(PYTHON) -m venv $(NEXT)
+	$(NEXT)/bin/python -m pip install --quiet -c constraints-next.txt torch
+	$(NEXT)/bin/python -m pip install --quiet -c constraints-next.txt -e ".[test]"
 	touch $@
 
 setup: $(STAMP)
@@ -45,6 +54,10 @@ lint: $(STAMP)
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint
 	$(PY) -m pytest --numprocesses auto --dist loadfile
+
+test-next: $(NEXT_STAMP)
+	$(NEXT)/bin/python scripts/fetch_encoder.py --out assets/encoder
+	$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 test-long: setup
 	BIO_NER_EXAMPLES=20000 $(PY) -m pytest --numprocesses auto -m hypothesis
