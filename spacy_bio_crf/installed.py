@@ -1,6 +1,8 @@
 """Packages installed beside this one that keep spaCy itself from working."""
 
+import warnings
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
 from .errors import Plain, describe
@@ -28,6 +30,13 @@ def find_clash(version_of: Callable[[str], str] = version) -> str | None:
         remedy="spaCy can't make any pipeline until you run pip uninstall spacy-transformers, or"
         " pip install 'transformers<4.53.3'",
     )
+
+
+@cache
+def warn_of_clash() -> None:
+    """Warn once of what `find_clash` finds, before spaCy fails with another package's traceback."""
+    if clash := find_clash():
+        warnings.warn(clash, stacklevel=2)
 
 
 def _major(release: str) -> int:

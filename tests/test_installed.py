@@ -44,19 +44,25 @@ def test_what_is_installed_here():
     assert find_clash() is None
 
 
-def test_a_clash_is_told_when_the_package_is_imported(
-    run_python: Callable[..., str], tmp_path: Path
+@pytest.mark.parametrize("module", ["pipes", "cli"])
+def test_a_clash_is_told_before_spacy_fails(
+    run_python: Callable[..., str], tmp_path: Path, module: str
 ):
     for name, version in [("spacy_transformers", "1.4.0"), ("transformers", "5.0.0")]:
         folder = tmp_path / f"{name}-{version}.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}")
     code = """if True:
-        import sys, warnings
+        import importlib, sys, warnings
         sys.path.insert(0, sys.argv[1])
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            import spacy_bio_crf
+            try:
+                importlib.import_module(sys.argv[2])
+            except ImportError:
+                pass
         print([str(warning.message) for warning in caught])
     """
-    assert "beside spacy-transformers 1.4.0" in run_python(code, tmp_path)
+    assert "beside spacy-transformers 1.4.0" in run_python(
+        code, tmp_path, f"spacy_bio_crf.{module}"
+    )

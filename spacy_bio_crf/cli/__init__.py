@@ -8,6 +8,7 @@ function in a module of its own, registered below.
 import typer
 from spacy.cli._util import app as spacy_app
 
+from ..installed import warn_of_clash
 from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
@@ -15,6 +16,7 @@ from .debug import debug_cli
 from .evaluate import evaluate_cli
 from .transitions import transitions_cli
 
+warn_of_clash()
 app = typer.Typer(name="bio-ner", no_args_is_help=True, rich_markup_mode=None)
 
 
