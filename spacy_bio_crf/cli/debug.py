@@ -58,7 +58,6 @@ def debug_cli(
     """Find what a corpus loses on its way into training. Exit code: 0 if there is nothing worse
     than information, 3 with warnings, 4 with errors, 1 if the command can't run."""
     paths, overrides = _split(arguments)
-    from ..corpora import ConvertError
     from ..debug import diagnose, read_part, read_settings
     from ..errors import BioError, Plain, describe
 
@@ -81,7 +80,7 @@ def debug_cli(
             for name, chosen in files.items()
             if chosen
         ]
-    except (BioError, ConvertError, OSError) as error:
+    except (BioError, OSError) as error:
         msg.fail(name_options(str(error), debug_cli), exits=1)
     report = diagnose(parts, settings, least=least, n_examples=n_examples)
     if json_path is not None:

@@ -117,12 +117,22 @@ def imported_by(module: str, run_python: Callable[..., str]) -> set[str]:
     return set(run_python(f"import sys, {module}; print(*sys.modules, sep='\\n')").splitlines())
 
 
-def test_metrics_import_nothing_of_the_tagger(run_python: Callable[..., str]) -> None:
-    modules = imported_by("spacy_bio_crf.metrics", run_python)
-    own = {name for name in modules if name.startswith("spacy_bio_crf.")}
-    rooms = {name.split(".")[1] for name in own}
-    assert "transformers" not in modules
-    assert "metrics" in rooms and rooms <= {"metrics", "tags", "io", "errors", "doc_scores"}
+# Rooms, and modules of rooms, that a room which does without the tagger loads.
+ALONE = {
+    "metrics": {"tags", "io", "errors", "doc_scores"},
+    "corpora": {"tags", "io", "errors", "gold", "gold.misfits"},
+    "bulk": {"tags", "io", "errors", "doc_scores"},
+}
+
+
+@pytest.mark.parametrize("room", ALONE)
+def test_a_room_loads_nothing_of_the_tagger(room: str, run_python: Callable[..., str]) -> None:
+    modules = imported_by(f"spacy_bio_crf.{room}", run_python)
+    own = {name.partition(".")[2] for name in modules if name.startswith("spacy_bio_crf.")}
+    beside = {name for name in own if name.split(".")[0] != room}
+    assert {name for name in beside if name.startswith("gold")} <= ALONE[room]
+    assert {name.split(".")[0] for name in beside} <= ALONE[room] and room in own
+    assert not {"transformers", "matplotlib", "pyarrow"} & modules
 
 
 def test_the_engine_imports_torch_alone(run_python: Callable[..., str]) -> None:
