@@ -1,8 +1,8 @@
 """Compare heads on one corpus: plain softmax, constrained softmax and CRF, over several seeds.
 
 Softmax is trained once for each seed, without the constraint in its loss, and decoded in two ways.
-All that was computed is kept, so that a comparison that was broken off goes on where it was; what
-was computed with other settings or other data is computed again.
+All results are kept, so that an interrupted comparison continues. Results of other settings or
+other data are computed again.
 """
 
 import argparse
@@ -21,6 +21,7 @@ import spacy
 from spacy import util
 from wasabi import msg
 
+from spacy_bio_crf.errors import Plain, describe
 from spacy_bio_crf.io import write_json, write_text
 from spacy_bio_crf.metrics import analyze, predict
 
@@ -33,7 +34,7 @@ HEADER = ("", "entity P", "entity R", "entity F1", "token F1", "partial F1", "tr
 
 
 def settings_of(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
-    """Everything that a training depends on, but for the versions of programs.
+    """Everything that a training depends on, except for the versions of programs.
 
     arguments (argparse.Namespace): Of the command line.
     head (str): The configuration's name.
@@ -57,14 +58,14 @@ def digest(path: Path) -> str:
 
 
 def read_if_same(path: Path, settings: Mapping[str, Any]) -> dict[str, Any] | None:
-    """A result that was made with these settings, or None."""
+    """Read a result if it was made with these settings; None otherwise."""
     # srsly reads floating-point numbers without their last digits.
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     return found if found.get("settings") == settings else None
 
 
 def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]:
-    """Train a pipeline, unless that was done.
+    """Train a pipeline, unless that is done already.
 
     arguments (argparse.Namespace): Of the command line.
     head (str): The configuration's name.
@@ -77,7 +78,7 @@ def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]
     if done is not None:
         msg.info(f"{folder} is trained")
         return done
-    # What is left of a training that was broken off, or made with other settings.
+    # Remains of an interrupted training, or of one with other settings.
     shutil.rmtree(folder, ignore_errors=True)
     command = [sys.executable, "-m", "spacy", "train", arguments.configs / f"{head}.cfg"]
     options = {
@@ -101,7 +102,7 @@ def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]
 
 
 def plain(path: Path) -> dict[str, str]:
-    """The change that makes a configuration train without the constraint, if it trains with it.
+    """The option that removes the constraint from the loss of a configuration, if it is there.
 
     path (Path): The configuration.
     RETURNS (dict[str, str]): Options of `spacy train`.
@@ -142,11 +143,11 @@ def run(arguments: argparse.Namespace, system: str, seed: int) -> dict[str, Any]
 
 
 def table(results: Sequence[Mapping[str, Any]]) -> str:
-    """Mean and standard deviation of every system.
+    """Mean and standard deviation of each system.
 
     results (Sequence[Mapping[str, Any]]): From `run`.
-    RETURNS (str): A table in Markdown. The deviation is that of a sample; without two seeds there
-        is none.
+    RETURNS (str): A table in Markdown, with the standard deviation of a sample if there are several
+        seeds.
     """
     rows = []
     for system in SYSTEMS:
@@ -168,7 +169,7 @@ def spread(values: Sequence[float], *, digits: int = 2) -> str:
 
 
 def missing_files(arguments: argparse.Namespace) -> Iterable[Path]:
-    """Files that are needed and not there."""
+    """Input files that do not exist."""
     corpora = [arguments.corpus / f"{name}.spacy" for name in SPLITS]
     configs = [arguments.configs / f"{SYSTEMS[system][0]}.cfg" for system in arguments.systems]
     return [path for path in (*corpora, *configs) if not path.is_file()]
@@ -193,11 +194,12 @@ def main() -> int:
     arguments = parser.parse_args()
     wrong = [item for item in arguments.set if not all(item.partition("="))]
     if wrong:
-        msg.fail(f"--set {wrong[0]}: expected KEY=VALUE, as training.max_epochs=4")
+        expected = "KEY=VALUE, such as training.max_epochs=4"
+        msg.fail(describe("--set", expected=expected, got=wrong[0]))
         return 1
     missing = [str(path) for path in missing_files(arguments)]
     if missing:
-        msg.fail(f"No file {', '.join(missing)}")
+        msg.fail(describe(", ".join(missing), expected="a file", got=Plain("no such file")))
         return 1
     if arguments.gpu_id >= 0:
         spacy.require_gpu(arguments.gpu_id)

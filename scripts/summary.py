@@ -1,4 +1,4 @@
-"""Show what several heads reached, side by side, and what they find in a few sentences."""
+"""Show the scores of several heads side by side, and their entities in a few sentences."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ import spacy
 import srsly
 from wasabi import msg, table
 
+from spacy_bio_crf.errors import Plain, describe
 from spacy_bio_crf.metrics.tables import percent
 
 SENTENCES = (
@@ -20,9 +21,9 @@ SENTENCES = (
 
 
 def comparison(metrics: dict[str, dict[str, Any]], level: str) -> str:
-    """The table of one level, with precision, recall and F1 of every head.
+    """The table of one level, with precision, recall and F1 of each head.
 
-    metrics (dict[str, dict]): What `bio-ner evaluate` wrote, by head.
+    metrics (dict[str, dict]): The JSON of `bio-ner evaluate`, by head.
     level (str): "entity" or "token".
     RETURNS (str): The table, percentages.
     """
@@ -41,7 +42,7 @@ def comparison(metrics: dict[str, dict[str, Any]], level: str) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("heads", nargs="+", help="names of heads that were trained and evaluated")
+    parser.add_argument("heads", nargs="+", help="names of trained and evaluated heads")
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--training", type=Path, default=Path("training"))
     arguments = parser.parse_args()
@@ -49,7 +50,10 @@ def main() -> int:
     for head in arguments.heads:
         path = arguments.metrics / f"{head}.json"
         if not path.is_file():
-            msg.fail(f"No file {path}: run `spacy project run all . --vars.head {head}` first")
+            remedy = f"run `spacy project run all . --vars.head {head}` first"
+            msg.fail(
+                describe(str(path), expected="figures", got=Plain("no such file"), remedy=remedy)
+            )
             return 1
         metrics[head] = srsly.read_json(path)
     corpora = sorted({scores["corpus"] for scores in metrics.values()})

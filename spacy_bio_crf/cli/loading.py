@@ -68,8 +68,8 @@ def import_plots(plot: Path) -> Any:
     except ImportError as error:
         got = Plain(f"{type(error).__name__}: {error}")
         msg.fail(describe("--plot", expected="matplotlib", got=got, remedy=PLOTS_REMEDY), exits=1)
-    if plot.suffix[1:] not in plots.FORMATS:
-        expected = f"a file name that ends in one of {', '.join(plots.FORMATS)}"
+    if plot.suffix[1:] not in plots.PLOT_FORMATS:
+        expected = f"a file name that ends in one of {', '.join(plots.PLOT_FORMATS)}"
         msg.fail(describe("--plot", expected=expected, got=str(plot)), exits=1)
     return plots
 

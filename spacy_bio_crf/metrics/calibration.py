@@ -1,7 +1,7 @@
 """Calibration of the probabilities of entities, and precision and recall over a threshold."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -25,30 +25,14 @@ class Outcomes:
     correct: np.ndarray
 
 
-@dataclass(frozen=True)
-class Bin:
-    """Entities of similar confidence.
-
-    low (float): Least confidence of the bin, inclusive.
-    high (float): Greatest confidence, exclusive except for 1.0.
-    count (int): Number of entities.
-    confidence (float | None): Their mean confidence; None for an empty bin.
-    precision (float | None): The share of them that is right; None for an empty bin.
-    """
-
-    low: float
-    high: float
-    count: int
-    confidence: float | None
-    precision: float | None
-
-
-def reliability(results: Outcomes, *, bins: int = 10) -> list[Bin]:
+def reliability(results: Outcomes, *, bins: int = 10) -> list[dict[str, Any]]:
     """Compare confidence with precision in bins of equal width: the reliability diagram.
 
     results (Outcomes): Predicted entities.
     bins (int): Number of bins.
-    RETURNS (list[Bin]): From the lowest confidence to the highest.
+    RETURNS (list[dict]): From the lowest confidence to the highest: `low` (inclusive) and `high`
+        (exclusive except for 1.0), `count` of entities, and of these the mean `confidence` and the
+        `precision`, both None for an empty bin.
     """
     # A confidence of exactly 1.0 belongs to the last bin.
     place = np.minimum((results.confidence * bins).astype(int), bins - 1)
@@ -57,31 +41,27 @@ def reliability(results: Outcomes, *, bins: int = 10) -> list[Bin]:
         inside = place == i
         count = int(inside.sum())
         diagram.append(
-            Bin(
-                low=i / bins,
-                high=(i + 1) / bins,
-                count=count,
-                confidence=float(results.confidence[inside].mean()) if count else None,
-                precision=float(results.correct[inside].mean()) if count else None,
-            )
+            {
+                "low": i / bins,
+                "high": (i + 1) / bins,
+                "count": count,
+                "confidence": float(results.confidence[inside].mean()) if count else None,
+                "precision": float(results.correct[inside].mean()) if count else None,
+            }
         )
     return diagram
 
 
-def expected_calibration_error(diagram: Sequence[Bin]) -> float:
+def expected_calibration_error(diagram: Sequence[Mapping[str, Any]]) -> float:
     """The mean gap between confidence and precision, weighted by the entities of each bin.
 
     Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", section 3.
 
-    diagram (Sequence[Bin]): From `reliability`.
+    diagram (Sequence[Mapping]): From `reliability`.
     RETURNS (float): From 0, perfectly calibrated, to 1; 0.0 without any entity.
     """
-    total = sum(b.count for b in diagram)
-    gaps = (
-        b.count * abs(b.confidence - b.precision)
-        for b in diagram
-        if b.confidence is not None and b.precision is not None
-    )
+    total = sum(b["count"] for b in diagram)
+    gaps = (b["count"] * abs(b["confidence"] - b["precision"]) for b in diagram if b["count"])
     return sum(gaps) / total if total else 0.0
 
 
@@ -101,14 +81,14 @@ def calibration_table(results: Outcomes, *, bins: int = 10) -> dict[str, Any]:
     results (Outcomes): Predicted entities, at least one.
     bins (int): Bins of the reliability diagram.
     RETURNS (dict): `entities` (how many), `expected_calibration_error`, `log_loss` (nats) and
-        `bins`, the fields of each `Bin`.
+        `bins`, the diagram.
     """
     diagram = reliability(results, bins=bins)
     return {
         "entities": len(results.confidence),
         "expected_calibration_error": expected_calibration_error(diagram),
         "log_loss": log_loss(results),
-        "bins": [asdict(b) for b in diagram],
+        "bins": diagram,
     }
 
 

@@ -50,21 +50,17 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     RETURNS (list[Table]): The tables.
     """
     return [
-        entity_table(metrics["entity"]),
-        partial_table(metrics["partial"]),
-        token_table(metrics["token"]),
-        *breakdown_tables(metrics["breakdowns"]),
-        *confidence_tables(metrics["confidence"]),
-        error_table(metrics["errors"]),
+        _entity_table(metrics["entity"]),
+        _partial_table(metrics["partial"]),
+        _token_table(metrics["token"]),
+        *_breakdown_tables(metrics["breakdowns"]),
+        *_confidence_tables(metrics["confidence"]),
+        _error_table(metrics["errors"]),
     ]
 
 
-def entity_table(scores: Mapping[str, Any]) -> Table:
-    """Strict figures of each label and of the averages, with intervals of F1.
-
-    scores (Mapping[str, Any]): `entity` of the metrics.
-    RETURNS (Table): The table.
-    """
+def _entity_table(scores: Mapping[str, Any]) -> Table:
+    """Strict figures of each label and of the averages, with intervals of F1."""
     chance = scores.get("intervals")
     rows = [
         (label, *_prf(row), _ends(chance and chance["per_type"][label]), *_sizes(row))
@@ -84,12 +80,8 @@ def entity_table(scores: Mapping[str, Any]) -> Table:
     return Table("Per entity: boundaries and label right", header, rows, note)
 
 
-def partial_table(scores: Mapping[str, Any]) -> Table:
-    """Partial credit by schema.
-
-    scores (Mapping[str, Any]): `partial` of the metrics.
-    RETURNS (Table): The table.
-    """
+def _partial_table(scores: Mapping[str, Any]) -> Table:
+    """Partial credit by schema."""
     verdicts = ("correct", "incorrect", "partial", "missed", "spurious")
     rows = [
         (f"{name}: {SCHEMA_TITLES[name]}", *_prf(row), *(str(row[v]) for v in verdicts))
@@ -98,12 +90,8 @@ def partial_table(scores: Mapping[str, Any]) -> Table:
     return Table("Partial credit (SemEval-2013 task 9)", ("", *PRF, *verdicts), rows)
 
 
-def token_table(scores: Mapping[str, Any]) -> Table:
-    """Figures per token.
-
-    scores (Mapping[str, Any]): `token` of the metrics.
-    RETURNS (Table): The table.
-    """
+def _token_table(scores: Mapping[str, Any]) -> Table:
+    """Figures per token."""
     rows = [
         (label, *_prf(row), str(row["gold"]))
         for label, row in (*scores["per_type"].items(), ("all", scores["all"]))
@@ -112,12 +100,8 @@ def token_table(scores: Mapping[str, Any]) -> Table:
     return Table(title, ("", *PRF, "gold"), rows)
 
 
-def breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
-    """Strict figures by sort of entity.
-
-    scores (Mapping[str, Any]): `breakdowns` of the metrics.
-    RETURNS (list[Table]): A table for each breakdown.
-    """
+def _breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
+    """Strict figures by sort of entity, a table for each breakdown."""
     return [
         Table(
             f"Per entity, by {name}",
@@ -129,12 +113,8 @@ def breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
-    """Calibration of the confidence.
-
-    scores (Mapping[str, Any] | None): `confidence` of the metrics.
-    RETURNS (list[Table]): One table; none if there is no confidence.
-    """
+def _confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
+    """Calibration of the confidence; no table without confidence."""
     if scores is None:
         return []
     rows = [
@@ -155,12 +135,8 @@ def confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
     return [Table("Confidence", ("", "entities", "mean", "right"), rows, note)]
 
 
-def error_table(kinds: Mapping[str, int]) -> Table:
-    """Number of errors of each kind.
-
-    kinds (Mapping[str, int]): `errors` of the metrics.
-    RETURNS (Table): The table.
-    """
+def _error_table(kinds: Mapping[str, int]) -> Table:
+    """Number of errors of each kind."""
     rows = [(f"{kind}: {KINDS[kind]}", str(n)) for kind, n in kinds.items()]
     return Table("Errors", ("", "number"), rows)
 

@@ -4,13 +4,11 @@ import base64
 import hashlib
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import lru_cache
 from importlib.resources import files
 from operator import itemgetter
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from ..metrics.documents import Document, labels_of
 from ..metrics.mistakes import KINDS, Mistake, find_mistakes
@@ -35,11 +33,20 @@ KIND_TITLES = {
 MARGIN = 24  # tokens shown on each side of an error
 LABEL_STYLES = 8  # classes l0 to l7 of the style sheet
 
+ENVIRONMENT = Environment(
+    loader=PackageLoader(__package__, ""),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+ENVIRONMENT.filters["number"] = "{:,}".format
+
 Sides = tuple[list[Span], list[Span]]  # gold and predicted entities, from left to right
 
 
-class Piece(NamedTuple):
-    """A stretch of text on the page.
+class Fragment(NamedTuple):
+    """Text on the page, inside or outside of an entity.
 
     text (str): The text.
     label (str | None): The label of an entity; None outside.
@@ -79,7 +86,7 @@ def render_report(
         shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
     script = _resource("script.js")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    return _template().render(
+    return ENVIRONMENT.get_template("page.html.j2").render(
         title=f"{metrics['model']} on {metrics['corpus']}",
         metrics=metrics,
         cards=list(_cards(metrics)),
@@ -91,23 +98,10 @@ def render_report(
         kinds=list(_kinds(documents, sides, max_errors)),
         documents=shown,
         colors={label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)},
-        style=Markup(_resource("style.css")),
-        script=Markup(script),
+        style=_resource("style.css"),
+        script=script,
         digest=digest,
     )
-
-
-@lru_cache(maxsize=1)
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader(__package__, ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["number"] = "{:,}".format
-    return environment.get_template("page.html.j2")
 
 
 def _resource(name: str) -> str:
@@ -132,7 +126,7 @@ def _cards(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 def _draw(
     metrics: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, Markup]]:
+) -> Iterator[tuple[str, str]]:
     """The plots: caption and SVG."""
     confidence = metrics["confidence"]
     drawn = [plots.draw_confusion(metrics["confusion"]["names"], metrics["confusion"]["entities"])]
@@ -141,7 +135,7 @@ def _draw(
         drawn.append(plots.draw_threshold(confidence["curve"]))
     if log:
         drawn.append(plots.draw_learning(log))
-    return ((plot.title, Markup(plot.svg())) for plot in drawn)
+    return ((plot.title, plot.svg()) for plot in drawn)
 
 
 def _kinds(
@@ -154,12 +148,7 @@ def _kinds(
         shown = _surest(of_kind, max_errors)
         if shown:
             errors = [_show_mistake(m, documents[m.document], sides[m.document]) for m in shown]
-            yield {
-                "name": kind,
-                "meaning": meaning,
-                "total": len(of_kind),
-                "errors": errors,
-            }
+            yield {"name": kind, "meaning": meaning, "total": len(of_kind), "errors": errors}
 
 
 def _surest(mistakes: Sequence[Mistake], most: int) -> list[Mistake]:
@@ -198,16 +187,16 @@ def _show_sides(
     differing: Sequence[Collection[Span]],
     low: int,
     high: int,
-) -> dict[str, list[Piece]]:
+) -> dict[str, list[Fragment]]:
     return {
-        name: list(_pieces(document.words, spans, own, low, high))
+        name: list(_fragments(document.words, spans, own, low, high))
         for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True)
     }
 
 
-def _pieces(
+def _fragments(
     words: Sequence[str], spans: Sequence[Span], differing: Collection[Span], low: int, high: int
-) -> Iterator[Piece]:
+) -> Iterator[Fragment]:
     """Cut the text from token `low` to `high` at the ends of entities.
 
     words (Sequence[str]): All tokens, each with the white space after it.
@@ -215,24 +204,24 @@ def _pieces(
     differing (Collection[Span]): Those that stand out. Of entities that overlap one is shown; it is
         one of these if there is one.
     low (int), high (int): The tokens to show.
-    YIELDS (Piece): The text, with "…" where there is more.
+    YIELDS (Fragment): The text, with "…" where there is more.
     """
     first = bisect_right(spans, low, key=itemgetter(1))
     near = spans[first : bisect_left(spans, high, key=itemgetter(0))]
     at = low
     if low:
-        yield Piece("… ")
+        yield Fragment("… ")
     for start, end, label in _without_overlaps(near, differing):
         begin, stop = max(start, low), min(end, high)
         text = "".join(words[begin:stop])
         inside = text.rstrip()
-        yield Piece("".join(words[at:begin]))
-        yield Piece(inside, label, (start, end, label) in differing)
-        yield Piece(text[len(inside) :])
+        yield Fragment("".join(words[at:begin]))
+        yield Fragment(inside, label, (start, end, label) in differing)
+        yield Fragment(text[len(inside) :])
         at = stop
-    yield Piece("".join(words[at:high]))
+    yield Fragment("".join(words[at:high]))
     if high < len(words):
-        yield Piece(" …")
+        yield Fragment(" …")
 
 
 def _without_overlaps(spans: Sequence[Span], preferred: Collection[Span]) -> list[Span]:

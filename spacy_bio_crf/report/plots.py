@@ -46,7 +46,7 @@ STYLE: dict[Any, Any] = {
     "ytick.color": INK,
 }
 UNDATED = {"svg": dict.fromkeys(("Date", "Creator", "Format", "Type"))}
-FORMATS = tuple(FigureCanvasBase.get_supported_filetypes())
+PLOT_FORMATS = tuple(FigureCanvasBase.get_supported_filetypes())
 SIDE = 3.75  # inches of a square diagram
 LONG_NAME = 14  # characters
 PREFERRED_SCORES = ("ents_f", "ents_p", "ents_r", "ner_token_f")
@@ -93,7 +93,7 @@ class Plot:
     def save(self, path: Path) -> None:
         """Write the figure to a file, on a white ground.
 
-        path (Path): The file; its suffix is one of `FORMATS`.
+        path (Path): The file; its suffix is one of `PLOT_FORMATS`.
         """
         with replacing(path) as aside:
             self._write(aside, path.suffix[1:], "white")

@@ -1,4 +1,4 @@
-"""What a CRF has learned of which tag follows which, as a table for people."""
+"""Transition scores of a CRF as a table."""
 
 from dataclasses import dataclass
 
@@ -13,9 +13,9 @@ START, END = "start", "end"
 class TransitionTable:
     """Start, transition and end scores.
 
-    rows (list[str]): "start", then the tag that comes first.
-    columns (list[str]): The tag that comes next, then "end".
-    scores (list[list[float | None]]): In nats; None where decoding never goes.
+    rows (list[str]): "start", then the tags that come first.
+    columns (list[str]): The tags that come next, then "end".
+    scores (list[list[float | None]]): In nats; None for transitions that decoding never takes.
     """
 
     rows: list[str]
@@ -31,14 +31,14 @@ def transition_table(
     *,
     constrained: bool,
 ) -> TransitionTable:
-    """Put the scores of a CRF into a table.
+    """Arrange the scores of a CRF in a table.
 
     tagset (TagSet): The tags.
     start (np.ndarray): float32 [K].
     transitions (np.ndarray): float32 [K, K], (from, to).
     end (np.ndarray): float32 [K].
-    constrained (bool): Leave out what the scheme forbids.
-    RETURNS (TransitionTable): One row for the start and one for each tag.
+    constrained (bool): Leave out transitions that the scheme forbids.
+    RETURNS (TransitionTable): A row for the start and one for each tag.
     """
     open_start, between, open_end = (
         (tagset.legal_start, tagset.legal, tagset.legal_end)

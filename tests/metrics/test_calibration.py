@@ -24,9 +24,9 @@ RESULTS = Outcomes(
 
 def test_reliability_by_hand():
     bins = reliability(RESULTS, bins=10)
-    assert [b.count for b in bins] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 3]
-    assert (bins[5].confidence, bins[5].precision) == (pytest.approx(0.57), 0.5)
-    assert bins[1].precision is bins[1].confidence is None
+    assert [b["count"] for b in bins] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 3]
+    assert (bins[5]["confidence"], bins[5]["precision"]) == (pytest.approx(0.57), 0.5)
+    assert bins[1]["precision"] is bins[1]["confidence"] is None
     gaps = [abs(0.05 - 0.0), 2 * abs(0.57 - 0.5), 3 * abs(2.92 / 3 - 1.0)]
     assert expected_calibration_error(bins) == pytest.approx(sum(gaps) / 6)
     assert expected_calibration_error(reliability(Outcomes(np.zeros(0), np.zeros(0, bool)))) == 0.0

@@ -1,60 +1,73 @@
 """Figures as text."""
 
-from spacy_bio_crf.metrics.averages import count_entities, strict_table
-from spacy_bio_crf.metrics.chance import Chance, difference
-from spacy_bio_crf.metrics.tables import comparison_tables, confidence_tables, entity_table, percent
-from tests.support.evaluation_tools import of_tags
+from spacy.tokens import Doc, Span
+from spacy.training import Example
+from spacy.vocab import Vocab
+
+from spacy_bio_crf.metrics import analyze, compare, read_documents
+from spacy_bio_crf.metrics.chance import Chance
+from spacy_bio_crf.metrics.tables import Table, comparison_tables, percent, tables
+from tests.support.evaluation_tools import spans
+
+
+def example(gold: str, predicted: str, *, confidence: list[float] | None = None) -> Example:
+    docs, vocab = [], Vocab()
+    for tags in (predicted, gold):
+        doc = Doc(vocab, words=[f"w{i}" for i in range(len(tags.split()))])
+        doc.set_ents([Span(doc, *span) for span in spans(tags.split())], default="outside")
+        docs.append(doc)
+    if confidence is not None:
+        docs[0].spans["bio_ner"] = list(docs[0].ents)
+        docs[0].spans["bio_ner"].attrs["scores"] = confidence
+    return Example(*docs)
+
+
+def by_title(found: list[Table]) -> dict[str, Table]:
+    return {table.title: table for table in found}
 
 
 def test_scores_are_percentages():
-    assert [percent(score) for score in (0.8, 1.0, 0.123456, None)] == [
-        "80.00",
-        "100.00",
-        "12.35",
-        "-",
-    ]
+    shown = [percent(score) for score in (0.8, 1.0, 0.123456, None)]
+    assert shown == ["80.00", "100.00", "12.35", "-"]
 
 
-def test_strict_figures_by_hand():
-    counted = count_entities([of_tags("B-A I-A O B-B", "B-A I-A O O")])
-    table = entity_table({**strict_table(counted), "intervals": None})
-    assert table.header == ("", "P", "R", "F1", "interval of F1", "gold", "predicted")
-    assert table.rows == [
+def test_tables_by_hand():
+    metrics = analyze([example("B-A I-A O B-B", "B-A I-A O O")], bins=2)
+    found = by_title(tables(metrics))
+    strict = found["Per entity: boundaries and label right"]
+    assert strict.header == ("", "P", "R", "F1", "interval of F1", "gold", "predicted")
+    assert strict.rows == [
         ("A", "100.00", "100.00", "100.00", "-", "1", "1"),
         ("B", "0.00", "0.00", "0.00", "-", "1", "0"),
         ("micro (all)", "100.00", "50.00", "66.67", "-", "2", "1"),
         ("macro", "50.00", "50.00", "50.00", "-", "", ""),
         ("weighted", "50.00", "50.00", "50.00", "-", "", ""),
     ]
-    assert table.note == ""
-
-
-def test_comparison_by_hand():
-    first, second = (
-        count_entities([of_tags("B-A O B-A", predicted)]) for predicted in ("B-A O B-A", "B-A O O")
-    )
-    metrics = {
-        "entity": strict_table(first),
-        "comparison": {
-            "model": "other",
-            "entity": strict_table(second),
-            "difference": difference(first, second, Chance(resamples=0)),
-        },
-    }
-    (table,) = comparison_tables(metrics)
-    assert table.title == "F1 beside other"
-    assert table.rows[0] == ("A", "100.00", "66.67", "+33.33", "-", "-")
-    assert comparison_tables({"entity": strict_table(first)}) == []
+    assert strict.note == ""
+    tokens = found["Per token, accuracy 75.00"]
+    assert tokens.rows[-1] == ("all", "100.00", "66.67", "80.00", "3")
+    partial = found["Partial credit (SemEval-2013 task 9)"]
+    assert partial.rows[0][-5:] == ("1", "0", "0", "1", "0")
+    lengths = found["Per entity, by length of the entity"]
+    assert [row[0] for row in lengths.rows] == ["1 token", "2 tokens"]
+    assert found["Errors"].rows[0] == ("missed: gold entities that no prediction overlaps", "1")
+    assert "Confidence" not in found and "Per entity, by name in the training data" not in found
 
 
 def test_empty_bins_have_dashes():
-    scores = {
-        "bins": [{"low": 0.0, "high": 0.5, "count": 0, "confidence": None, "precision": None}],
-        "expected_calibration_error": 0.0,
-        "log_loss": 0.5,
-        "curve": [{"threshold": 0.25, "p": 0.5, "r": 0.5, "f": 0.5}],
-    }
-    (table,) = confidence_tables(scores)
-    assert table.rows == [("0.00 to 0.50", "0", "-", "-")]
-    assert "Highest F1, 50.00, at the threshold 0.250" in table.note
-    assert confidence_tables(None) == []
+    metrics = analyze([example("B-A O", "B-A O", confidence=[0.75])], bins=2)
+    table = by_title(tables(metrics))["Confidence"]
+    assert table.rows == [("0.00 to 0.50", "0", "-", "-"), ("0.50 to 1.00", "1", "75.00", "100.00")]
+    assert "Expected calibration error 0.2500" in table.note
+    assert "Highest F1, 100.00, at the threshold 0.750" in table.note
+
+
+def test_comparison_by_hand():
+    examples = [example("B-A O B-A", "B-A O B-A")], [example("B-A O B-A", "B-A O O")]
+    metrics = analyze(examples[0])
+    assert comparison_tables(metrics) == []
+    first, second = map(read_documents, examples)
+    compared = compare(first, second, chance=Chance(resamples=0))
+    (table,) = comparison_tables({**metrics, "comparison": {"model": "other", **compared}})
+    assert table.title == "F1 beside other"
+    assert table.rows[0] == ("A", "100.00", "66.67", "+33.33", "-", "-")

@@ -8,8 +8,8 @@ import pytest
 
 from spacy_bio_crf.metrics.calibration import Outcomes, calibration_table
 from spacy_bio_crf.report.plots import (
-    FORMATS,
     INK,
+    PLOT_FORMATS,
     Plot,
     draw_confusion,
     draw_learning,
@@ -72,7 +72,7 @@ def test_files_stand_on_white_and_have_no_date(tmp_path):
     assert "fill: #ffffff" in text and INK in text
     plot.save(tmp_path / "plot.png")
     assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
-    assert {"svg", "png", "pdf"} <= set(FORMATS)
+    assert {"svg", "png", "pdf"} <= set(PLOT_FORMATS)
 
 
 def test_confusion_links_to_errors():
