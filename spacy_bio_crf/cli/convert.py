@@ -69,8 +69,8 @@ def default_of(option: "Field[Any]") -> Any:
 def convert_cli(
     paths: list[Path] = typer.Argument(  # noqa: B008
         ...,
-        help="Input files and folders (all files in them), then the output file, whose suffix is "
-        "its format: .spacy, .jsonl, .conll, .iob2 or .tsv",
+        help="Input files and folders (all files below them), then the output file, whose suffix "
+        "is its format: .spacy, .jsonl, .conll, .iob2 or .tsv",
     ),
     **options: Any,
 ) -> None:

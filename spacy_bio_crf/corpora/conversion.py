@@ -36,7 +36,7 @@ def convert(
         convert("train.conll", "train.spacy", group_docs=True)
 
     inputs (Path | str | Iterable[Path | str]): One or several files or folders. A folder stands for
-        all files in it, sorted.
+        all files below it, sorted, without hidden ones.
     output (Path | str): The file to write; its suffix, a key of `write.WRITERS`, is its format.
     options (ConvertOptions): The options.
     progress (bool): Show a bar for long input if stderr is a terminal.
@@ -108,7 +108,7 @@ def _files(inputs: Iterable[Path | str]) -> list[Path]:
     paths: dict[Path, None] = {}
     for given in map(Path, inputs):
         if given.is_dir():
-            found = sorted(p for p in given.iterdir() if p.is_file() and p.name[0] != ".")
+            found = sorted(p for p in given.rglob("*") if p.is_file() and not _hidden(p, given))
             if not found:
                 raise ConvertError(
                     describe(str(given), expected="a folder with files", got=Plain("none in it"))
@@ -123,6 +123,11 @@ def _files(inputs: Iterable[Path | str]) -> list[Path]:
     if not paths:
         raise ConvertError(describe("inputs", expected="a file or folder", got=Plain("none")))
     return list(paths)
+
+
+def _hidden(path: Path, folder: Path) -> bool:
+    """Whether the file or a folder between has a name that begins with a dot."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def _empty(paths: Sequence[Path]) -> ConvertError:

@@ -1,6 +1,5 @@
 """The input formats, and detection of a file's format by its name and content."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from .readers.conllu import has_tags_in_misc, looks_like_conllu, read_conllu
 from .readers.datasets import INFO_FILES, ROWS_KEY, TAG_KEYS, TOKEN_KEYS, read_datasets
 from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
-from .readers.json_records import json_records
+from .readers.json_records import json_records, looks_like_json
 from .readers.jsonl import SPAN_KEYS, TEXT_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
 
@@ -23,8 +22,6 @@ STANDOFF = ".ann"  # brat's files of annotation
 HEAD = 1 << 16  # bytes of a file that detection looks at
 _ZLIB = b"\x78\x9c"  # the first bytes of zlib at its usual level, which DocBin uses
 _PARQUET = b"PAR1"
-# An object with a key, alone or in an array: a bracket alone may be a column file's first token.
-_JSON_OBJECT = re.compile(r'(\[\s*)?\{\s*"(?:[^"\\]|\\.)*"\s*:')
 
 # Yields the units of some files, in order, and adds repairs, losses and notes to the summary.
 Reader = Callable[[Sequence[Path], ConvertOptions, Summary], Iterator[Unit]]
@@ -117,7 +114,7 @@ def detect_format(path: Path) -> str | None:
     text = head.decode("utf-8-sig", errors="replace").lstrip()
     if not text:
         return None
-    if _JSON_OBJECT.match(text):
+    if looks_like_json(text):
         return _kind_of_json(path)
     if looks_like_xml(text):
         return "xml"

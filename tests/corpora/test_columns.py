@@ -30,6 +30,16 @@ def test_comments_are_no_tokens(folder):
     ]
 
 
+@pytest.mark.parametrize("n_rows", [1, 9])
+def test_comments_with_tabs_among_rows_with_spaces(folder, n_rows):
+    comment = "# id f5458a3a-0b1c-4f5e\tdomain=en"
+    rows = "".join(f"w{i} _ _ B-X\n" for i in range(n_rows))
+    docs, summary = folder.tokens(folder.write(f"{comment}\n{rows}\n{comment}\n{rows}"))
+    words = [f"w{i}" for i in range(n_rows)]
+    assert docs == [(words, [(i, i + 1, "X") for i in range(n_rows)])] * 2
+    assert list(summary.notes) == ["BIO, spaces, token in column 1, tag in 4"]
+
+
 def test_token_numbers_annotator_column_and_comments(folder):
     text = (
         "# newdoc id = d-1\n# sent_id = 1\n# text = Em 34 470, a\tO PT:\n"

@@ -10,12 +10,12 @@ from tests.support.convert_tools import in_tokens, load
 
 
 def test_a_folder_stands_for_its_files_sorted(folder):
-    (folder.path / "in" / "below").mkdir(parents=True)
-    for name in ("b.txt", "a.txt", ".hidden", "empty.txt", "below/c.txt"):
+    names = "b.txt", "a.txt", ".hidden", "empty.txt", "below/c.txt", ".git/d.txt", "below/.x/e.txt"
+    for name in names:
         folder.write("" if name == "empty.txt" else f"{name}\tB-X\n", f"in/{name}")
     single = folder.write("last\tO\n")
     docs, summary = folder.tokens(folder.path / "in", single, folder.path / "in" / "b.txt")
-    assert [words for words, _ in docs] == [["a.txt"], ["b.txt"], ["last"]]
+    assert [words for words, _ in docs] == [["a.txt"], ["b.txt"], ["below/c.txt"], ["last"]]
     assert dict(summary.dropped) == {"file without rows": 1}
 
 

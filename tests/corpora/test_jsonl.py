@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from spacy_bio_crf.corpora.readers.jsonl import UNANNOTATED
 from tests.support.convert_tools import TEXT, everything, plain
 
 ENTS = [("Ana Ruiz", "PER"), ("New York", "LOC")]
@@ -34,6 +35,28 @@ FORMS = {
         ],
     },
 }
+
+
+PAIRS = [
+    [TEXT, {"entities": [[0, 8, "PER"], [18, 26, "LOC"]]}],
+    ["Nobody", {"entities": []}],
+    ["Who?", {"cats": {"QUESTION": 1}}],
+]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_training_data_of_spacy_2(folder, indent):
+    """Pairs of a text and a dictionary, in an array or one a line."""
+    contents = [json.dumps(PAIRS, indent=indent)]
+    if indent is None:
+        contents.append("".join(json.dumps(pair) + "\n" for pair in PAIRS))
+        contents.append(json.dumps(PAIRS[:1]) + "\n")
+    for content in contents:
+        docs, summary = folder.convert(folder.write(content, "a.json"))
+        assert plain(docs[0]) == (TEXT, ENTS)
+        if len(docs) > 1:
+            assert [[t.ent_iob_ for t in doc] for doc in docs[1:]] == [["O"], ["", ""]]
+            assert summary.remarks == {UNANNOTATED: 1}
 
 
 @pytest.mark.parametrize("form", FORMS)

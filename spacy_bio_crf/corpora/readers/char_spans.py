@@ -90,8 +90,9 @@ def locate(
                 f"{wrong.text!r} ({wrong.label}) at characters {wrong.start} to {wrong.end}",
                 text[wrong.start : wrong.end],
             )
-        summary.remarks[OTHER_UNITS] += found != offsets
-        offsets = found
+        if found != offsets:
+            summary.remarks[OTHER_UNITS] += 1
+            offsets = found
     spans = []
     for (start, end), g in zip(offsets, given, strict=True):
         if not 0 <= start < end <= len(text):

@@ -117,8 +117,10 @@ class Layout:
             return True
         if not _COMMENT.match(text):
             return False
+        if "\t" in text:
+            return not self.tabs
         if self.tabs:
-            return "\t" not in text
+            return True
         n_fields = len(_split_fields(text, tabs=False))
         return n_fields != self.width or document_mark(text) is not None
 
@@ -138,7 +140,10 @@ def detect_layout(path: Path, *, token: int | None = None, tag: int | None = Non
     sample = _sample(path)
     if not sample:
         return None
-    tabs = 2 * sum("\t" in text for _, text in sample) >= len(sample)
+    # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
+    certain = [(number, text) for number, text in sample if not _COMMENT.match(text)] or sample
+    tabs = 2 * sum("\t" in text for _, text in certain) >= len(certain)
+    sample = sample if tabs else certain
     rows = [_split_fields(text, tabs=tabs) for _, text in sample]
     # After a column of numbers each line that begins with "#" is a comment.
     numbered = [fields for fields in rows if not fields[0].startswith("#")]
@@ -219,7 +224,7 @@ def _split_fields(text: str, *, tabs: bool) -> list[str]:
 
 
 def _sample(path: Path) -> list[tuple[int, str]]:
-    """The first lines that are rows for certain, with their numbers."""
+    """The first lines that are rows if TABs separate columns, with their numbers."""
     sample = []
     for number, text in numbered_lines(path, ConvertError):
         if not text.strip() or _is_docstart(text):

@@ -11,6 +11,12 @@ from ...io import Tick, numbered_lines, read_text
 
 _SHOWN = 60
 _BLANK = re.compile(r"\s*")
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_PAIR = rf"\[\s*{_STRING}\s*,\s*\{{"
+# An object with a key or a pair, alone or in an array. A bracket alone is no sign of JSON, for it may
+# be the first token of a column file.
+_FIRST_RECORD = re.compile(rf"(\[\s*)?(\{{\s*{_STRING}\s*:|{_PAIR})")
+_FIRST_PAIR = re.compile(_PAIR)
 
 
 class JsonRecord(NamedTuple):
@@ -30,12 +36,18 @@ class JsonRecord(NamedTuple):
         return ConvertError(describe(self.place, expected=expected, got=got, remedy=remedy))
 
 
+def looks_like_json(text: str) -> bool:
+    """RETURNS (bool): Whether the beginning of a file is one of JSON records."""
+    return _FIRST_RECORD.match(text) is not None
+
+
 def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
     """Read the objects in a file, the form of which is detected by its beginning.
 
     "[" begins an array. "{" begins one object a line if the first line is a whole one, and else
-    objects that may each take several lines. Lines are streamed; other forms are held in memory as
-    text, from which one record is parsed at a time.
+    objects that may each take several lines. A pair `["text", {…}]`, as spaCy 2 has them, stands
+    for an object with that "text". Lines are streamed; other forms are held in memory as text, from
+    which one record is parsed at a time.
 
     path (Path): The file.
     tick (Tick | None): Called with the number of bytes dealt with since the last call.
@@ -46,8 +58,10 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
     first = next(filter(None, lines), "")
     if not first:
         return
-    by_line = first[0] != "[" and _is_whole(first)
+    by_line = (first[0] != "[" or _FIRST_PAIR.match(first)) and _is_whole(first)
     for value, line, place in _lines(path, tick) if by_line else _values(path, tick):
+        if isinstance(value, list) and list(map(type, value)) == [str, dict]:
+            value = {"text": value[0], **value[1]}
         if not isinstance(value, dict):
             got = Plain(_cut(json.dumps(value, ensure_ascii=False)))
             raise ConvertError(describe(place, expected="a JSON object {…}", got=got))

@@ -1,6 +1,7 @@
 """Reader of JSON records with a text and character spans.
 
-Prodigy and spaCy write such records as JSONL, doccano and Label Studio (JSON_MIN) export them.
+Prodigy and spaCy write such records as JSONL, doccano and Label Studio (JSON_MIN) export them. The
+training data of spaCy 2 are pairs of a text and an object, which `json_records` reads as one.
 """
 
 from collections.abc import Iterator, Sequence
