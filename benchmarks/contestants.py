@@ -15,7 +15,6 @@ from spacy.training import Example
 from thinc.api import Adam, Config, fix_random_seed, get_torch_default_device
 
 from spacy_bio_crf.kernels.precision import autocast
-from spacy_bio_crf.subwords.batches import make_packs
 
 PAIR = "spaCy transformer + ner"
 BARE = "bare encoder"
@@ -239,17 +238,14 @@ def bare_encoder(nlp: Language, docs: list[Doc], precision: str) -> Callable[[],
     """RETURNS (Callable[[], None]): Run the network alone on padded batches of similar lengths, the
     upper bound for a pipeline."""
     shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]  # type: ignore[attr-defined]
-    pieces = shim.tokenize(docs)
-    packs = make_packs(
-        pieces,
-        [p.rows for p in pieces],
-        frame=shim.frame,
-        window=shim.window,
-        overlap=shim.overlap,
+    subwords = shim.text.cut(docs)
+    padded = shim.text.make_batches(
+        subwords,
+        [own.rows for own in subwords],
         budget=shim.budget,
         overhead=shim.overhead(train=False),
     )
-    batches = [[torch.from_numpy(x).to(shim.device) for x in (p.ids, p.mask)] for p in packs]
+    batches = [[torch.from_numpy(x).to(shim.device) for x in (p.ids, p.mask)] for p in padded]
     network = shim.network
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""BioTagger: encoder -> emissions -> lattice."""
+"""The network of `bio_ner`: encoder, emissions, lattice."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, cast
@@ -10,7 +10,9 @@ from thinc.api import Model
 from thinc.types import Ragged
 from torch import Tensor
 
-from .encoders.api import Project, call_torch, encoder_of
+from .encoders.api import call_torch, encoder_of
+from .encoders.transformer.run import Project
+from .errors import Plain, check_choice, describe
 from .heads.emitter import Emitter, Head
 from .heads.lattice import Lattice
 from .training.optimizer import TorchShim
@@ -25,55 +27,53 @@ def build_bio_tagger(
     subword_labels: str = "first",
     nO: int | None = None,
 ) -> Model[list[Doc], Lattice]:
-    """Build the network of `bio_ner`. Registered as spacy-bio-crf.BioTagger.v1.
+    """Build the network of `bio_ner`, from Docs to a lattice and back for the gradient.
+
+    Registered as spacy-bio-crf.BioTagger.v1.
 
     encoder (Model[list[Doc], list[Ragged]]): Vectors of sub-words.
     head (Head): Softmax or CRF.
-    subword_labels (str): What trains: "first", the first sub-word of each token, or "all" of them.
-        The first decides either way.
+    subword_labels (str): Sub-words to train: "first", the first of each token, or "all" of them.
+        The first decides in prediction either way.
     nO (int | None): Number of tags; None until the labels are known.
     RETURNS (Model[list[Doc], Lattice]): The network.
     RAISES: ValueError if `subword_labels` is neither.
     """
-    if subword_labels not in SUBWORD_LABELS:
-        raise ValueError(
-            f"Option 'subword_labels' is {subword_labels!r}; expected one of"
-            f" {list(SUBWORD_LABELS)}."
-        )
+    check_choice("subword_labels", subword_labels, SUBWORD_LABELS)
     emitter: Model = Model(
         "emitter",
-        forward_emitter,
+        _forward_emitter,
         dims={"nI": None, "nO": nO},
         attrs={"dropout_rate": 0.0},
         shims=[EmitterShim(head)],
     )
-    model: Model = Model(
+    return Model(
         "bio_tagger",
-        forward,
-        init=init,
+        _forward,
+        init=_init,
         layers=[encoder, emitter],
         dims={"nO": nO},
         refs={"encoder": encoder, "emitter": emitter},
         attrs={"subword_labels": subword_labels},
     )
-    return model
 
 
-def init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
-    """Initialise the encoder, then make the emitter to its width."""
+def _init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
     encoder, emitter = model.layers
     encoder.initialize(X=X)
     if not model.has_dim("nO"):
-        raise ValueError("The number of tags (nO) is not known: initialise the component first.")
+        remedy = "initialize the component first"
+        raise ValueError(
+            describe("nO", expected="a number of tags", got=Plain("none"), remedy=remedy)
+        )
     emitter.set_dim("nI", encoder.get_dim("nO"))
     emitter.set_dim("nO", model.get_dim("nO"))
     emitter_shim(emitter).make(emitter.get_dim("nI"), emitter.get_dim("nO"))
 
 
-def forward(
+def _forward(
     model: Model[list[Doc], Lattice], docs: list[Doc], is_train: bool
 ) -> tuple[Lattice, Callable]:
-    """The lattice of some documents. The function beside it takes the gradient as a lattice too."""
     # Not by the refs: a copy of a model has none.
     encoder, emitter = model.layers
     emissions, tokens, backprop_emissions = encoder_of(encoder).emit(
@@ -98,7 +98,7 @@ def forward(
     return lattice, backprop
 
 
-def forward_emitter(model: Model, vectors: Any, is_train: bool) -> tuple[Tensor, Callable]:
+def _forward_emitter(model: Model, vectors: Any, is_train: bool) -> tuple[Tensor, Callable]:
     """Emissions [N, K], a torch tensor, of vectors [N, d], an array."""
     return call_torch(_projection(model, train=is_train), vectors, train=is_train)
 
@@ -110,10 +110,10 @@ def _projection(emitter: Model, *, train: bool) -> Project:
 
 
 def emitter_shim(emitter: Model) -> "EmitterShim":
-    """What holds the network of an emitter.
+    """Get the shim of an emitter.
 
-    emitter (Model): The layer `build_bio_tagger` makes, its ref "emitter".
-    RETURNS (EmitterShim): The shim.
+    emitter (Model): The layer that `build_bio_tagger` makes, its ref "emitter".
+    RETURNS (EmitterShim): Holds the network.
     """
     return cast(EmitterShim, emitter.shims[0])
 
@@ -155,7 +155,7 @@ class EmitterShim(TorchShim):
 
 
 def torch_shims(model: Model) -> Sequence[TorchShim]:
-    """The networks of a model that this project steps itself.
+    """Find the networks of a model that this package steps itself.
 
     model (Model): Any model.
     RETURNS (Sequence[TorchShim]): The shims, in the order of the layers.

@@ -9,12 +9,13 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
 
+from ..encoders.transformer.text import Preprocessor
 from ..gold.annotation import Annotation, read_example
 from ..subwords.tokenizer import Subwords
-from ..subwords.windows import Windows, cut
+from ..subwords.windows import Windows, make_windows
 from ..tags.spans import Span
 from .findings import Occurrence, Recorder, excerpt, place_of
-from .settings import ModelSettings, SubwordSettings
+from .settings import ModelSettings
 
 DOCS_AT_ONCE = 256  # bounds the sub-words in memory
 
@@ -85,7 +86,7 @@ def check_document(
     doc: Doc,
     annotation: Annotation,
     subwords: Subwords,
-    settings: SubwordSettings,
+    settings: Preprocessor,
     recorder: Recorder,
 ) -> Windows:
     """Check the sub-words and windows of one document.
@@ -93,11 +94,11 @@ def check_document(
     doc (Doc): The tokens that training sees.
     annotation (Annotation): The gold on them.
     subwords (Subwords): Its sub-words.
-    settings (SubwordSettings): The window, and the unknown sub-word.
+    settings (Preprocessor): The window, and the unknown sub-word.
     recorder (Recorder): Gets the findings.
     RETURNS (Windows): The windows.
     """
-    windows = cut(
+    windows = make_windows(
         len(subwords.ids),
         size=settings.window,
         overlap=settings.overlap,

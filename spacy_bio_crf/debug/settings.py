@@ -1,39 +1,18 @@
 """Settings of a config or a trained pipeline that determine tokens, sub-words and windows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc
 from spacy.util import load_config, load_model_from_config
 from thinc.api import ConfigValidationError
 
-from ..encoders.transformer import pretrained as storage
-from ..encoders.transformer.layer import find_shim
+from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
 from ..pipes.bio_ner import BioNer
-from ..subwords.tokenizer import Subwords
-
-
-@dataclass(frozen=True)
-class SubwordSettings:
-    """Sub-words and windows of an encoder.
-
-    cut (Callable): Docs to their sub-words.
-    tokenizer (str): The class of its tokenizer.
-    unknown (int | None): The id of the unknown sub-word; None if there is none.
-    window (int): Most sub-words in a window.
-    overlap (int): Sub-words that adjacent windows share.
-    """
-
-    cut: Callable[[Sequence[Doc]], list[Subwords]]
-    tokenizer: str
-    unknown: int | None
-    window: int
-    overlap: int
 
 
 @dataclass(frozen=True)
@@ -46,8 +25,8 @@ class ModelSettings:
     misaligned (str): The policy for entities that do not fit the tokens.
     wrong_key (str | None): Group in `doc.spans` of spans that are known to be wrong.
     labels (tuple[str, ...]): The labels of a trained component; empty before training.
-    subwords (SubwordSettings | None): Sub-words and windows; None if the encoder has no tokenizer
-        of its own.
+    subwords (Preprocessor | None): Sub-words and windows; None if the encoder has no tokenizer of
+        its own.
     """
 
     nlp: Language
@@ -56,7 +35,7 @@ class ModelSettings:
     misaligned: str
     wrong_key: str | None
     labels: tuple[str, ...]
-    subwords: SubwordSettings | None
+    subwords: Preprocessor | None
 
     def summary(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The settings for a report."""
@@ -67,7 +46,7 @@ class ModelSettings:
             "labels": list(self.labels),
         }
         if self.subwords is not None:
-            result["tokenizer"] = self.subwords.tokenizer
+            result["tokenizer"] = type(self.subwords.tokenizer).__name__
             result["window"] = self.subwords.window
             result["overlap"] = self.subwords.overlap
         return result
@@ -101,7 +80,7 @@ def read_settings(
         else:
             nlp = spacy.load(model if model.exists() else str(model))
         name, pipe = _find(nlp, component)
-        subwords = _subword_settings(pipe)
+        subwords = pipe.encoder.text()
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
@@ -129,19 +108,3 @@ def _find(nlp: Language, name: str | None) -> tuple[str, BioNer]:
         raise SettingsError(describe("component", expected=f"one of {names}", got=name))
     name = name or next(iter(found))
     return name, found[name]
-
-
-def _subword_settings(pipe: BioNer) -> SubwordSettings | None:
-    shim = find_shim(pipe.model.get_ref("encoder"))
-    if shim is None:
-        return None
-    if not shim.ready:
-        options = shim.options
-        shim.measure(storage.outline(options.name, revision=options.revision))
-    return SubwordSettings(
-        cut=shim.subwords,
-        tokenizer=type(shim.tokenizer).__name__,
-        unknown=shim.subwords.unknown,
-        window=shim.window,
-        overlap=shim.overlap,
-    )

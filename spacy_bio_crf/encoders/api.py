@@ -13,10 +13,11 @@ from thinc.types import Ragged
 from torch import Tensor
 
 from ..errors import Plain, describe
-from ..subwords.tokenizer import Subwords, pick_rows
-from .transformer.layer import OwnTransformer, find_shim
+from ..subwords.tokenizer import Subwords, sequence_rows
+from .transformer.layer import TransformerEncoder, owns_transformer
+from .transformer.run import Project
+from .transformer.text import Preprocessor
 
-Project = Callable[[Tensor], Tensor]  # [n, d] -> [n, c]
 # Emissions [N, c], the token of each row by document, and the way back for the gradient [N, c].
 Emitted = tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]
 
@@ -35,12 +36,16 @@ class Encoder(Protocol):
     @property
     def budget(self) -> int: ...
 
+    def text(self) -> Preprocessor | None:
+        """RETURNS (Preprocessor | None): The text side, which needs no weights; None where the
+        encoder has no tokenizer of its own."""
+
     def cut(self, docs: Sequence[Doc]) -> list[Subwords] | None:
         """RETURNS (list[Subwords] | None): The sub-words of each document; None where the encoder
         has no tokenizer of its own."""
 
     def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
-        """Tokenize documents once for all calls within; the documents must not change meanwhile."""
+        """Cut documents once for all calls within; the documents must not change until the end."""
 
     def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
         """RETURNS (list[np.ndarray]): Indices of the documents that train together; each document
@@ -73,7 +78,7 @@ def encoder_of(model: Model[list[Doc], list[Ragged]]) -> Encoder:
     model (Model[list[Doc], list[Ragged]]): Any encoder.
     RETURNS (Encoder): The encoder.
     """
-    return LayerEncoder(model) if find_shim(model) is None else OwnTransformer(model)
+    return TransformerEncoder(model) if owns_transformer(model) else LayerEncoder(model)
 
 
 class LayerEncoder:
@@ -99,6 +104,9 @@ class LayerEncoder:
         expected = "an encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
         return ValueError(describe("precision", expected=expected, got=Plain(self.model.name)))
 
+    def text(self) -> None:
+        return None
+
     def cut(self, docs: Sequence[Doc]) -> None:
         return None
 
@@ -115,7 +123,7 @@ class LayerEncoder:
         # One copy from the device for all documents. shape: [n_tokens of all documents]
         lengths = _numpy(xp.concatenate([v.lengths for v in vectors]))
         by_doc = np.split(lengths, np.cumsum([len(v.lengths) for v in vectors])[:-1])
-        picked = [pick_rows(own, every=every) for own in by_doc]
+        picked = [sequence_rows(own, every=every) for own in by_doc]
         ends = np.cumsum([len(v.dataXd) for v in vectors])
         bases = ends - [len(v.dataXd) for v in vectors]
         # shape: [N]

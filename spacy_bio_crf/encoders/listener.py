@@ -1,4 +1,4 @@
-"""TransformerListener: the pipeline's shared spacy-transformers `transformer` as an encoder."""
+"""The pipeline's shared spacy-transformers `transformer` as an encoder."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,9 @@ from spacy_transformers.data_classes import TransformerData
 from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 from thinc.types import Ragged
-from transformers.file_utils import ModelOutput
+from transformers.utils import ModelOutput
+
+from ..errors import Plain, describe
 
 HIDDEN = "last_hidden_state"
 
@@ -28,30 +30,28 @@ def build_transformer_listener(
     """
     return Model(
         "transformer_listener_encoder",
-        forward,
-        init=init,
+        _forward,
+        init=_init,
         layers=[TransformerListener(upstream_name=upstream)],
         dims={"nO": None},
         attrs={"grad_factor": grad_factor},
     )
 
 
-def init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
-    """Take over the width of the transformer upstream."""
+def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
     listener: Any = model.layers[0]
     if not listener.has_dim("nO"):
         raise ValueError(_no_upstream(listener.upstream_name))
     model.set_dim("nO", listener.get_dim("nO"))
 
 
-def forward(
+def _forward(
     model: Model[list[Doc], list[Ragged]], docs: list[Doc], is_train: bool
 ) -> tuple[list[Ragged], Callable]:
-    """Pick every token's rows out of what the transformer has left for these documents."""
     listener: Any = model.layers[0]
     ops: Any = model.ops
     for doc in docs:
-        # In training the transformer hands its output over, unless it is frozen and annotating.
+        # In training the transformer passes its output on, unless it is frozen and annotating.
         if is_train and listener._batch_id is not None:
             break
         if len(doc) and (not Doc.has_extension("trf_data") or doc._.trf_data is None):
@@ -73,7 +73,7 @@ def forward(
             [
                 _gradient(model, data, rows, d.dataXd * factor)
                 for data, (rows, _), d in zip(datas, picked, d_outputs, strict=True)
-                # For documents without a token there is no output, and no gradient is taken.
+                # Documents without a token have no output, and take no gradient.
                 if HIDDEN in data.model_output
             ]
         )
@@ -83,19 +83,19 @@ def forward(
 
 
 def pick_rows(doc: Doc, data: TransformerData) -> tuple[np.ndarray, np.ndarray]:
-    """Each token's rows in the window where its first sub-word has most context.
+    """Select each token's rows in the window where its first sub-word has most context.
 
     spacy-transformers lists the rows of a token in every window that saw it, one window after the
-    other. A reduction over all of them mixes windows; here one window speaks for the token:
+    other. A reduction over all of them mixes windows; here one window provides the token's rows:
 
         window 0   rows 0..7    [CLS] the cat sat on  the mat [SEP]
         window 1   rows 8..15   [CLS] on  the mat and saw it  [SEP]
 
-    "on" has rows 4 and 9, which are 3 and 1 from the nearer edge: row 4 speaks for it. "mat" has
-    rows 6 and 11, 1 and 3 from an edge: row 11.
+    "on" has rows 4 and 9, at distances of 3 and 1 from the nearer edge: row 4 is taken. "mat" has
+    rows 6 and 11, at distances of 1 and 3: row 11.
 
     doc (Doc): The document; its white-space tokens get no rows.
-    data (TransformerData): What the transformer left for it.
+    data (TransformerData): The transformer's output for it.
     RETURNS (tuple[np.ndarray, np.ndarray]): Rows of the flattened output, int64 [m], and how many
         of them belong to each token, int32 [n_tokens].
     """
@@ -130,16 +130,16 @@ def _gradient(
     hidden: Any = data.model_output[HIDDEN]
     d_hidden = ops.alloc2f(hidden.shape[0] * hidden.shape[1], hidden.shape[2])
     if len(rows):
-        # A row may serve two tokens, so the gradients add up.
+        # A row may belong to two tokens, so the gradients add up.
         ops.scatter_add(d_hidden, ops.asarray1i(rows.astype("int32")), d_vectors)
     output = ModelOutput(last_hidden_state=d_hidden.reshape(hidden.shape))
     return TransformerData(wordpieces=data.wordpieces, model_output=output, align=data.align)
 
 
 def _no_upstream(name: str) -> str:
-    return (
-        f"TransformerListener found no output of a transformer upstream (upstream = {name!r}):"
-        " expected a component made by the factory 'transformer' earlier in the pipeline."
+    expected = "a component of the factory 'transformer' earlier in the pipeline"
+    return describe(
+        f"TransformerListener (upstream = {name!r})", expected=expected, got=Plain("none")
     )
 
 

@@ -1,4 +1,4 @@
-"""Tok2VecEncoder: any spaCy tok2vec as an encoder, one vector a token."""
+"""Any spaCy tok2vec as an encoder, with one vector for each token."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +7,8 @@ import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d, Ragged
+
+from ..errors import Plain, describe
 
 
 def build_tok2vec_encoder(
@@ -20,25 +22,25 @@ def build_tok2vec_encoder(
         white space, float32 [n, d], and for each token 1, or 0 where it is white space, [n_tokens].
     """
     return Model(
-        "tok2vec_encoder", forward, init=init, layers=[tok2vec], dims={"nO": None}, attrs={}
+        "tok2vec_encoder", _forward, init=_init, layers=[tok2vec], dims={"nO": None}, attrs={}
     )
 
 
-def init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
-    """Initialise the tok2vec and take over its width."""
+def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
     tok2vec = model.layers[0]
     tok2vec.initialize(X=X)
     if not tok2vec.has_dim("nO"):
+        expected = "a width (nO) after its initialization"
         raise ValueError(
-            f"The width (nO) of the tok2vec {tok2vec.name!r} is not known after it was initialised."
+            describe(f"tok2vec {tok2vec.name!r}", expected=expected, got=Plain("none"))
         )
     model.set_dim("nO", tok2vec.get_dim("nO"))
 
 
-def forward(
+def _forward(
     model: Model[list[Doc], list[Ragged]], docs: list[Doc], is_train: bool
 ) -> tuple[list[Ragged], Callable]:
-    """A token is its own only sub-word."""
+    # Each token is its own only sub-word.
     ops: Any = model.ops
     vectors, backprop_vectors = model.layers[0](docs, is_train)
     kept = [np.array([not token.is_space for token in doc], dtype=bool) for doc in docs]

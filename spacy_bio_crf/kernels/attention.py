@@ -1,4 +1,4 @@
-"""Attention for a CPU, where torch's one fused kernel knows no dropout and is slow in bfloat16."""
+"""Attention for a CPU: torch's fused kernel has no dropout there, and is slow in bfloat16."""
 
 import math
 from typing import Any
@@ -10,9 +10,9 @@ from torch.nn import functional
 from .cpu import prefers_onednn
 from .dropout import drop
 
-# Most keys, and most scores of a batch, for which they are computed as a whole in prediction: of
-# longer windows there are too many.
-SHORT, MOST_SCORES = 256, 2**23
+# Most keys, and most scores of a batch, that are computed as a whole in prediction: longer windows
+# have too many.
+SHORT_WINDOW, MOST_SCORES = 256, 2**23
 
 
 def attention(
@@ -24,10 +24,10 @@ def attention(
     is_causal: bool = False,
     **others: Any,
 ) -> Tensor:
-    """Attention over [B, H, T, d]: `torch.nn.functional.scaled_dot_product_attention`.
+    """Compute `torch.nn.functional.scaled_dot_product_attention` over [B, H, T, d].
 
     With dropout, and in bfloat16 where `slow_in_bf16`, the scores [B, H, T, T] are computed as a
-    whole, in the type of the query; everything else is left to torch.
+    whole, in the type of the query; torch computes everything else.
     """
     plain = attn_mask is None or attn_mask.is_floating_point()
     usual = plain and query.device.type == "cpu" and not (is_causal or others)
@@ -38,23 +38,20 @@ def attention(
     # shape: [B, H, T, T]
     scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)
     if attn_mask is not None:
-        # The least number of float32, which stands for a key that is not seen, is minus infinity in
-        # lower types, and a row of nothing but that has no softmax: the windows of ModernBERT's
-        # padding see nothing.
+        # A hidden key has the least number of float32 for a mask, which is minus infinity in lower
+        # types. A row of nothing else has no softmax: ModernBERT's padding sees no key.
         scores.add_(attn_mask.clamp(min=torch.finfo(scores.dtype).min / 2))
     return drop(scores.softmax(dim=-1), dropout_p) @ value
 
 
 def slow_in_bf16(query: Tensor, key: Tensor) -> bool:
-    """Whether torch's kernel takes longer than matrix products by oneDNN.
-
-    It multiplies by MKL: see `products`.
+    """Whether torch's kernel, which multiplies by MKL, is slower than matrix products by oneDNN.
 
     query (Tensor): [B, H, T, d].
     key (Tensor): [B, H, T, d].
-    RETURNS (bool): True for short windows in bfloat16 on processors that oneDNN is for.
+    RETURNS (bool): True for short windows in bfloat16 on processors that prefer oneDNN.
     """
     n_batch, n_heads, n_queries, _ = query.shape
     n_keys = key.shape[-2]
-    few = n_keys <= SHORT and n_batch * n_heads * n_queries * n_keys <= MOST_SCORES
+    few = n_keys <= SHORT_WINDOW and n_batch * n_heads * n_queries * n_keys <= MOST_SCORES
     return few and query.dtype == torch.bfloat16 and prefers_onednn()

@@ -1,14 +1,14 @@
-"""Dropout for a CPU, where random numbers are dear: a quarter of one for each element.
+"""Dropout for a CPU with a quarter of a random number for each element.
 
-torch draws a number of its own for every element, which takes longer than the layer norm beside it.
-Here one number of 64 bits decides on four elements:
+torch draws one number per element, which takes longer than the layer norm beside it. Here one
+number of 64 bits decides on four elements:
 
     random 64 bits   |     16     |     16     |     16     |     16     |
     at least         |<- p * 2^16 |            |            |            |
     kept                  yes           yes          no           yes
 
-So the probability is a multiple of 2^-16, and what is kept is scaled by its inverse exactly. The
-numbers come from torch's generator: they follow its seed, and come again wherever its state does.
+So the probability is a multiple of 2^-16, and kept elements are scaled by its exact inverse. The
+numbers come from torch's generator: they follow its seed and its state.
 """
 
 import torch
@@ -19,12 +19,12 @@ LANES, LEVELS = 4, 1 << 16
 
 
 def drop(x: Tensor, p: float) -> Tensor:
-    """Set elements to zero, each by itself with probability `p`, and scale up the others.
+    """Set elements to zero, independently with probability `p`, and scale up the others.
 
     Srivastava et al. 2014, section 4, with the scaling moved to training (section 10).
 
     x (Tensor): On a CPU, of any shape.
-    p (float): From 0 to 1; taken to the nearest multiple of 2^-16.
+    p (float): From 0 to 1; rounded to the nearest multiple of 2^-16.
     RETURNS (Tensor): Of the shape of `x`; its mean is that of `x`.
     """
     dropped = round(p * LEVELS)
@@ -42,7 +42,7 @@ def drop(x: Tensor, p: float) -> Tensor:
 
 
 def dropout(x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    """`torch.nn.functional.dropout`, by `drop` where it is on a CPU and not in place."""
+    """Compute `torch.nn.functional.dropout`, by `drop` on a CPU if not in place."""
     if x.device.type != "cpu" or inplace or not (training and 0.0 <= p <= 1.0):
         return functional.dropout(x, p, training, inplace)
     return drop(x, p)

@@ -1,20 +1,20 @@
-"""Word embeddings of several packs, looked up once, so that their gradient is gathered once."""
+"""Word embeddings of several batches, looked up once, so that their gradient is gathered once."""
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..subwords.batches import Pack
+from ..subwords.batches import PaddedBatch
 
 
 class RowGradient:
     """The gradient of a vocabulary, kept from step to step.
 
-    It is as large as the vocabulary and zero but for the rows of a batch. A fresh array of zeros
-    for every step costs a CPU more than the rows themselves, so only those rows are cleared again.
+    The gradient is as large as the vocabulary, and zero but for the rows of a batch. A new array of
+    zeros for every step costs a CPU more than the rows themselves, so only those rows are cleared.
     """
 
     def __init__(self) -> None:
@@ -49,35 +49,35 @@ class RowGradient:
 
 
 class WordTable:
-    """The rows of a vocabulary that some packs use.
+    """The rows of a vocabulary that some batches use.
 
     The gradient of an embedding is a dense array as large as the vocabulary, and autograd would
-    fill one for every pack. Here each pack adds to the gradient of the few rows in use, and these
-    go to the vocabulary together, by `finish`.
+    fill one for every batch. Here each batch adds to the gradient of the few rows in use, and
+    `finish` adds these to the vocabulary's gradient together.
 
-    network (PreTrainedModel): Its input embeddings.
-    packs (Sequence[Pack]): Packs whose ids are looked up.
-    total (RowGradient): What the gradient of the vocabulary gathers in.
+    words (Embedding): The vocabulary.
+    batches (Sequence[PaddedBatch]): Batches whose ids are looked up.
+    total (RowGradient): Gathers the gradient of the vocabulary.
     """
 
-    def __init__(self, network: Any, packs: Sequence[Pack], total: RowGradient):
+    def __init__(self, words: nn.Embedding, batches: Sequence[PaddedBatch], total: RowGradient):
         self._total = total
-        self._words: nn.Embedding = network.get_input_embeddings()
-        weight = self._words.weight
-        used = np.unique(np.concatenate([p.ids.reshape(-1) for p in packs] or [np.zeros(0, int)]))
-        self._place = {id(p): np.searchsorted(used, p.ids) for p in packs}
+        self._words = words
+        weight = words.weight
+        used = np.unique(np.concatenate([b.ids.reshape(-1) for b in batches] or [np.zeros(0, int)]))
+        self._place = {id(b): np.searchsorted(used, b.ids) for b in batches}
         self._used = torch.from_numpy(used).to(weight.device)
         # shape: [n_used, e]
         self._rows = weight.detach().index_select(0, self._used)
         self._rows.requires_grad_(weight.requires_grad)
 
-    def __call__(self, pack: Pack) -> Tensor:
-        """RETURNS (Tensor): The word embeddings of one of the packs; float32 [B, T, e]."""
-        place = torch.from_numpy(self._place[id(pack)]).to(self._rows.device)
+    def __call__(self, batch: PaddedBatch) -> Tensor:
+        """RETURNS (Tensor): The word embeddings of one of the batches; float32 [B, T, e]."""
+        place = torch.from_numpy(self._place[id(batch)]).to(self._rows.device)
         return nn.functional.embedding(place, self._rows)
 
     def finish(self) -> None:
-        """Add the gradient that has gathered to that of the vocabulary."""
+        """Add the gathered gradient to that of the vocabulary."""
         gradient = self._rows.grad
         if gradient is None:
             return

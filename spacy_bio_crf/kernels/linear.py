@@ -1,8 +1,8 @@
-"""Matrix products in float32 on a CPU, by the library that is fast there.
+"""Matrix products in float32 on AMD's processors by oneDNN.
 
 torch multiplies float32 matrices by MKL, which leaves the 512-bit instructions of AMD's processors
-unused; oneDNN, which torch has on board for its convolutions and for bfloat16, uses them, and is
-more than twice as fast there. With 256-bit instructions the two are equals.
+unused. oneDNN, which torch includes for convolutions and bfloat16, uses them and is more than twice
+as fast. With 256-bit instructions the two are equally fast.
 """
 
 from typing import Any
@@ -13,19 +13,19 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 # oneDNN compiles a kernel of half a megabyte for every number of rows, and keeps a thousand of
-# them: so few numbers are asked for.
-ROWS = 64
+# them, so the number of rows is rounded up to a multiple of this.
+ROW_MULTIPLE = 64
 
 
 def has_linear() -> bool:
-    """Whether this build of torch has oneDNN's linear layer, and it is not switched off."""
+    """Whether this build of torch has oneDNN's linear layer, and oneDNN is switched on."""
     mkldnn: Any = torch.backends.mkldnn
     built = mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     return built and bool(mkldnn.enabled)
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`torch.nn.functional.linear`, by oneDNN where it is in float32 on a CPU, gradient and all.
+    """Compute `torch.nn.functional.linear`, and its gradients, by oneDNN if in float32 on a CPU.
 
     x (Tensor): [..., i].
     weight (Tensor): [o, i].
@@ -43,7 +43,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _fits(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
-    """What of all that torch takes oneDNN takes as well."""
+    """Whether oneDNN takes what torch takes."""
     tensors = [x, weight] if bias is None else [x, weight, bias]
     plain = all(t.device.type == "cpu" and t.dtype == torch.float32 and t.numel() for t in tensors)
     if not plain or weight.ndim != 2 or x.ndim == 0 or x.shape[-1] != weight.shape[1]:
@@ -58,8 +58,8 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 def _padded(x: Tensor) -> Tensor:
-    """A matrix with rows of zeros below it, up to a multiple of `ROWS`."""
-    missing = -len(x) % ROWS
+    """A matrix with rows of zeros below it, up to a multiple of `ROW_MULTIPLE`."""
+    missing = -len(x) % ROW_MULTIPLE
     return functional.pad(x, (0, 0, 0, missing)) if missing else x
 
 
@@ -70,7 +70,7 @@ def _outer(d_y: Tensor, x: Tensor) -> Tensor:
 
 
 class _Linear(torch.autograd.Function):
-    # `_product` as it is: what is cut off within would be a view, which nobody may write to.
+    # The result keeps the rows of zeros: a slice would be a view, which nobody may write to.
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)

@@ -1,4 +1,4 @@
-"""What stands in for torch's slow kernels while a network runs on a CPU."""
+"""Faster functions in place of torch's slow ones while a network runs on a CPU."""
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
@@ -8,16 +8,16 @@ import torch
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from . import linear as products
 from .attention import attention
-from .cpu import prefers_onednn
+from .cpu import enabled, prefers_onednn
 from .dropout import dropout
+from .linear import has_linear, linear
 
 
 class FastKernels(TorchFunctionMode):
-    """While it is entered, some functions of torch are replaced.
+    """Replaces some functions of torch while it is entered.
 
-    A mode, because it reaches the networks of every family as they are.
+    A mode reaches the networks of every family without a change to them.
 
     replaced (Mapping[Callable, Callable]): What is called in place of each.
     """
@@ -37,28 +37,29 @@ class FastKernels(TorchFunctionMode):
 
 
 def fast_kernels(device: torch.device, *, training: bool) -> contextlib.AbstractContextManager:
-    """To enter around a network.
+    """Choose the functions to replace around a network.
 
-    device (torch.device): Where the network is; on a GPU torch's kernels are fast.
+    device (torch.device): The network's device; on a GPU torch's kernels are fast.
     training (bool): Whether the network is in training mode.
     RETURNS (AbstractContextManager): The mode, or nothing where there is nothing to replace.
     """
     replaced: dict[Callable, Callable] = {}
-    if device.type == "cpu":
+    if device.type == "cpu" and enabled():
         faster = prefers_onednn()
         if training:
             replaced[functional.dropout] = dropout
         if training or faster:
             replaced[functional.scaled_dot_product_attention] = attention
-        if faster and products.has_linear():
-            replaced[functional.linear] = products.linear
+        if faster and has_linear():
+            replaced[functional.linear] = linear
     return FastKernels(replaced) if replaced else contextlib.nullcontext()
 
 
 def around_layers() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-    """What gradient checkpoints enter: nothing the first time, and fast kernels when they compute a
-    layer again, because in a backward pass no mode is active by itself. Tensors on a GPU go
-    torch's way whatever the mode.
+    """Make the contexts of gradient checkpoints.
+
+    When checkpoints compute a layer again, in a backward pass, no mode is active by itself. The
+    first pass needs nothing. Tensors on a GPU go torch's way whatever the mode.
 
     RETURNS (tuple): The two contexts, as `torch.utils.checkpoint` takes them from its `context_fn`.
     """

@@ -174,9 +174,11 @@ class TorchShim(PyTorchShim):
 
 
 class LossScale:
-    """A factor on the gradient that keeps float16's small values above zero.
+    """A factor on the gradient that keeps small values of float16 above zero.
 
-    It halves when a gradient overflows and doubles after `GROWTH_STEPS` good steps.
+    The factor halves after an overflow, and doubles after `GROWTH_STEPS` steps without one.
+    torch.amp.GradScaler does the same for a torch optimizer that exists before the first step. Here
+    the optimizer is spaCy's, and clipping must know of an overflow before any step.
     """
 
     def __init__(self) -> None:
@@ -185,7 +187,11 @@ class LossScale:
         self._finite: bool | None = None
 
     def scale(self, gradient: Tensor) -> Tensor:
-        """Multiply a gradient by the factor, where float16 begins in the backward pass."""
+        """Multiply a gradient by the factor, where float16 begins in the backward pass.
+
+        gradient (Tensor): Any gradient.
+        RETURNS (Tensor): Of the same shape.
+        """
         return gradient * self.factor
 
     def unscale(self, parameters: Iterable[nn.Parameter]) -> bool:
@@ -196,12 +202,11 @@ class LossScale:
         """
         if self._finite is None:
             grads = [p.grad for p in parameters if p.grad is not None]
+            self._finite = True
             if grads:
                 torch._foreach_mul_(grads, 1.0 / self.factor)
                 total = torch.stack(torch._foreach_norm(grads)).sum()
                 self._finite = bool(torch.isfinite(total))
-            else:
-                self._finite = True
         return self._finite
 
     def update(self) -> None:

@@ -1,5 +1,8 @@
 """Checks of tokens, sub-words and windows."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +11,6 @@ from spacy.tokens import Span
 from spacy_bio_crf.debug import CorpusPart, diagnose
 from spacy_bio_crf.debug.alignment import as_predicted, check_document
 from spacy_bio_crf.debug.findings import Recorder
-from spacy_bio_crf.debug.settings import SubwordSettings
 from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.subwords.tokenizer import Subwords
 from tests.support.debug_tools import PLENTY, found, make_doc
@@ -104,7 +106,7 @@ def test_every_finding_of_a_document_from_the_definition(case):
         starts,
     )
     recorder = Recorder("train", 100)
-    settings = SubwordSettings(lambda docs: [piece], "none", 0, window, overlap)
+    settings: Any = SimpleNamespace(unknown=0, window=window, overlap=overlap)
     annotation = Annotation(spans, np.ones(len(lengths), dtype=bool))
     windows = check_document(doc, annotation, piece, settings, recorder)
     got = {f.check: [(s.start, s.end) for s in f.examples] for f in recorder.findings()}

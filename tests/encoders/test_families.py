@@ -8,6 +8,8 @@ import pytest
 import spacy
 import torch
 from spacy.language import Language
+from spacy.tokens import Doc, Span
+from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
 from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
@@ -16,6 +18,7 @@ from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.kernels import precision
+from spacy_bio_crf.kernels.prediction import PredictionNetwork
 from spacy_bio_crf.subwords.tokenizer import Subwords
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
 from tests.support.tiny_models import (
@@ -65,13 +68,13 @@ def test_a_document_has_the_same_vectors_in_any_batch(folder: Path):
 
 def test_the_limit_is_the_last_length_that_works(family: str, folder: Path):
     _, shim = make_encoder(folder)
-    assert len(shim.frame.prefix) == len(shim.frame.suffix) == 1
-    assert shim.window == POSITIONS - 2
-    full = as_long_as(shim, shim.window)
+    assert len(shim.text.special.prefix) == len(shim.text.special.suffix) == 1
+    assert shim.text.window == POSITIONS - 2
+    full = as_long_as(shim, shim.text.window)
     vectors, _ = shim.run([full], [full.rows], train=False)
-    assert len(vectors) == shim.window and vectors.isfinite().all()
+    assert len(vectors) == shim.text.window and vectors.isfinite().all()
     with pytest.raises(
-        ValueError, match=f"'window' .* is {POSITIONS - 1}; .* most {POSITIONS - 2}"
+        ValueError, match=f"window: expected at most {POSITIONS - 2}, .*, got {POSITIONS - 1}"
     ):
         make_encoder(folder, window=POSITIONS - 1)
     # Networks that learn a vector for every position have none for the next one.
@@ -82,9 +85,9 @@ def test_the_limit_is_the_last_length_that_works(family: str, folder: Path):
 
 def as_long_as(shim: TransformerShim, n: int) -> Subwords:
     """The sub-words of some text, over and over, n of them."""
-    (piece,) = shim.tokenize([NLP.make_doc(TEXTS[0])])
+    (own,) = shim.text.cut([NLP.make_doc(TEXTS[0])])
     ones = np.ones(n, dtype=np.int32)
-    return Subwords(np.resize(piece.ids, n), np.arange(n), ones, word_starts=ones == 1)
+    return Subwords(np.resize(own.ids, n), np.arange(n), ones, word_starts=ones == 1)
 
 
 def test_a_step_reaches_every_parameter_and_is_saved(folder: Path, tmp_path: Path):
@@ -100,10 +103,10 @@ def test_a_step_reaches_every_parameter_and_is_saved(folder: Path, tmp_path: Pat
     same = [n for n, p in shim.network.named_parameters() if torch.equal(p.detach(), before[n])]
     assert same == []
 
-    storage.save(shim.pretrained, tmp_path)
+    storage.save_folder(shim.pretrained, tmp_path)
     assert sorted(p.suffix for p in tmp_path.iterdir() if p.suffix != ".json") == [".safetensors"]
     expected = model.layers[0].predict(docs)
-    shim.set_pretrained(storage.load(tmp_path))
+    shim.set_pretrained(storage.load_folder(tmp_path))
     for a, b in zip(expected, model.layers[0].predict(docs), strict=True):
         assert np.array_equal(a.dataXd, b.dataXd) and np.array_equal(a.lengths, b.lengths)
 
@@ -111,7 +114,7 @@ def test_a_step_reaches_every_parameter_and_is_saved(folder: Path, tmp_path: Pat
 def test_frozen_layers(family: str, folder: Path):
     if family == "albert":
         with pytest.raises(
-            ValueError, match="Can't tell the layers of this albert apart .* set 'frozen"
+            ValueError, match="frozen_layers: expected 0 or -1 for .*, got albert, whose layers"
         ):
             make_encoder(folder, frozen_layers=1)
     else:
@@ -125,7 +128,7 @@ def test_frozen_layers(family: str, folder: Path):
 def test_the_first_layers_alone(family: str, folder: Path, tmp_path: Path):
     """Of every family: what is left computes, learns and is read again."""
     if family == "albert":
-        with pytest.raises(ValueError, match="Can't tell the layers .* set 'layers' to null"):
+        with pytest.raises(ValueError, match="layers: expected null for an encoder .*, got albert"):
             make_encoder(folder, layers=1)
         return
     _, shim = make_encoder(folder, layers=1, dropout=0.0)
@@ -133,13 +136,13 @@ def test_the_first_layers_alone(family: str, folder: Path, tmp_path: Path):
     assert shim.network.config.num_hidden_layers == 1
     count = sum(p.numel() for p in shim.network.parameters())
     assert count < sum(p.numel() for p in whole.network.parameters())
-    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
-    wanted = [p.rows for p in pieces]
-    vectors, backprop = shim.run(pieces, wanted, train=True)
+    subwords = shim.text.cut([NLP.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in subwords]
+    vectors, backprop = shim.run(subwords, wanted, train=True)
     backprop(torch.ones_like(vectors))
-    storage.save(shim.pretrained, tmp_path / "encoder")
-    shim.set_pretrained(storage.load(tmp_path / "encoder"))
-    again, _ = shim.run(pieces, wanted, train=False)
+    storage.save_folder(shim.pretrained, tmp_path / "encoder")
+    shim.set_pretrained(storage.load_folder(tmp_path / "encoder"))
+    again, _ = shim.run(subwords, wanted, train=False)
     torch.testing.assert_close(again, vectors, atol=1e-5, rtol=1e-5)
 
 
@@ -148,30 +151,33 @@ def test_weights_cast_once_compute_what_autocast_does(
     monkeypatch, family: str, folder: Path, lower: str
 ):
     if family == "deberta":
-        with pytest.raises(ValueError, match=f"'precision' .* is '{lower}'; expected 'fp32' or"):
+        with pytest.raises(ValueError, match=f"precision: expected 'fp32' or .*, got '{lower}'"):
             make_encoder(folder, precision=lower)
         _, shim = make_encoder(folder)
-        with pytest.raises(ValueError, match="expected 'fp32' or 'auto' for a deberta"):
+        with pytest.raises(ValueError, match="expected 'fp32' or 'auto' for a deberta, got"):
             shim.precision = lower
         assert shim.precision == "fp32"
         return
     _, shim = make_encoder(folder, precision=lower)
-    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
-    wanted = [p.rows for p in pieces]
-    once, _ = shim.run(pieces, wanted, train=False)
-    monkeypatch.setattr(TransformerShim, "_for_prediction", lambda shim: shim.network)
-    every_time, _ = shim.run(pieces, wanted, train=False)
+    subwords = shim.text.cut([NLP.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in subwords]
+    once, _ = shim.run(subwords, wanted, train=False)
+    monkeypatch.setattr(PredictionNetwork, "of", lambda kept, network, precision: network)
+    every_time, _ = shim.run(subwords, wanted, train=False)
     assert len(once) and torch.equal(once, every_time)
 
 
 def test_auto_learns_where_bf16_is_fast(monkeypatch, family: str, folder: Path):
     monkeypatch.setattr(precision, "multiplies_bf16", lambda device: True)
     _, shim = make_encoder(folder, precision="auto")
-    assert shim._computed() == ("fp32" if family == "deberta" else "bf16")
-    pieces = shim.tokenize([NLP.make_doc(text) for text in TEXTS])
-    vectors, backprop = shim.run(pieces, [p.rows for p in pieces], train=True)
+    dtypes = set()
+    linear = next(m for m in shim.network.modules() if isinstance(m, nn.Linear))
+    linear.register_forward_hook(lambda module, given, result: dtypes.add(result.dtype))
+    subwords = shim.text.cut([NLP.make_doc(text) for text in TEXTS])
+    vectors, backprop = shim.run(subwords, [p.rows for p in subwords], train=True)
     backprop(torch.ones_like(vectors))
     assert vectors.isfinite().all() and shim.trained()
+    assert dtypes == {torch.float32 if family == "deberta" else torch.bfloat16}
 
 
 def test_dropout_reaches_the_network(folder: Path):
@@ -221,8 +227,11 @@ def test_no_position_is_beyond_the_limit(folder: Path):
         lambda module, args, options: widths.append(options["input_ids"].shape[1]),
         with_kwargs=True,
     )
-    pieces = [as_long_as(shim, n) for n in (1, 2, shim.window, shim.window + 1, 5 * shim.window)]
-    vectors, _ = shim.run(pieces, [piece.rows for piece in pieces], train=False)
+    subwords = [
+        as_long_as(shim, n)
+        for n in (1, 2, shim.text.window, shim.text.window + 1, 5 * shim.text.window)
+    ]
+    vectors, _ = shim.run(subwords, [own.rows for own in subwords], train=False)
     assert vectors.isfinite().all()
     assert max(widths) == POSITIONS
     for table in tables:
@@ -237,8 +246,8 @@ def test_positions_of_roberta_stay_below_its_limit(tmp_path: Path):
     assert table.num_embeddings == POSITIONS + 2
     seen = []
     table.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
-    pieces = [as_long_as(shim, n) for n in (shim.window, 3, 4 * shim.window)]
-    shim.run(pieces, [piece.rows for piece in pieces], train=False)
+    subwords = [as_long_as(shim, n) for n in (shim.text.window, 3, 4 * shim.text.window)]
+    shim.run(subwords, [own.rows for own in subwords], train=False)
     positions = {p for s in seen for p in s.flatten().tolist()}
     assert positions == {1, *range(2, POSITIONS + 2)}  # 1 is that of padding
 
@@ -246,11 +255,11 @@ def test_positions_of_roberta_stay_below_its_limit(tmp_path: Path):
 def test_the_tokenizer_s_limit_is_not_believed(tmp_path: Path):
     write_checkpoint(tmp_path, "roberta")
     _, shim = make_encoder(tmp_path)
-    assert shim.tokenizer.model_max_length > 1e29
-    shim.tokenizer.model_max_length = 4
-    shim.tokenizer.save_pretrained(tmp_path)
+    assert shim.text.tokenizer.model_max_length > 1e29
+    shim.text.tokenizer.model_max_length = 4
+    shim.text.tokenizer.save_pretrained(tmp_path)
     encoder, shim = make_encoder(tmp_path)
-    assert (shim.tokenizer.model_max_length, shim.window) == (4, POSITIONS - 2)
+    assert (shim.text.tokenizer.model_max_length, shim.text.window) == (4, POSITIONS - 2)
     doc = NLP.make_doc(TEXTS[0])
     assert len(encoder.predict([doc])[0].dataXd) > 4
 
@@ -258,9 +267,9 @@ def test_the_tokenizer_s_limit_is_not_believed(tmp_path: Path):
 def phobert(folder: Path) -> Path:
     """PhoBERT is a RoBERTa whose tokenizer exists in Python only."""
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ."
-    pieces = [*letters, *(f"{letter}@@" for letter in letters)]
+    subwords = [*letters, *(f"{letter}@@" for letter in letters)]
     folder.mkdir()
-    (folder / "vocab.txt").write_text("".join(f"{piece} 1\n" for piece in pieces))
+    (folder / "vocab.txt").write_text("".join(f"{own} 1\n" for own in subwords))
     (folder / "bpe.codes").write_text("Q Q 1\n")
     words = PhobertTokenizer(str(folder / "vocab.txt"), str(folder / "bpe.codes"))
     words.save_pretrained(folder)
@@ -279,7 +288,7 @@ def test_a_slow_tokenizer_from_training_to_loading(make_nlp: MakeNlp, tmp_path: 
     examples = make_examples(nlp)
     train(nlp, examples, steps=60)
     shim = nlp.get_pipe("bio_ner").model.layers[0].shims[0]
-    assert not shim.tokenizer.is_fast
+    assert not shim.text.tokenizer.is_fast
     expected = [spans_of(example.reference) for example in examples]
     texts = [example.reference.text for example in examples]
     assert [spans_of(doc) for doc in nlp.pipe(texts)] == expected
@@ -288,3 +297,23 @@ def test_a_slow_tokenizer_from_training_to_loading(make_nlp: MakeNlp, tmp_path: 
     assert [spans_of(doc) for doc in loaded.pipe(texts)] == expected
     a, b = (n.get_pipe("bio_ner").lattice([n.make_doc(t) for t in texts]) for n in (nlp, loaded))
     assert torch.equal(a.emissions, b.emissions)
+
+
+@pytest.mark.parametrize(
+    ("family", "words", "lost"),
+    [
+        ("xlm-roberta", ["e", "\u0301", "t"], "'\u0301', token 1"),
+        ("albert", ["x", "'", "'"], '"\'", token 1'),
+    ],
+)
+def test_tokens_rewritten_with_their_neighbors_are_counted(
+    make_nlp: MakeNlp, tmp_path: Path, family: str, words: list[str], lost: str
+):
+    """The offsets of the one sub-word name only one of the two tokens."""
+    nlp = make_nlp(encoder_options={"name": str(write_checkpoint(tmp_path, family))})
+    doc = Doc(nlp.vocab, words=words, spaces=[False] * 3)
+    gold = doc.copy()
+    gold.set_ents([Span(gold, 0, 1, "PER")])
+    with pytest.warns(UserWarning, match="1 of 3 tokens .* no sub-word") as seen:
+        nlp.initialize(lambda: [Example(doc, gold)])
+    assert any(lost in str(warning.message) for warning in seen)

@@ -148,7 +148,7 @@ def test_every_token_but_white_space_is_its_own_sub_word():
 
 def test_a_tok2vec_without_a_width():
     encoder = build_tok2vec_encoder(fake_tok2vec(width=None))
-    with pytest.raises(ValueError, match=r"The width \(nO\) of the tok2vec 'fake' is not known"):
+    with pytest.raises(ValueError, match=r"tok2vec 'fake': expected a width \(nO\) after"):
         encoder.initialize()
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from spacy_bio_crf.kernels import attention as attention_module
-from spacy_bio_crf.kernels.attention import SHORT
+from spacy_bio_crf.kernels.attention import SHORT_WINDOW
 from spacy_bio_crf.kernels.mode import fast_kernels
 from tests.support.tiny_models import make_encoder, write_checkpoint
 
@@ -112,8 +112,8 @@ def fused(length: int, dtype: torch.dtype) -> bool:
     ("capabilities", "dtype", "length", "expected"),
     [
         (AMD, torch.bfloat16, 6, False),
-        (AMD, torch.bfloat16, SHORT, False),
-        (AMD, torch.bfloat16, SHORT + 1, True),
+        (AMD, torch.bfloat16, SHORT_WINDOW, False),
+        (AMD, torch.bfloat16, SHORT_WINDOW + 1, True),
         (AMD, torch.float32, 6, True),
         ({}, torch.bfloat16, 6, True),
     ],
@@ -158,9 +158,9 @@ def test_windows_of_padding_do_no_harm(
     _, shim = make_encoder(tmp_path, precision="bf16", dropout=0.1)
     vocab = Vocab()
     docs = [Doc(vocab, words=["a"] * n) for n in (4, 9, 14, 19, 24, 29)]
-    pieces = shim.tokenize(docs)
+    subwords = shim.text.cut(docs)
     for training in (False, True):
-        vectors, backprop = shim.run(pieces, [p.rows for p in pieces], train=training)
+        vectors, backprop = shim.run(subwords, [p.rows for p in subwords], train=training)
         assert torch.isfinite(vectors).all()
     backprop(torch.ones_like(vectors))
     assert all(torch.isfinite(p.grad).all() for _, p in shim.trained())

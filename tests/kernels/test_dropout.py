@@ -1,19 +1,12 @@
 """Dropout from few random numbers: real dropout, by its statistics and beside torch's own."""
 
 import math
-import pickle
-from pathlib import Path
 
 import pytest
-import spacy
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from spacy_bio_crf.kernels import attention, dropout
 from spacy_bio_crf.kernels.dropout import LANES, drop
-from spacy_bio_crf.kernels.mode import fast_kernels
-from tests.support.tiny_models import make_encoder
 
 CPU = torch.device("cpu")
 N = 400_000
@@ -80,52 +73,3 @@ def test_the_gradient_passes_where_the_element_does():
     y = drop(x, 0.25)
     y.backward(torch.ones(1000))
     torch.testing.assert_close(x.grad, torch.where(y != 0, 4 / 3, 0.0))
-
-
-# The mode -----------------------------------------------------------------------------------------
-
-
-def test_modules_of_torch_drop_by_it_and_only_in_training():
-    module = nn.Dropout(0.5)
-    x = torch.ones(1000)
-
-    def draw() -> Tensor:
-        torch.manual_seed(0)
-        return module(x)
-
-    usual = draw()
-    with fast_kernels(CPU, training=True):
-        ours = draw()
-        module.eval()
-        assert torch.equal(module(x), x)
-        with pytest.raises(ValueError, match="has to be between 0 and 1"):
-            functional.dropout(x, 1.5)
-    torch.manual_seed(0)
-    assert torch.equal(ours, drop(x, 0.5))
-    assert not torch.equal(ours, usual)
-    module.train()
-    assert torch.equal(draw(), usual)
-
-
-def test_a_network_in_training_uses_it(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch):
-    """Hidden states and attention, and neither in prediction."""
-    shapes = []
-
-    def counted(x: Tensor, p: float) -> Tensor:
-        shapes.append(x.ndim)
-        return drop(x, p)
-
-    for module in (dropout, attention):
-        monkeypatch.setattr(module, "drop", counted)
-    _, shim = make_encoder(tiny_encoder)
-    (piece,) = shim.tokenize([spacy.blank("en")("Ana Ruiz met Bo")])
-    shim.run([piece], [piece.rows], train=False)
-    assert shapes == []
-    shim.run([piece], [piece.rows], train=True)
-    # The embeddings, and in each of two layers the attention and what follows each of its halves.
-    assert sorted(shapes) == [3, 3, 3, 3, 3, 4, 4]
-
-
-def test_a_checkpointing_network_can_be_pickled(tiny_encoder: Path):
-    _, shim = make_encoder(tiny_encoder, gradient_checkpointing=True)
-    assert pickle.loads(pickle.dumps(shim.network)).is_gradient_checkpointing

@@ -1,4 +1,4 @@
-"""Word embeddings looked up once for all packs have the gradient they would have had anyway."""
+"""Word embeddings looked up once for all batches have the gradient they would have had anyway."""
 
 import pytest
 import torch
@@ -20,21 +20,21 @@ def test_gradients_are_those_of_a_plain_forward(make_nlp: MakeNlp, budget: int):
     nlp.initialize(lambda: make_examples(nlp))
     shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
     network = shim.network
-    pieces = shim.tokenize([nlp.make_doc(text) for text in TEXTS])
-    wanted = [p.rows for p in pieces]
+    subwords = shim.text.cut([nlp.make_doc(text) for text in TEXTS])
+    wanted = [p.rows for p in subwords]
     for _ in range(2):  # gradients gather over calls
-        vectors, backprop = shim.run(pieces, wanted, train=True)
+        vectors, backprop = shim.run(subwords, wanted, train=True)
         d_vectors = torch.linspace(-1, 1, vectors.numel()).reshape(vectors.shape)
         backprop(d_vectors)
     found = {n: p.grad.clone() for n, p in network.named_parameters() if p.grad is not None}
     network.zero_grad()
 
     rows = []
-    for p in pieces:
+    for p in subwords:
         if len(p.ids):
-            ids = [*shim.frame.prefix, *p.ids.tolist(), *shim.frame.suffix]
+            ids = [*shim.text.special.prefix, *p.ids.tolist(), *shim.text.special.suffix]
             hidden = network(input_ids=torch.tensor([ids])).last_hidden_state[0]
-            rows.append(hidden[torch.from_numpy(p.rows) + len(shim.frame.prefix)])
+            rows.append(hidden[torch.from_numpy(p.rows) + len(shim.text.special.prefix)])
     plain = torch.cat(rows)
     torch.testing.assert_close(vectors, plain.detach(), atol=1e-5, rtol=1e-4)
     plain.backward(2 * d_vectors)
@@ -51,12 +51,12 @@ def test_padding_learns_nothing(make_nlp: MakeNlp):
     shim = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
     words = shim.network.get_input_embeddings()
     assert words.padding_idx is not None
-    (piece,) = shim.tokenize([nlp.make_doc("Ana Ruiz met Bo")])
-    piece.ids[1] = words.padding_idx
-    vectors, backprop = shim.run([piece], [piece.rows], train=True)
+    (own,) = shim.text.cut([nlp.make_doc("Ana Ruiz met Bo")])
+    own.ids[1] = words.padding_idx
+    vectors, backprop = shim.run([own], [own.rows], train=True)
     backprop(varied(vectors))
     assert bool((words.weight.grad[words.padding_idx] == 0).all())
-    assert bool(words.weight.grad[int(piece.ids[0])].abs().sum() > 0)
+    assert bool(words.weight.grad[int(own.ids[0])].abs().sum() > 0)
 
 
 def test_frozen_embeddings_have_no_gradient(make_nlp: MakeNlp):
@@ -78,11 +78,11 @@ def test_rows_of_former_steps_have_no_gradient(make_nlp: MakeNlp, optimizer: Opt
     words = shim.network.get_input_embeddings().weight
     used = []
     for text in ("Ana Ruiz", "met Bo", "Ana"):
-        (piece,) = shim.tokenize([nlp.make_doc(text)])
-        vectors, backprop = shim.run([piece], [piece.rows], train=True)
+        (own,) = shim.text.cut([nlp.make_doc(text)])
+        vectors, backprop = shim.run([own], [own.rows], train=True)
         assert words.grad is None
         backprop(varied(vectors))
-        ids = {*piece.ids.tolist(), *shim.frame.prefix, *shim.frame.suffix}
+        ids = {*own.ids.tolist(), *shim.text.special.prefix, *shim.text.special.suffix}
         used.append(ids)
         assert set(words.grad.abs().sum(1).nonzero()[:, 0].tolist()) == ids
         shim.finish_update(optimizer)
@@ -95,8 +95,8 @@ def test_a_copy_has_a_gradient_of_its_own(make_nlp: MakeNlp):
     model = nlp.get_pipe("bio_ner").model
     shims = [model.get_ref("encoder").shims[0], model.copy().layers[0].shims[0]]
     for shim in shims:
-        (piece,) = shim.tokenize([nlp.make_doc("Ana Ruiz")])
-        vectors, backprop = shim.run([piece], [piece.rows], train=True)
+        (own,) = shim.text.cut([nlp.make_doc("Ana Ruiz")])
+        vectors, backprop = shim.run([own], [own.rows], train=True)
         backprop(varied(vectors))
     a, b = (shim.network.get_input_embeddings().weight.grad for shim in shims)
     assert torch.equal(a, b) and a.data_ptr() != b.data_ptr()

@@ -12,20 +12,24 @@ from spacy.tokens import Doc
 from torch import nn
 
 from spacy_bio_crf.kernels import int8
-from spacy_bio_crf.kernels.int8 import Int8Linear, Rounder, to_int8
+from spacy_bio_crf.kernels.cpu import SWITCH
+from spacy_bio_crf.kernels.int8 import Int8Linear, Quantizer
+from spacy_bio_crf.kernels.prediction import to_int8
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
 from tests.support.tiny_models import FAMILIES, make_encoder, write_checkpoint
 
 TEXTS = ["Ana Ruiz met Bo in New York City .", "", "Bo", "a much longer text " * 6, "  \n"]
 
 
-@pytest.fixture(params=["onednn", "int_mm", "7 bits"])
+@pytest.fixture(params=["onednn", "int_mm", "7 bits", "switched off"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way of multiplying, those for other CPUs among them."""
     if request.param == "onednn" and not int8.has_onednn():
         pytest.skip("torch has no oneDNN for integers here")
     monkeypatch.setattr(int8, "has_onednn", lambda: request.param == "onednn")
-    monkeypatch.setattr(int8, "has_dot_products", lambda: request.param != "7 bits")
+    monkeypatch.setattr(int8, "has_byte_products", lambda: request.param != "7 bits")
+    if request.param == "switched off":
+        monkeypatch.setenv(SWITCH, "0")
     return request.param
 
 
@@ -45,7 +49,7 @@ def test_the_product_is_that_of_the_definition(engine: str, shape: tuple[int, ..
     # Rows of very different size: each has its own scale.
     x = torch.randn(shape) * torch.logspace(-3, 3, shape[-2])[:, None]
     with torch.inference_mode():
-        y = Int8Linear(linear, Rounder())(x)
+        y = Int8Linear(linear, Quantizer())(x)
         expected = by_definition(linear, x, 63 if engine == "7 bits" else 127)
         exact = linear(x)
     assert y.shape == exact.shape and y.dtype == torch.float32
@@ -59,7 +63,7 @@ def test_the_product_is_that_of_the_definition(engine: str, shape: tuple[int, ..
 
 def test_no_rows_rows_of_zeros_and_what_is_not_finite(engine: str):
     linear = nn.Linear(6, 4)
-    layer = Int8Linear(linear, Rounder())
+    layer = Int8Linear(linear, Quantizer())
     with torch.inference_mode():
         assert layer(torch.zeros(0, 6)).shape == (0, 4)
         x = torch.zeros(3, 6)
@@ -67,17 +71,17 @@ def test_no_rows_rows_of_zeros_and_what_is_not_finite(engine: str):
         y = layer(x)
     assert torch.equal(y[0], linear.bias.detach())
     assert bool((~y[1:].isfinite()).all())
-    free = Int8Linear(nn.Linear(6, 4, bias=False), Rounder())
+    free = Int8Linear(nn.Linear(6, 4, bias=False), Quantizer())
     assert float(free(torch.zeros(1, 6)).abs().max()) == 0.0
 
 
-def test_an_input_is_rounded_once_and_another_anew():
-    rounder = Rounder()
+def test_an_input_is_quantized_once_and_another_anew():
+    quantizer = Quantizer()
     a, b = torch.randn(3, 4), torch.randn(3, 4)
-    first = rounder(a)
-    assert rounder(a) is first
-    assert not torch.equal(rounder(b)[0], first[0])
-    assert torch.equal(rounder(a)[0], first[0])
+    first = quantizer(a)
+    assert quantizer(a) is first
+    assert not torch.equal(quantizer(b)[0], first[0])
+    assert torch.equal(quantizer(a)[0], first[0])
 
 
 def test_only_linear_layers_have_weights_of_their_own(tiny_encoder: Path):
@@ -141,7 +145,9 @@ def test_a_pipeline_is_loaded_in_int8_and_finds_the_same(saved: Path, trained: L
     found = [spans_of(doc) for doc in nlp.pipe(docs_of(nlp))]
     assert found == [ents for _, ents in SENTENCES]
     shim = ner.model.get_ref("encoder").shims[0]
-    assert any(isinstance(m, Int8Linear) for m in shim._for_prediction().modules())
+    assert any(
+        isinstance(m, Int8Linear) for m in shim._prediction.of(shim.network, "int8").modules()
+    )
     scores = [s.attrs["scores"] for s in (d.spans["bio_ner"] for d in nlp.pipe(docs_of(nlp)))]
     full = [d.spans["bio_ner"].attrs["scores"] for d in trained.pipe(docs_of(trained))]
     assert scores != full
@@ -166,7 +172,7 @@ def test_training_in_int8_is_refused_and_works_again_afterwards(make_nlp: MakeNl
     nlp = make_nlp(encoder_options={"precision": "int8", "dropout": 0.0})
     examples = make_examples(nlp)
     with pytest.raises(
-        ValueError, match="'precision' of the encoder is 'int8'; expected 'fp32', 'bf16', 'fp16'"
+        ValueError, match="precision: expected 'fp32', 'bf16', 'fp16' or 'auto' .*, got 'int8'"
     ):
         train(nlp, examples, steps=1)
     nlp.get_pipe("bio_ner").precision = "fp32"
@@ -188,7 +194,7 @@ def test_loading_other_weights_makes_another_int8_network(saved: Path, make_nlp:
 
 
 def test_a_precision_there_is_not(trained: Language, make_nlp: MakeNlp):
-    with pytest.raises(ValueError, match="'precision' of the encoder is 'int4'; expected one of"):
+    with pytest.raises(ValueError, match="precision: expected one of .*, got 'int4'"):
         trained.get_pipe("bio_ner").precision = "int4"
     assert trained.get_pipe("bio_ner").precision == "fp32"
 

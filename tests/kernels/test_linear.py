@@ -6,12 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from spacy_bio_crf.kernels import linear as products
-from spacy_bio_crf.kernels.cpu import prefers_onednn
+from spacy_bio_crf.kernels import mode
 from spacy_bio_crf.kernels.linear import has_linear
+from spacy_bio_crf.kernels.linear import linear as by_onednn
 from spacy_bio_crf.kernels.mode import FastKernels, fast_kernels
 from spacy_bio_crf.kernels.precision import autocast
-from tests.encoders.test_layer import TEXTS, all_rows, docs_of, make_encoder
+from tests.support.encoder_tools import TEXTS, all_rows, docs_of
+from tests.support.tiny_models import make_encoder
 
 CPU = torch.device("cpu")
 AMD = {"cpu_name": "AMD EPYC", "avx512_f": True}
@@ -24,31 +25,11 @@ class ByOneDnn(FastKernels):
     """Linear layers by oneDNN, whatever the processor."""
 
     def __init__(self) -> None:
-        super().__init__({functional.linear: products.linear})
+        super().__init__({functional.linear: by_onednn})
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, **capabilities: object) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        (AMD, True),
-        ({**AMD, "avx512_f": False}, False),
-        ({**AMD, "cpu_name": "Intel(R) Xeon(R)"}, False),
-        ({"architecture": "aarch64"}, False),
-        ({}, False),
-    ],
-)
-def test_it_is_for_processors_by_amd_with_512_bits(monkeypatch, capabilities, expected):
-    pretend(monkeypatch, **capabilities)
-    assert prefers_onednn() is expected
-
-
-def test_a_torch_that_can_not_tell(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert not prefers_onednn()
 
 
 def calls_of(work) -> list[str]:
@@ -208,12 +189,12 @@ def test_autocast_goes_torch_s_way():
 @needs_onednn
 def test_an_encoder_predicts_with_it(tiny_encoder, monkeypatch):
     _, shim = make_encoder(tiny_encoder)
-    pieces = shim.tokenize(docs_of(TEXTS))
+    subwords = shim.text.cut(docs_of(TEXTS))
     vectors = {}
     for name, capabilities in (("AMD", AMD), ("other", {})):
         pretend(monkeypatch, **capabilities)
-        vectors[name], _ = shim.run(pieces, all_rows(pieces), train=False)
-        names = calls_of(lambda: shim.run(pieces, all_rows(pieces), train=False))
+        vectors[name], _ = shim.run(subwords, all_rows(subwords), train=False)
+        names = calls_of(lambda: shim.run(subwords, all_rows(subwords), train=False))
         assert (NAME in names) == (name == "AMD")
         assert ("aten::linear" in names) == (name == "other")
     torch.testing.assert_close(vectors["AMD"], vectors["other"], rtol=1e-4, atol=1e-5)
@@ -226,8 +207,8 @@ def test_an_encoder_learns_with_it(tiny_encoder, monkeypatch, checkpoints):
     for name, capabilities in (("AMD", AMD), ("other", {})):
         pretend(monkeypatch, **capabilities)
         _, shim = make_encoder(tiny_encoder, dropout=0.0, gradient_checkpointing=checkpoints)
-        pieces = shim.tokenize(docs_of(TEXTS))
-        vectors, backprop = shim.run(pieces, all_rows(pieces), train=True)
+        subwords = shim.text.cut(docs_of(TEXTS))
+        vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
         d_vectors = torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)
         names = calls_of(lambda b=backprop, d=d_vectors: b(d))
         # The backward pass, and with checkpoints the layers that are computed again.
@@ -241,7 +222,7 @@ def test_an_encoder_learns_with_it(tiny_encoder, monkeypatch, checkpoints):
 
 def test_without_onednn_torch_computes(tiny_encoder, monkeypatch):
     pretend(monkeypatch, **AMD)
-    monkeypatch.setattr(products, "has_linear", lambda: False)
+    monkeypatch.setattr(mode, "has_linear", lambda: False)
     _, shim = make_encoder(tiny_encoder)
-    pieces = shim.tokenize(docs_of(TEXTS))
-    assert NAME not in calls_of(lambda: shim.run(pieces, all_rows(pieces), train=False))
+    subwords = shim.text.cut(docs_of(TEXTS))
+    assert NAME not in calls_of(lambda: shim.run(subwords, all_rows(subwords), train=False))

@@ -1,15 +1,13 @@
-"""What the network computes in: what "auto" means, and that weights are cast once."""
+"""Precisions: the meaning of "auto", the head in float32, and casts within an update."""
 
 import pytest
 import torch
-from thinc.api import SGD, Adam
 from torch.profiler import ProfilerActivity, profile
 
-from spacy_bio_crf.encoders.transformer import pretrained as storage
-from spacy_bio_crf.kernels.precision import PRECISIONS, autocast, multiplies_bf16, resolve
-from spacy_bio_crf.subwords.batches import make_packs
-from tests.encoders.test_layer import TEXTS, all_rows, docs_of, make_encoder
+from spacy_bio_crf.kernels.precision import PRECISIONS, resolve
+from tests.support.encoder_tools import TEXTS, all_rows, docs_of
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
+from tests.support.tiny_models import make_encoder
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
@@ -18,20 +16,10 @@ def pretend(monkeypatch, **capabilities: bool) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [
-        ({"avx512_bf16": True}, True),
-        ({"avx512_bf16": False, "amx_bf16": True}, True),
-        ({"avx512_f": True, "avx512_bf16": False}, False),
-        ({"architecture": "aarch64"}, False),
-        ({}, False),
-    ],
-)
-def test_auto_asks_the_processor(monkeypatch, capabilities, expected):
-    pretend(monkeypatch, **capabilities)
-    assert multiplies_bf16(CPU) is expected
-    assert resolve("auto", CPU) == ("bf16" if expected else "fp32")
+def test_auto_asks_the_processor(monkeypatch):
+    for fast, expected in ((True, "bf16"), (False, "fp32")):
+        pretend(monkeypatch, avx512_bf16=fast)
+        assert resolve("auto", CPU) == expected
 
 
 def test_a_torch_that_can_not_tell(monkeypatch):
@@ -57,76 +45,10 @@ def test_auto_computes_as_what_it_stands_for(monkeypatch, tiny_encoder, fast):
     vectors = {}
     for precision in ("auto", "fp32", "bf16"):
         _, shim = make_encoder(tiny_encoder, dropout=0.0, precision=precision)
-        pieces = shim.tokenize(docs_of(TEXTS))
-        vectors[precision], _ = shim.run(pieces, all_rows(pieces), train=False)
+        subwords = shim.text.cut(docs_of(TEXTS))
+        vectors[precision], _ = shim.run(subwords, all_rows(subwords), train=False)
     assert torch.equal(vectors["auto"], vectors["bf16" if fast else "fp32"])
     assert not torch.equal(vectors["fp32"], vectors["bf16"])
-
-
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_weights_are_cast_once_for_all_predictions(tiny_encoder, precision):
-    _, shim = make_encoder(tiny_encoder, precision=precision, batch_subwords=16)
-    pieces = shim.tokenize(docs_of(TEXTS))
-    first, _ = shim.run(pieces, all_rows(pieces), train=False)
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
-        second, _ = shim.run(pieces, all_rows(pieces), train=False)
-    calls = [(e.name, e.input_shapes[0]) for e in seen.events() if e.input_shapes]
-    assert [name for name, _ in calls if name == "aten::linear"]
-    weights = {m.weight.shape for m in shim.network.modules() if isinstance(m, torch.nn.Linear)}
-    assert not [shape for name, shape in calls if name == "aten::_to_copy" and (*shape,) in weights]
-    assert torch.equal(first, second)
-    # They are what autocast makes of them.
-    with torch.inference_mode(), autocast(precision, CPU):
-        network = shim.network.eval()
-        cast = [
-            shim._vectors(network, p, None, torch.nn.Identity()) for p in packs_of(shim, pieces)
-        ]
-    mine = [second[torch.from_numpy(p.targets)] for p in packs_of(shim, pieces)]
-    assert all(torch.equal(a, b) for a, b in zip(cast, mine, strict=True))
-
-
-def packs_of(shim, pieces):
-    options = {"frame": shim.frame, "window": shim.window, "overlap": shim.overlap}
-    return make_packs(pieces, all_rows(pieces), **options, budget=shim.budget, overhead=64)
-
-
-@pytest.mark.parametrize("rate", [Adam(0.01), SGD(0.1, grad_clip=0.0, use_averages=False)])
-def test_the_weights_of_the_last_step_are_used(make_nlp: MakeNlp, rate):
-    """torch's fused steps do not count as writing to a weight."""
-    nlp = make_nlp(encoder_options={"precision": "bf16", "dropout": 0.0})
-    examples = make_examples(nlp)
-    nlp.initialize(lambda: examples)
-    ner = nlp.get_pipe("bio_ner")
-    docs = [example.predicted for example in examples]
-    for _ in range(2):
-        before = ner.lattice(docs).emissions
-        nlp.update(examples, sgd=rate)
-        after = ner.lattice(docs).emissions
-        fresh = make_nlp(encoder_options={"precision": "bf16", "dropout": 0.0})
-        fresh.get_pipe("bio_ner").from_bytes(ner.to_bytes())
-        assert torch.equal(fresh.get_pipe("bio_ner").lattice(docs).emissions, after)
-        assert not torch.equal(before, after)
-
-
-@pytest.mark.parametrize("precision", ["bf16", "int8"])
-def test_new_weights_are_used(tiny_encoder, precision):
-    """Whether they came by a step, by averages, or by another array."""
-    _, shim = make_encoder(tiny_encoder, precision=precision)
-    pieces = shim.tokenize(docs_of(TEXTS))
-
-    def predict():
-        return shim.run(pieces, all_rows(pieces), train=False)[0]
-
-    seen = [predict()]
-    weight = shim.network.encoder.layer[0].attention.self.query.weight
-    with torch.no_grad():
-        weight.mul_(2.0)
-    seen.append(predict())
-    weight.data = 2.0 * weight.data
-    seen.append(predict())
-    shim.set_pretrained(storage.load(tiny_encoder))
-    assert torch.equal(predict(), seen[0])
-    assert not torch.equal(seen[0], seen[1]) and not torch.equal(seen[1], seen[2])
 
 
 def test_the_head_stays_in_float32(make_nlp: MakeNlp):
@@ -149,21 +71,15 @@ def test_the_head_stays_in_float32(make_nlp: MakeNlp):
 
 @pytest.mark.parametrize("budget", [40, 100_000])
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_an_update_casts_weights_once_for_all_packs(tiny_encoder, precision, budget):
-    """Once forward, and once more where packs are computed again; their gradients once as well,
-    unless a pack's activations have to go before the next."""
+def test_an_update_casts_weights_once_for_all_batches(tiny_encoder, precision, budget):
+    """Once forward, and once more where batches are computed again; their gradients once as well,
+    unless a batch's activations have to go before the next."""
     _, shim = make_encoder(tiny_encoder, precision=precision, dropout=0.0, batch_subwords=budget)
-    pieces = shim.tokenize(docs_of([*TEXTS, "A b. " * 60]))
-    packs = make_packs(
-        pieces,
-        all_rows(pieces),
-        frame=shim.frame,
-        window=shim.window,
-        overlap=shim.overlap,
-        budget=budget,
-        overhead=shim.overhead(train=True),
+    subwords = shim.text.cut(docs_of([*TEXTS, "A b. " * 60]))
+    batches = shim.text.make_batches(
+        subwords, all_rows(subwords), budget=budget, overhead=shim.overhead(train=True)
     )
-    assert len(packs) > 1
+    assert len(batches) > 1
     weight = next(m.weight for m in shim.network.modules() if isinstance(m, torch.nn.Linear))
     count = sum(p.shape == weight.shape for p in shim.network.parameters())
 
@@ -178,37 +94,23 @@ def test_an_update_casts_weights_once_for_all_packs(tiny_encoder, precision, bud
         return len(of_weights)
 
     made: list = []
-    assert casts(lambda: made.extend(shim.run(pieces, all_rows(pieces), train=True))) == count
+    assert casts(lambda: made.extend(shim.run(subwords, all_rows(subwords), train=True))) == count
     vectors, backprop = made
     kept = budget == 100_000
     d_vectors = torch.linspace(-1, 1, vectors.numel()).view(vectors.shape)
-    assert casts(lambda: backprop(d_vectors)) == (count if kept else count * (1 + len(packs)))
+    assert casts(lambda: backprop(d_vectors)) == (count if kept else count * (1 + len(batches)))
 
 
 def test_a_caller_s_own_autocast_costs_no_gradient(tiny_encoder):
-    """The first pass over a pack is without gradient, the second one with it."""
+    """The first pass over a batch is without gradient, the second one with it."""
     gradients = []
     for within in (False, True):
         _, shim = make_encoder(tiny_encoder, precision="bf16", dropout=0.0, batch_subwords=40)
-        pieces = shim.tokenize(docs_of(TEXTS))
+        subwords = shim.text.cut(docs_of(TEXTS))
         with torch.autocast("cpu", enabled=within, dtype=torch.bfloat16):
-            vectors, backprop = shim.run(pieces, all_rows(pieces), train=True)
+            vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
             backprop(torch.linspace(-1, 1, vectors.numel()).view(vectors.shape))
         gradients.append({name: p.grad for name, p in shim.trained()})
     assert list(gradients[0]) == list(gradients[1])
     for a, b in zip(*(g.values() for g in gradients), strict=True):
         torch.testing.assert_close(a, b)
-
-
-def test_a_frozen_encoder_is_cast_once(tiny_encoder):
-    _, shim = make_encoder(tiny_encoder, precision="bf16", frozen_layers=-1)
-    pieces = shim.tokenize(docs_of(TEXTS))
-    expected, _ = shim.run(pieces, all_rows(pieces), train=False)
-    with profile(activities=[ProfilerActivity.CPU], record_shapes=True) as seen:
-        vectors, _ = shim.run(pieces, all_rows(pieces), train=True)
-        shim.finish_update(Adam(0.1))
-        shim.run(pieces, all_rows(pieces), train=True)
-    weights = {m.weight.shape for m in shim.network.modules() if isinstance(m, torch.nn.Linear)}
-    copied = [e.input_shapes[0] for e in seen.events() if e.name == "aten::_to_copy"]
-    assert not [shape for shape in copied if (*shape,) in weights]
-    assert torch.equal(vectors, expected)

@@ -504,7 +504,7 @@ def test_an_entity_never_begins_or_ends_on_white_space(trained: Language):
 def test_a_token_without_a_subword_stays_inside(trained: Language):
     words = ["\ufffd", "They", "flew", "New", "\u200b", "York", "\ufffd", "Lisbon", "twice"]
     doc = component(trained)(Doc(trained.vocab, words=words))
-    (subwords,) = component(trained).model.get_ref("encoder").shims[0].tokenize([doc])
+    (subwords,) = component(trained).model.get_ref("encoder").shims[0].text.cut([doc])
     assert [i for i, n in enumerate(subwords.lengths) if n == 0] == [0, 4, 6]
     assert spans_of(doc) == [(3, 6, "LOC"), (7, 8, "LOC")]
     assert [token.ent_iob_ for token in doc] == list("OOOBIIOBO")

@@ -37,15 +37,15 @@ def docs_of(nlp: Language) -> list[Doc]:
 def failing(nlp: Language, monkeypatch: pytest.MonkeyPatch, word: str) -> list[int]:
     """Make the encoder fail on documents with a word; the list counts the sizes of its batches."""
     shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
-    tokenize, sizes = shim.tokenize, []
+    cut, sizes = shim.text.cut, []
 
     def broken(docs):
         sizes.append(len(docs))
         if any(word in doc.text for doc in docs):
             raise RuntimeError(f"can't read {word}")
-        return tokenize(docs)
+        return cut(docs)
 
-    monkeypatch.setattr(shim, "tokenize", broken)
+    monkeypatch.setattr(shim.text, "cut", broken)
     return sizes
 
 
@@ -221,7 +221,7 @@ def poisoned(make_nlp: MakeNlp) -> Language:
     nlp = make_nlp(encoder_options={"dropout": 0.0})
     train(nlp, make_examples(nlp), steps=3)
     shim: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0]
-    unknown = shim.tokenizer.unk_token_id
+    unknown = shim.text.tokenizer.unk_token_id
     with torch.no_grad():
         shim.network.get_input_embeddings().weight[unknown] = float("nan")
     return nlp

@@ -149,7 +149,7 @@ def test_a_long_document_needs_the_memory_of_its_budget(gpu, make_nlp: MakeNlp):
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_packs_that_are_computed_again_give_the_gradient_of_those_kept(
+def test_batches_that_are_computed_again_give_the_gradient_of_those_kept(
     gpu, make_nlp: MakeNlp, dropout: float
 ):
     """With dropout the masks of both passes must be the same, or the loss would not fall."""
@@ -158,15 +158,15 @@ def test_packs_that_are_computed_again_give_the_gradient_of_those_kept(
     ner = nlp.get_pipe("bio_ner")
     shim = transformer_shim(ner.model.get_ref("encoder"))
     docs = [example.predicted for example in make_examples(nlp)]
-    pieces = shim.tokenize(docs)
-    wanted = [p.rows for p in pieces]
+    subwords = shim.text.cut(docs)
+    wanted = [own.rows for own in subwords]
     seen: list[torch.Tensor] = []
 
     def project(vectors: torch.Tensor) -> torch.Tensor:
         seen.append(vectors.detach())
         return vectors
 
-    result, backprop = shim.run(pieces, wanted, train=True, project=project)
+    result, backprop = shim.run(subwords, wanted, train=True, project=project)
     forward = [v for v in seen if len(v)]
     seen.clear()
     backprop(torch.ones_like(result))

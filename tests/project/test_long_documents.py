@@ -2,7 +2,6 @@
 
 import gc
 import random
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,24 +15,22 @@ from torch import Tensor, nn
 from torchcrf import CRF
 
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
-from spacy_bio_crf.encoders.transformer.shim import Options, TransformerShim
+from spacy_bio_crf.encoders.transformer.run import Forward, run
 from spacy_bio_crf.model import emitter_shim
-from spacy_bio_crf.subwords.batches import Frame
-from spacy_bio_crf.subwords.tokenizer import Subwords
-from spacy_bio_crf.subwords.windows import cut
-from tests.encoders.test_layer import Held, all_rows, by_hand
+from spacy_bio_crf.subwords.batches import SpecialIds, make_batches
+from spacy_bio_crf.subwords.tokenizer import Subwords, SubwordTokenizer
+from spacy_bio_crf.subwords.windows import make_windows
+from tests.support.encoder_tools import Held, all_rows, by_hand
 from tests.support.many import PROFILE
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, spans_of, train
 
 # Which window a sub-word's vector comes from ------------------------------------------------------
 
-FRAME = Frame(prefix=(-1,), suffix=(-2,), padding=-3)
+SPECIAL = SpecialIds(prefix=(-1,), suffix=(-2,), padding=-3)
 
 
 class Telltale(nn.Module):
     """A network whose vectors say what it has seen: the sub-word, and both ends of its window."""
-
-    config = SimpleNamespace(hidden_size=3)
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,13 +45,6 @@ class Telltale(nn.Module):
         return (torch.stack([input_ids, *ends], dim=2).float(),)
 
 
-def telltale_shim(window: int, overlap: int, budget: int) -> TransformerShim:
-    shim = TransformerShim(Options("none", window=window, overlap=overlap, batch_subwords=budget))
-    shim.frame, shim.window, shim.overlap = FRAME, window, overlap
-    shim.set_network(Telltale())
-    return shim
-
-
 @st.composite
 def sequences(draw: st.DrawFn) -> tuple[Subwords, int, int, int]:
     """From nothing to fifty times the window, with words of any length."""
@@ -65,17 +55,26 @@ def sequences(draw: st.DrawFn) -> tuple[Subwords, int, int, int]:
     seed = draw(st.integers(0, 2**16))
     starts = np.random.default_rng(seed).integers(0, period, size=n) == 0
     budget = draw(st.integers(1, 200))
-    piece = Subwords(np.arange(n), np.arange(n), np.ones(n, dtype=np.int32), starts)
-    return piece, window, overlap, budget
+    own = Subwords(np.arange(n), np.arange(n), np.ones(n, dtype=np.int32), starts)
+    return own, window, overlap, budget
 
 
 @PROFILE
 @given(sequences())
 def test_every_vector_comes_from_the_window_with_most_context(case):
-    piece, window, overlap, budget = case
-    n = len(piece.ids)
-    vectors, _ = telltale_shim(window, overlap, budget).run([piece], [np.arange(n)], train=False)
-    windows = cut(n, size=window, overlap=overlap, boundaries=piece.word_starts)
+    own, window, overlap, budget = case
+    n = len(own.ids)
+    batches = make_batches(
+        *([own], [np.arange(n)]),
+        special=SPECIAL,
+        window=window,
+        overlap=overlap,
+        budget=budget,
+        overhead=64,
+    )
+    forward = Forward(Telltale(), torch.device("cpu"), "fp32", nn.Identity())
+    vectors, _ = run(batches, forward, width=3, train=False, budget=budget)
+    windows = make_windows(n, size=window, overlap=overlap, boundaries=own.word_starts)
     p = np.arange(n)
     # shape: [n_windows, n]; the document's own ends are no edges
     left = np.where(windows.starts[:, None] == 0, np.inf, p - windows.starts[:, None])
@@ -115,16 +114,15 @@ def test_an_update_cuts_every_document_once(make_nlp: MakeNlp, monkeypatch: pyte
     examples = [long_example(nlp, 5, seed) for seed in range(4)]
     nlp.initialize(lambda: examples)
     ner = nlp.get_pipe("bio_ner")
-    shim = transformer_shim(ner.model.get_ref("encoder"))
     seen: list[Doc] = []
-    cut_up = type(shim.subwords).__call__
+    cut_up = SubwordTokenizer.__call__
 
     def count(subwords: Any, docs: Any) -> Any:
         docs = list(docs)
         seen.extend(docs)
         return cut_up(subwords, docs)
 
-    monkeypatch.setattr(type(shim.subwords), "__call__", count)
+    monkeypatch.setattr(SubwordTokenizer, "__call__", count)
     assert len(ner.encoder.split([eg.predicted for eg in examples])) > 1
     seen.clear()
     ner.update(examples)
@@ -135,8 +133,8 @@ def test_an_update_cuts_every_document_once(make_nlp: MakeNlp, monkeypatch: pyte
     assert len(seen) == 1
 
 
-def test_a_batch_of_unequal_documents_is_one_part_while_its_packs_fit(make_nlp: MakeNlp):
-    """Padded to the longest they would not fit together; side by side in two packs they do."""
+def test_a_batch_of_unequal_documents_is_one_part_while_its_batches_fit(make_nlp: MakeNlp):
+    """Padded to the longest they would not fit together; side by side in two batches they do."""
     nlp = make_nlp(encoder_options={"batch_subwords": 300, "dropout": 0.0})
     examples = [make_example(nlp, ["a"] * n, []) for n in [50, *[3] * 20]]
     labelled = long_example(nlp, 1)
@@ -161,14 +159,14 @@ def test_the_loss_of_a_long_document_is_that_of_its_windows_cores(
     component = nlp.get_pipe("bio_ner")
     shim = transformer_shim(component.model.get_ref("encoder"))
     emitter = emitter_shim(component.model.get_ref("emitter")).network
-    (piece,) = shim.tokenize([example.predicted])
-    assert len(piece.ids) > 20 * shim.window
-    firsts = piece.rows[np.cumsum(piece.lengths) - piece.lengths]
+    (own,) = shim.text.cut([example.predicted])
+    assert len(own.ids) > 20 * shim.text.window
+    firsts = own.rows[np.cumsum(own.lengths) - own.lengths]
     spans = [(e.start, e.end, e.label_) for e in example.reference.ents]
     tags = torch.from_numpy(component.tagset.encode(spans, len(example.predicted)))
     with torch.no_grad():
         # Each window by itself, each sub-word from the window whose core it is in; shape: [n, K]
-        emissions = emitter.dense(by_hand(shim, piece)[torch.from_numpy(firsts)])
+        emissions = emitter.dense(by_hand(shim, own)[torch.from_numpy(firsts)])
         if head == "crf":
             crf = CRF(len(component.tagset.tags), batch_first=True)
             for name, scores in zip(
@@ -180,7 +178,7 @@ def test_the_loss_of_a_long_document_is_that_of_its_windows_cores(
             expected = -float(crf(emissions[None], tags[None])) / len(tags)
         else:
             expected = 0.0
-            windows = cut(len(piece.ids), size=9, overlap=4, boundaries=piece.word_starts)
+            windows = make_windows(len(own.ids), size=9, overlap=4, boundaries=own.word_starts)
             for low, high in zip(windows.core_starts, windows.core_ends, strict=True):
                 core = torch.from_numpy((low <= firsts) & (firsts < high))
                 losses = nn.functional.cross_entropy(emissions[core], tags[core], reduction="sum")
@@ -194,11 +192,11 @@ def test_training_on_one_long_document_holds_no_more_than_a_pack(make_nlp: MakeN
         example = long_example(nlp, n_sentences)
         nlp.initialize(lambda: [example])
         shim = transformer_shim(nlp.get_pipe("bio_ner").model.get_ref("encoder"))
-        pieces = shim.tokenize([example.predicted])
+        subwords = shim.text.cut([example.predicted])
         held = Held(shim.network)
         with held.watch():
             vectors, backprop = shim.run(
-                pieces, all_rows(pieces), train=True, project=nn.Linear(32, 3)
+                subwords, all_rows(subwords), train=True, project=nn.Linear(32, 3)
             )
             gc.collect()
             assert (held.now == 0) == (budget == 50)

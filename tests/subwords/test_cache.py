@@ -9,8 +9,8 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
-from spacy_bio_crf.subwords.cache import PER_DOCUMENT, SubwordMemory
-from spacy_bio_crf.subwords.tokenizer import Subwords
+from spacy_bio_crf.subwords.cache import PER_DOCUMENT, Cut, SubwordCache
+from spacy_bio_crf.subwords.tokenizer import Subwords, SubwordTokenizer
 from tests.support.pipelines import MakeNlp, make_examples, train
 
 VOCAB = Vocab()
@@ -24,10 +24,10 @@ class Cutter:
 
     def __call__(self, docs: list[Doc]) -> list[Subwords]:
         self.seen += [doc.text for doc in docs]
-        return [pieces_of(doc) for doc in docs]
+        return [subwords_of(doc) for doc in docs]
 
 
-def pieces_of(doc: Doc) -> Subwords:
+def subwords_of(doc: Doc) -> Subwords:
     lengths = np.array([len(token) for token in doc], dtype=np.int32)
     ids = np.arange(lengths.sum())
     return Subwords(ids, ids, lengths, np.ones(len(ids), dtype=bool))
@@ -38,13 +38,19 @@ def doc_of(text: str, spaces: list[bool] | None = None) -> Doc:
     return Doc(VOCAB, words=words, spaces=spaces or [True] * len(words))
 
 
-def same(pieces: list[Subwords], docs: list[Doc]) -> bool:
-    expected = [pieces_of(doc).lengths.tolist() for doc in docs]
-    return [p.lengths.tolist() for p in pieces] == expected
+def recall(cache: SubwordCache, docs: list[Doc], cut: Cut) -> list[Subwords]:
+    """The sub-words of documents in one step of an epoch."""
+    with cache.holding(docs, cut):
+        return cache.look_up(docs, cut)
+
+
+def same(subwords: list[Subwords], docs: list[Doc]) -> bool:
+    expected = [subwords_of(doc).lengths.tolist() for doc in docs]
+    return [p.lengths.tolist() for p in subwords] == expected
 
 
 def test_what_comes_again_is_not_cut_again():
-    memory, cut = SubwordMemory(), Cutter()
+    cache, cut = SubwordCache(), Cutter()
     for texts, cut_now in (
         (["a bc", "def", ""], ["a bc ", "def ", ""]),
         (["def", "a bc", "g", ""], ["g "]),
@@ -52,7 +58,7 @@ def test_what_comes_again_is_not_cut_again():
     ):
         docs = [doc_of(text) for text in texts]
         cut.seen = []
-        assert same(memory.again(docs, cut), docs)
+        assert same(recall(cache, docs, cut), docs)
         assert cut.seen == cut_now
 
 
@@ -66,23 +72,23 @@ def test_what_comes_again_is_not_cut_again():
     ],
 )
 def test_other_tokens_or_spaces_are_another_text(other: Doc):
-    memory, cut = SubwordMemory(), Cutter()
-    memory.again([doc_of("ab cd")], cut)
-    assert same(memory.again([other], cut), [other]) and len(cut.seen) == 2
+    cache, cut = SubwordCache(), Cutter()
+    recall(cache, [doc_of("ab cd")], cut)
+    assert same(recall(cache, [other], cut), [other]) and len(cut.seen) == 2
 
 
 def test_it_stops_at_its_room():
     docs = [doc_of(text) for text in ("abc", "defg", "hi", "j")]
-    sizes = [PER_DOCUMENT + sum(x.nbytes for x in arrays(pieces_of(doc))) for doc in docs]
-    memory, cut = SubwordMemory(room=sizes[0] + sizes[2]), Cutter()
+    sizes = [PER_DOCUMENT + sum(x.nbytes for x in arrays(subwords_of(doc))) for doc in docs]
+    cache, cut = SubwordCache(room=sizes[0] + sizes[2]), Cutter()
     for _ in range(2):
-        assert same(memory.again(docs, cut), docs)
+        assert same(recall(cache, docs, cut), docs)
     # "abc" and "hi" fill it; the others are cut anew.
     assert cut.seen == ["abc ", "defg ", "hi ", "j ", "defg ", "j "]
 
 
-def arrays(pieces: Subwords) -> list[np.ndarray]:
-    return [array for array in vars(pieces).values() if array is not None]
+def arrays(subwords: Subwords) -> list[np.ndarray]:
+    return [array for array in vars(subwords).values() if array is not None]
 
 
 def test_it_holds_no_more_than_it_counts():
@@ -92,32 +98,32 @@ def test_it_holds_no_more_than_it_counts():
     def cut(docs: list[Doc]) -> list[Subwords]:
         return [Subwords(whole[:3], whole[:3], whole[:1], whole[:3]) for _ in docs]
 
-    memory = SubwordMemory()
-    memory.again([doc_of("abc")], cut)
-    (kept,) = memory.again([doc_of("abc")], cut)
+    cache = SubwordCache()
+    recall(cache, [doc_of("abc")], cut)
+    (kept,) = recall(cache, [doc_of("abc")], cut)
     assert kept.ids.tolist() == [0, 0, 0]
     assert not any(np.shares_memory(array, whole) for array in arrays(kept))
 
 
 def test_documents_at_hand_are_known_until_the_end():
-    memory, cut = SubwordMemory(), Cutter()
+    cache, cut = SubwordCache(), Cutter()
     docs = [doc_of("a b"), doc_of("c")]
-    with pytest.raises(KeyError), memory.holding(docs, cut(docs)):
+    with pytest.raises(KeyError), cache.holding(docs, cut):
         cut.seen = []
-        assert same(memory.look_up(docs[::-1], cut), docs[::-1]) and cut.seen == []
-        memory.look_up([docs[0], doc_of("a b")], cut)
+        assert same(cache.look_up(docs[::-1], cut), docs[::-1]) and cut.seen == []
+        cache.look_up([docs[0], doc_of("a b")], cut)
         assert cut.seen == ["a b ", "a b "]
         others = [doc_of("d")]
-        with memory.holding(others, cut(others)):
+        with cache.holding(others, cut):
             cut.seen = []
-            memory.look_up(others, cut)
-        memory.look_up(docs, cut)
+            cache.look_up(others, cut)
+        cache.look_up(docs, cut)
         assert cut.seen == []
         raise KeyError
     cut.seen = []
-    memory.look_up(docs, cut)
+    cache.look_up(docs, cut)
     assert len(cut.seen) == 2
-    assert memory.look_up([], cut) == []
+    assert cache.look_up([], cut) == []
 
 
 def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
@@ -127,19 +133,19 @@ def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
     train(nlp, make_examples(nlp), steps=1)
     shim: Any = transformer_shim(nlp.get_pipe("bio_ner").model.get_ref("encoder"))
     counts: list[int] = []
-    cut = type(shim.subwords).__call__
+    cut = SubwordTokenizer.__call__
 
     def count(subwords: Any, docs: Any) -> Any:
         docs = list(docs)
         counts.append(len(docs))
         return cut(subwords, docs)
 
-    monkeypatch.setattr(type(shim.subwords), "__call__", count)
+    monkeypatch.setattr(SubwordTokenizer, "__call__", count)
     examples = make_examples(nlp)
     nlp.update(examples)
     assert sum(counts) == 0
-    # A copy has a memory of its own.
+    # A copy has a cache of its own.
     for copy in (shim.copy(), pickle.loads(pickle.dumps(shim))):
         counts.clear()
-        with copy.remembering([eg.predicted for eg in examples]):
+        with copy.text.remembering([eg.predicted for eg in examples]):
             assert sum(counts) == len(examples)

@@ -1,4 +1,5 @@
-import itertools
+"""Windows: their edges, overlaps and cores."""
+
 from itertools import pairwise
 
 import numpy as np
@@ -6,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_bio_crf.subwords.windows import Windows, cut, pack
+from spacy_bio_crf.subwords.windows import Windows, make_windows
 from tests.support.many import PROFILE
 
 
@@ -66,7 +67,7 @@ def check(windows: Windows, n: int, size: int, overlap: int) -> None:
 @given(problems())
 def test_windows(problem):
     n, size, overlap = problem
-    windows = cut(n, size=size, overlap=overlap)
+    windows = make_windows(n, size=size, overlap=overlap)
     check(windows, n, size, overlap)
     # Without words the overlap is exact, and there are as few windows as possible.
     assert (windows.ends[:-1] - windows.starts[1:] == overlap).all()
@@ -80,7 +81,7 @@ def test_windows(problem):
 @given(worded_problems())
 def test_windows_between_words(problem):
     n, size, overlap, boundaries = problem
-    windows = cut(n, size=size, overlap=overlap, boundaries=boundaries)
+    windows = make_windows(n, size=size, overlap=overlap, boundaries=boundaries)
     check(windows, n, size, overlap)
     starts, ends = windows.starts.tolist(), windows.ends.tolist()
     words = {*np.flatnonzero(boundaries).tolist()}
@@ -105,7 +106,7 @@ def test_windows_between_words(problem):
 def test_cores_put_the_sequence_together_again(problem, seed):
     n, size, overlap, boundaries = problem
     values = np.random.default_rng(seed).normal(size=(n, 3))
-    windows = cut(n, size=size, overlap=overlap, boundaries=boundaries)
+    windows = make_windows(n, size=size, overlap=overlap, boundaries=boundaries)
     outputs = [values[s:e] for s, e in zip(windows.starts, windows.ends, strict=True)]
     cores = [
         output[low - start : high - start]
@@ -123,43 +124,43 @@ def rows(windows: Windows) -> list[tuple[int, int, int, int]]:
 
 def test_examples():
     #                                      start, core start, core end, end
-    assert rows(cut(0, size=4, overlap=2)) == []
-    assert rows(cut(1, size=4, overlap=2)) == [(0, 0, 1, 1)]
-    assert rows(cut(4, size=4, overlap=2)) == [(0, 0, 4, 4)]
-    assert rows(cut(5, size=4, overlap=2)) == [(0, 0, 3, 4), (2, 3, 5, 5)]
-    assert rows(cut(6, size=4, overlap=2)) == [(0, 0, 3, 4), (2, 3, 6, 6)]
-    assert rows(cut(8, size=4, overlap=0)) == [(0, 0, 4, 4), (4, 4, 8, 8)]
-    assert rows(cut(3, size=1, overlap=0)) == [(0, 0, 1, 1), (1, 1, 2, 2), (2, 2, 3, 3)]
+    assert rows(make_windows(0, size=4, overlap=2)) == []
+    assert rows(make_windows(1, size=4, overlap=2)) == [(0, 0, 1, 1)]
+    assert rows(make_windows(4, size=4, overlap=2)) == [(0, 0, 4, 4)]
+    assert rows(make_windows(5, size=4, overlap=2)) == [(0, 0, 3, 4), (2, 3, 5, 5)]
+    assert rows(make_windows(6, size=4, overlap=2)) == [(0, 0, 3, 4), (2, 3, 6, 6)]
+    assert rows(make_windows(8, size=4, overlap=0)) == [(0, 0, 4, 4), (4, 4, 8, 8)]
+    assert rows(make_windows(3, size=1, overlap=0)) == [(0, 0, 1, 1), (1, 1, 2, 2), (2, 2, 3, 3)]
     # Shared out evenly: not (0, 10), (8, 18), (16, 20).
-    assert [(s, e) for s, _, _, e in rows(cut(20, size=10, overlap=2))] == [
+    assert [(s, e) for s, _, _, e in rows(make_windows(20, size=10, overlap=2))] == [
         *((0, 8), (6, 14), (12, 20))
     ]
     # An odd overlap: the sub-word in the middle, 5, has the same context in both.
-    assert rows(cut(11, size=7, overlap=3)) == [(0, 0, 6, 7), (4, 6, 11, 11)]
+    assert rows(make_windows(11, size=7, overlap=3)) == [(0, 0, 6, 7), (4, 6, 11, 11)]
 
 
 def test_windows_end_and_begin_where_words_do():
     # Words of four.
     boundaries = np.arange(30) % 4 == 0
-    windows = cut(30, size=12, overlap=4, boundaries=boundaries)
+    windows = make_windows(30, size=12, overlap=4, boundaries=boundaries)
     assert not (windows.starts % 4).any()
     assert not (windows.ends[:-1] % 4).any()
     # The end moves forward where that fits and going back does not.
     boundaries = np.zeros(20, dtype=bool)
     boundaries[[0, 12]] = True
-    assert cut(20, size=12, overlap=2, boundaries=boundaries).ends.tolist() == [12, 20]
+    assert make_windows(20, size=12, overlap=2, boundaries=boundaries).ends.tolist() == [12, 20]
 
 
 def test_a_word_longer_than_windows_is_cut():
     boundaries = np.zeros(10_020, dtype=bool)
     boundaries[:10] = True
     boundaries[10_010:] = True
-    windows = cut(10_020, size=510, overlap=128, boundaries=boundaries)
+    windows = make_windows(10_020, size=510, overlap=128, boundaries=boundaries)
     check(windows, 10_020, 510, 128)
     assert len(windows) <= 28
     # No word begins anywhere that is known of.
-    nowhere = cut(10_020, size=510, overlap=128, boundaries=np.zeros(10_020, dtype=bool))
-    assert rows(nowhere) == rows(cut(10_020, size=510, overlap=128))
+    nowhere = make_windows(10_020, size=510, overlap=128, boundaries=np.zeros(10_020, dtype=bool))
+    assert rows(nowhere) == rows(make_windows(10_020, size=510, overlap=128))
 
 
 def test_words_of_every_length_need_few_more_windows():
@@ -169,90 +170,21 @@ def test_words_of_every_length_need_few_more_windows():
         boundaries = np.zeros(200_000, dtype=bool)
         starts = np.cumsum(rng.integers(1, longest + 1, size=200_000))
         boundaries[starts[starts < 200_000]] = True
-        windows = cut(200_000, size=510, overlap=128, boundaries=boundaries)
-        assert len(windows) <= 2 * len(cut(200_000, size=510, overlap=128))
+        windows = make_windows(200_000, size=510, overlap=128, boundaries=boundaries)
+        assert len(windows) <= 2 * len(make_windows(200_000, size=510, overlap=128))
 
 
 @pytest.mark.parametrize(
     ("n", "options", "message"),
     [
-        (-1, {"size": 4, "overlap": 0}, "got n = -1"),
-        (5, {"size": 0, "overlap": 0}, "got size = 0"),
-        (5, {"size": 4, "overlap": 4}, "got overlap = 4, size = 4"),
-        (5, {"size": 4, "overlap": 9}, "got overlap = 9, size = 4"),
-        (5, {"size": 4, "overlap": -1}, "got overlap = -1, size = 4"),
-        (5, {"size": 4, "overlap": 1, "boundaries": np.ones(4, bool)}, r"got shape \(4,\).*\(5,\)"),
+        (-1, {"size": 4, "overlap": 0}, "n: expected 0 or more, got -1"),
+        (5, {"size": 0, "overlap": 0}, "size: expected 1 or more, got 0"),
+        (5, {"size": 4, "overlap": 4}, "overlap: expected 0 or more and less than .* 4, got 4"),
+        (5, {"size": 4, "overlap": 9}, "overlap: expected 0 or more and less than .* 4, got 9"),
+        (5, {"size": 4, "overlap": -1}, "overlap: expected 0 or more and less than .* 4, got -1"),
+        (5, {"size": 4, "overlap": 1, "boundaries": np.ones(4, bool)}, r"\(5,\), got \(4,\)"),
     ],
 )
 def test_impossible_windows(n, options, message):
     with pytest.raises(ValueError, match=message):
-        cut(n, **options)
-
-
-# Batches -----------------------------------------------------------------------------------------
-
-
-@PROFILE
-@given(st.lists(st.integers(0, 60), max_size=60), st.integers(1, 200))
-def test_batches(lengths, budget):
-    batches = pack(lengths, budget=budget)
-    order = [i for batch in batches for i in batch.tolist()]
-    # Longest first; equally long ones stay in order.
-    assert order == sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    for batch in batches:
-        longest = lengths[batch[0]]
-        assert len(batch) == 1 or len(batch) * longest <= budget
-        assert len(batch) > 0
-        assert batch.dtype == np.int64
-
-
-def cost(batches, overhead):
-    return sum(overhead + max(batch[0], 1) * len(batch) for batch in batches)
-
-
-@PROFILE
-@given(
-    st.lists(st.integers(0, 30), min_size=1, max_size=7),
-    st.integers(1, 80),
-    st.sampled_from([0, 1, 5, 64, 1000]),
-)
-def test_batches_cost_the_least(lengths, budget, overhead):
-    """Against all ways to cut the sorted sequences."""
-    ordered = sorted(lengths, reverse=True)
-    least = min(
-        cost(ways, overhead)
-        for cuts in itertools.product([False, True], repeat=len(ordered) - 1)
-        for ways in [split(ordered, cuts)]
-        if all(len(b) == 1 or max(b[0], 1) * len(b) <= budget for b in ways)
-    )
-    packed = pack(lengths, budget=budget, overhead=overhead)
-    assert cost([[lengths[i] for i in batch] for batch in packed], overhead) == least
-
-
-def split(values, cuts):
-    batches = [[values[0]]]
-    for value, cut_here in zip(values[1:], cuts, strict=True):
-        if cut_here:
-            batches.append([])
-        batches[-1].append(value)
-    return batches
-
-
-def test_batch_examples():
-    def lists(lengths, budget, overhead):
-        return [batch.tolist() for batch in pack(lengths, budget=budget, overhead=overhead)]
-
-    assert lists([], 10, 0) == []
-    assert lists([3, 1, 4, 1, 5, 9], 9, 100) == [[5], [4], [2, 0], [1, 3]]
-    assert lists([3, 1, 4, 1, 5, 9], 9, 0) == [[5], [4], [2], [0], [1, 3]]
-    assert lists([9, 9], 3, 0) == [[0], [1]]
-    assert lists(np.array([2, 2, 2, 2], dtype=np.int32), 4, 0) == [[0, 1], [2, 3]]
-    assert lists([0, 0, 2], 2, 5) == [[2], [0, 1]]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "budget", "message"), [([1], 0, "got 0"), ([1, -2], 5, "got -2")]
-)
-def test_impossible_batches(lengths, budget, message):
-    with pytest.raises(ValueError, match=message):
-        pack(lengths, budget=budget)
+        make_windows(n, **options)

@@ -1,4 +1,4 @@
-"""A pre-trained network and its tokenizer: fetched by name, kept as a Hugging Face folder."""
+"""Pre-trained networks and their tokenizers: fetched by name, saved as Hugging Face folders."""
 
 import contextlib
 import tempfile
@@ -14,30 +14,18 @@ from safetensors import safe_open
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers import logging as hf_logging
 
-from ...subwords.casing import NAME, add_casing
+from ...errors import Plain, describe
+from .surgery import CASING, add_casing, set_dropout
 
 WEIGHTS = "model.safetensors"
-# Names under which the architectures keep their dropout probabilities.
-DROPOUTS = (
-    "hidden_dropout_prob",
-    "hidden_dropout",
-    "attention_probs_dropout_prob",
-    "dropout",
-    "attention_dropout",
-    "embedding_dropout",
-    "mlp_dropout",
-    "embd_pdrop",
-    "attn_pdrop",
-    "resid_pdrop",
-)
 
 
 @dataclass(frozen=True)
 class Pretrained:
-    """A network and the tokenizer that belongs to it.
+    """A network and its tokenizer.
 
     network (PreTrainedModel): The bare encoder, without any head or pooler, in float32.
-    tokenizer (PreTrainedTokenizerBase): Fast where one exists, else slow.
+    tokenizer (PreTrainedTokenizerBase): Fast if the family has a fast one, else slow.
     """
 
     network: Any
@@ -55,10 +43,10 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
     RAISES: OSError if there is no such folder or name, or no network to reach the hub; ValueError
         if the folder has no tokenizer or the network is not a plain encoder.
     """
-    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    options = _revision(revision)
     config = _read_config(name, **options)
     if dropout is not None:
-        _set_dropout(config, dropout)
+        set_dropout(config, dropout)
     network, missing = _load_network(name, config=config, **options)
     if missing:
         warnings.warn(
@@ -70,15 +58,16 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
 
 
 def outline(name: str, *, revision: str | None = None) -> Pretrained:
-    """The tokenizer of an encoder, and a network of its shape that has no weights and takes no
-    memory: enough to cut texts and to know the encoder's limit.
+    """Get the tokenizer of an encoder, and a network of its build without weights.
+
+    The network takes no memory. Both are enough to cut texts into windows.
 
     name (str): A folder, or a name on the hub.
     revision (str | None): A branch, tag or commit on the hub.
     RETURNS (Pretrained): Network (on torch's "meta" device) and tokenizer.
     RAISES: As `fetch`.
     """
-    options: dict[str, Any] = {} if revision is None else {"revision": revision}
+    options = _revision(revision)
     config = _read_config(name, **options)
     with torch.device("meta"):
         network = AutoModel.from_config(config)
@@ -93,51 +82,49 @@ def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
     RAISES: ValueError if there is none that can be read.
     """
-    options: dict[str, Any] = {} if revision is None else {"revision": revision}
-    return _load_tokenizer(name, **options)
+    return _load_tokenizer(name, **_revision(revision))
 
 
-def load(folder: Path) -> Pretrained:
-    """Read what `save` wrote. Never reaches for the hub and never unpickles.
+def load_folder(folder: Path) -> Pretrained:
+    """Read what `save_folder` wrote. Never reaches for the hub and never unpickles.
 
     folder (Path): A Hugging Face folder with safetensors weights.
     RETURNS (Pretrained): Network and tokenizer.
-    RAISES: OSError if a file is missing; ValueError if weights or the tokenizer are.
+    RAISES: OSError if a file is missing; ValueError if a weight or the tokenizer is.
     """
     for needed in ("config.json", WEIGHTS):
         if not (folder / needed).is_file():
-            raise OSError(f"The encoder's folder {folder} has no {needed}.")
+            raise OSError(describe(str(folder), expected=needed, got=Plain("no such file")))
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
     network, missing = _load_network(
         str(folder), config=config, local_files_only=True, use_safetensors=True
     )
     if missing:
-        raise ValueError(
-            f"{folder / WEIGHTS} lacks the weights of {len(missing)} parameters that its"
-            f" config.json asks for, the first of them {missing[0]}."
-        )
+        expected = "weights of all parameters that config.json asks for"
+        got = Plain(f"none of {len(missing)}, the first of them {missing[0]}")
+        raise ValueError(describe(str(folder / WEIGHTS), expected=expected, got=got))
     return Pretrained(network, _load_tokenizer(str(folder), local_files_only=True))
 
 
-def save(pretrained: Pretrained, folder: Path) -> None:
+def save_folder(pretrained: Pretrained, folder: Path) -> None:
     """Write network and tokenizer as a Hugging Face folder with safetensors weights.
 
     pretrained (Pretrained): What to write.
     folder (Path): Where; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pretrained.network.save_pretrained(str(folder), safe_serialization=True, max_shard_size="100GB")
+    pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
     pretrained.tokenizer.save_pretrained(str(folder))
 
 
 def to_bytes(pretrained: Pretrained) -> bytes:
-    """The content of the folder `save` writes, as one bytestring.
+    """Write the files of `save_folder` as one bytestring.
 
     pretrained (Pretrained): What to pack.
     RETURNS (bytes): msgpack of `{file name: content}`.
     """
     with tempfile.TemporaryDirectory() as place:
-        save(pretrained, Path(place))
+        save_folder(pretrained, Path(place))
         files = {path.name: path.read_bytes() for path in sorted(Path(place).iterdir())}
     return srsly.msgpack_dumps(files)
 
@@ -153,44 +140,37 @@ def from_bytes(data: bytes) -> Pretrained:
         for name, content in files.items():
             # The base name alone: a crafted bytestring must not write outside the folder.
             (Path(place) / Path(name).name).write_bytes(content)
-        return load(Path(place))
+        return load_folder(Path(place))
+
+
+def _revision(revision: str | None) -> dict[str, Any]:
+    return {} if revision is None else {"revision": revision}
 
 
 def _read_config(name: str, **options: Any) -> Any:
     try:
         config = AutoConfig.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
-        raise OSError(
-            f"Can't load the encoder {name!r}: expected a folder with a config.json, or the name of"
-            f" a model on the Hugging Face hub and a connection to it. The reason given: {error}"
-        ) from error
-    if getattr(config, "is_encoder_decoder", False):
-        raise ValueError(
-            f"The encoder {name!r} is an encoder-decoder ({config.model_type}); expected an encoder"
-            " such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT."
+        expected = (
+            "a folder with a config.json, or the name of a model on the Hugging Face hub and a"
+            " connection to it"
         )
+        raise OSError(describe(f"encoder {name!r}", expected=expected, got=Plain(error))) from error
+    if getattr(config, "is_encoder_decoder", False):
+        expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
+        got = Plain(f"an encoder-decoder ({config.model_type})")
+        raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
     return config
 
 
-def _set_dropout(config: Any, dropout: float) -> None:
-    found = [key for key in DROPOUTS if isinstance(getattr(config, key, None), float | int)]
-    if not found:
-        raise ValueError(
-            f"Option 'dropout' of the encoder is {dropout}; expected none, because a"
-            f" {config.model_type} has no dropout probability this package knows of."
-        )
-    for key in found:
-        setattr(config, key, dropout)
-
-
 def _load_network(name: str, **options: Any) -> tuple[Any, list[str]]:
-    """The network in float32, and the names of its parameters that no weights were found for."""
+    """The network in float32, and the names of its parameters without weights."""
     with _quiet():
         network, report = AutoModel.from_pretrained(name, output_loading_info=True, **options)
-    if f"{NAME}.weight" in report["unexpected_keys"]:
+    if f"{CASING}.weight" in report["unexpected_keys"]:
         add_casing(network)
         with safe_open(Path(name) / WEIGHTS, framework="pt") as weights:
-            network.casing.weight.data.copy_(weights.get_tensor(f"{NAME}.weight"))
+            network.casing.weight.data.copy_(weights.get_tensor(f"{CASING}.weight"))
     # The pooler's weights are absent from our own folders and unused in any.
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
@@ -202,12 +182,12 @@ def _load_tokenizer(name: str, **options: Any) -> Any:
     try:
         tokenizer = AutoTokenizer.from_pretrained(name, **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise ValueError(
-            f"The encoder {name!r} has no tokenizer that can be read; expected tokenizer.json or"
-            f" the vocabulary files of its family beside config.json. The reason given: {error}"
-        ) from error
+        expected = "tokenizer.json or the vocabulary files of its family beside config.json"
+        got = Plain(f"no tokenizer that can be read ({error})")
+        raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got)) from error
     if not len(tokenizer):
-        raise ValueError(f"The tokenizer of the encoder {name!r} has an empty vocabulary.")
+        place = f"tokenizer of the encoder {name!r}"
+        raise ValueError(describe(place, expected="a vocabulary", got=Plain("an empty one")))
     return tokenizer
 
 

@@ -1,42 +1,77 @@
-"""What can be read off a pre-trained network: its special sub-words, its limit, its layers."""
+"""Changes to a pre-trained network, and what they need to know of its build."""
 
 from typing import Any
 
+import torch
 from torch import nn
 
-from ...subwords.batches import Frame
-from .pretrained import Pretrained
+from ...errors import Plain, describe
+from ...kernels.mode import around_layers
+from ...subwords.batches import SpecialIds
+from ...subwords.casing import Shape
+from .options import Options
+
+# Name of the sub-module that embeds the shapes of words, in the network and in its saved weights.
+CASING = "casing"
+# Names under which the architectures keep their dropout probabilities.
+DROPOUTS = (
+    "hidden_dropout_prob",
+    "hidden_dropout",
+    "attention_probs_dropout_prob",
+    "dropout",
+    "attention_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
+    "embd_pdrop",
+    "attn_pdrop",
+    "resid_pdrop",
+)
 
 
-def find_frame(pretrained: Pretrained) -> Frame:
-    """The special sub-words a model puts around a text, read off an example.
+def prepare(network: Any, options: Options) -> None:
+    """Make the changes that are not saved with a network: frozen layers and checkpoints. An
+    embedding of shapes is added unless the network has one.
 
-    pretrained (Pretrained): Network and tokenizer.
-    RETURNS (Frame): Ids before and after the text, and the id for padding.
+    network (PreTrainedModel): Fetched or loaded.
+    options (Options): The changes.
+    RAISES: ValueError if the network has fewer layers than `frozen_layers`, or can't checkpoint.
+    """
+    freeze(network, options.frozen_layers)
+    if options.casing:
+        add_casing(network)
+    if options.gradient_checkpointing:
+        network.gradient_checkpointing_enable(
+            gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": around_layers}
+        )
+
+
+def find_special_ids(tokenizer: Any, config: Any) -> SpecialIds:
+    """Find the special sub-words that a model puts around a text, from an example.
+
+    tokenizer (PreTrainedTokenizerBase): The model's tokenizer.
+    config (PretrainedConfig): The network's config.
+    RETURNS (SpecialIds): Ids before and after the text, and the id for padding.
     RAISES: ValueError if the tokenizer does not leave the text's sub-words as they are.
     """
-    tokenizer, config = pretrained.tokenizer, pretrained.network.config
     plain = list(tokenizer("a", add_special_tokens=False)["input_ids"])
     framed = list(tokenizer("a", add_special_tokens=True)["input_ids"])
     places = range(len(framed) - len(plain) + 1)
     at = next((i for i in places if framed[i : i + len(plain)] == plain), None)
     if at is None or not plain:
-        raise ValueError(
-            f"Can't tell the special sub-words of this {type(tokenizer).__name__}: it cuts 'a' into"
-            f" {plain} without them and into {framed} with them; expected the former within the"
-            " latter."
-        )
+        place = f"special sub-words of this {type(tokenizer).__name__}"
+        expected = f"those of 'a' alone, {plain}, within the framed ones"
+        raise ValueError(describe(place, expected=expected, got=framed))
     # RoBERTa-like networks count positions from the padding id of their config.
     padding = getattr(config, "pad_token_id", None)
     if padding is None:
         padding = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0
-    return Frame(tuple(framed[:at]), tuple(framed[at + len(plain) :]), int(padding))
+    return SpecialIds(tuple(framed[:at]), tuple(framed[at + len(plain) :]), int(padding))
 
 
 def find_limit(network: Any, n_special: int) -> int | None:
-    """How many sub-words of a text the network can see at once.
+    """Find how many sub-words of a text a network can see at once.
 
-    network (PreTrainedModel): The network.
+    network (PreTrainedModel): The network; its weights are not read.
     n_special (int): Special sub-words that take part of the room.
     RETURNS (int | None): `config.max_position_embeddings` less the special sub-words and, in
         networks that count positions from their padding id (RoBERTa), less the positions before the
@@ -53,36 +88,48 @@ def find_limit(network: Any, n_special: int) -> int | None:
                 positions -= module.padding_idx + 1
             break
     if positions <= n_special:
-        raise ValueError(
-            f"The encoder has room for {positions} positions, and its {n_special} special sub-words"
-            " take all of them."
-        )
+        expected = f"more positions than its {n_special} special sub-words"
+        raise ValueError(describe("encoder", expected=expected, got=positions))
     return positions - n_special
 
 
-def keep_layers(network: Any, n_layers: int) -> None:
-    """Drop the last layers: what comes out is what the last one left gives.
+def set_dropout(config: Any, dropout: float) -> None:
+    """Set every dropout probability of a network that is yet to be made.
 
-    network (PreTrainedModel): Its layers and the number of them in its config are changed.
+    config (PretrainedConfig): Is changed.
+    dropout (float): The probability.
+    RAISES: ValueError if none of the config's fields is known to be one.
+    """
+    found = [key for key in DROPOUTS if isinstance(getattr(config, key, None), float | int)]
+    if not found:
+        expected = f"null for a {config.model_type}, which has no dropout probability known here"
+        raise ValueError(describe("dropout", expected=expected, got=dropout))
+    for key in found:
+        setattr(config, key, dropout)
+
+
+def keep_layers(network: Any, n_layers: int) -> None:
+    """Drop the last layers of a network. Its output is then that of the last layer left.
+
+    network (PreTrainedModel): Its layers, and their number in its config, are changed.
     n_layers (int): How many stay or, if negative, how many go.
     RAISES: ValueError if none or more than all would stay, or the layers share their weights.
     """
     layers = _layers(network, "layers", "null")
     depth = len(layers)
     if not (0 < n_layers <= depth or -depth < n_layers < 0):
-        raise ValueError(
-            f"Option 'layers' of the encoder is {n_layers}; expected 1 to {depth}, or {1 - depth}"
-            f" to -1, for the {depth} layers of this {network.config.model_type}."
-        )
+        kind = network.config.model_type
+        expected = f"1 to {depth}, or {1 - depth} to -1, for the {depth} layers of this {kind}"
+        raise ValueError(describe("layers", expected=expected, got=n_layers))
     del layers[n_layers:]
     network.config.num_hidden_layers = len(layers)
 
 
 def freeze(network: Any, n_layers: int) -> None:
-    """Keep the first layers, and whatever is no layer, as they are.
+    """Freeze the first layers and everything outside of layers.
 
-    What stands beside the layers are the embeddings and what belongs to them: DeBERTa's relative
-    positions, the projections of ELECTRA and ALBERT.
+    Outside of layers are the embeddings and what belongs to them: DeBERTa's relative positions, the
+    projections of ELECTRA and ALBERT.
 
     network (PreTrainedModel): Its parameters' `requires_grad` is set.
     n_layers (int): 0 freezes nothing, N all but the layers after the first N, -1 everything.
@@ -92,13 +139,22 @@ def freeze(network: Any, n_layers: int) -> None:
         return
     layers = [] if n_layers == -1 else list(_layers(network, "frozen_layers", "0 or -1"))
     if n_layers > len(layers):
-        raise ValueError(
-            f"Option 'frozen_layers' of the encoder is {n_layers}; expected at most {len(layers)},"
-            f" the layers of this {network.config.model_type}."
-        )
+        expected = f"at most {len(layers)}, the layers of this {network.config.model_type}"
+        raise ValueError(describe("frozen_layers", expected=expected, got=n_layers))
     network.requires_grad_(False)
     for layer in layers[n_layers:]:
         layer.requires_grad_(True)
+
+
+def add_casing(network: Any) -> None:
+    """Add an embedding of words' shapes, of zeros: the network starts out as it was pre-trained.
+
+    network (PreTrainedModel): Gets a sub-module `CASING`, which is saved with its weights.
+    """
+    if getattr(network, CASING, None) is None:
+        words = network.get_input_embeddings().weight
+        zeros = torch.zeros((len(Shape), words.shape[1]), device=words.device)
+        network.add_module(CASING, nn.Embedding.from_pretrained(zeros, freeze=False))
 
 
 def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
@@ -106,7 +162,6 @@ def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
     for module in network.modules():
         if isinstance(module, nn.ModuleList) and len(module) == depth:
             return module
-    raise ValueError(
-        f"Can't tell the layers of this {network.config.model_type} apart (they may share their"
-        f" weights): set '{option}' to {instead}."
-    )
+    kind = Plain(f"{network.config.model_type}, whose layers may share their weights")
+    expected = f"{instead} for an encoder without a list of its layers"
+    raise ValueError(describe(option, expected=expected, got=kind))

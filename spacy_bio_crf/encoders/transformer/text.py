@@ -1,0 +1,133 @@
+"""The text side of a transformer: sub-words, windows and batches of documents. Needs no torch."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from spacy.tokens import Doc
+
+from ...errors import describe
+from ...subwords.batches import PaddedBatch, SpecialIds, make_batches
+from ...subwords.cache import SubwordCache
+from ...subwords.casing import shapes_of_subwords
+from ...subwords.tokenizer import Subwords, SubwordTokenizer
+
+DEFAULT_OVERLAP = 64
+# Longest default window of a network that has no limit of its own.
+UNLIMITED_WINDOW = 512
+
+
+class Preprocessor:
+    """Turns documents into sub-words, and sub-words into batches of windows.
+
+    tokenizer (PreTrainedTokenizerBase): Makes the sub-words.
+    special (SpecialIds): Special sub-words around every window.
+    limit (int | None): Most sub-words of a text that the network sees at once; None for no limit.
+    window (int | None): Most sub-words in one window, special ones not counted; None takes the
+        limit.
+    overlap (int | None): Sub-words that neighboring windows share; None takes 64, or a quarter of
+        the window where that is less.
+    casing (bool): Tell the shapes of words.
+    RAISES: ValueError if the window is longer than the limit, or the overlap is not smaller than
+        the window.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        *,
+        special: SpecialIds,
+        limit: int | None,
+        window: int | None = None,
+        overlap: int | None = None,
+        casing: bool = False,
+    ):
+        if window is not None and limit is not None and window > limit:
+            most = (
+                f"at most {limit}, the model's limit without its {len(special)} special sub-words"
+            )
+            raise ValueError(describe("window", expected=most, got=window))
+        self.tokenizer = tokenizer
+        self.special = special
+        self.window = window or limit or UNLIMITED_WINDOW
+        self.overlap = min(DEFAULT_OVERLAP, self.window // 4) if overlap is None else overlap
+        self.casing = casing
+        check_window(self.window, self.overlap)
+        self._subword_tokenizer = SubwordTokenizer(tokenizer)
+        self._cache = SubwordCache()
+
+    @property
+    def unknown(self) -> int | None:
+        """The id of the sub-word that stands for unknown text; None if the vocabulary knows all."""
+        return self._subword_tokenizer.unknown
+
+    def cut(self, docs: Sequence[Doc]) -> list[Subwords]:
+        """Cut documents into sub-words.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (list[Subwords]): Their sub-words, and the tokens that these belong to.
+        """
+        return self._cache.look_up(docs, self._cut)
+
+    def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
+        """Cut documents at most once for all calls of `cut` within, and not at all if an earlier
+        epoch has cut them.
+
+        docs (Sequence[Doc]): The documents; they must not change until the end.
+        """
+        return self._cache.holding(docs, self._cut)
+
+    def _cut(self, docs: list[Doc]) -> list[Subwords]:
+        subwords = self._subword_tokenizer(docs)
+        if not self.casing:
+            return subwords
+        return [
+            replace(own, shapes=shapes_of_subwords(doc, own))
+            for doc, own in zip(docs, subwords, strict=True)
+        ]
+
+    def costs(self, docs: Sequence[Doc]) -> np.ndarray:
+        """Count the padded sub-words of each document if all its windows have full length.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (np.ndarray): int64 [n_docs].
+        """
+        counts = np.array([len(s.ids) for s in self.cut(docs)], dtype=np.int64)
+        step = self.window - self.overlap
+        windows = np.maximum(1, -(-(counts - self.overlap) // step))
+        return windows * (np.minimum(counts, self.window) + len(self.special))
+
+    def make_batches(
+        self,
+        subwords: Sequence[Subwords],
+        wanted: Sequence[np.ndarray],
+        *,
+        budget: int,
+        overhead: int,
+    ) -> list[PaddedBatch]:
+        """Make batches of the windows of documents; see `subwords.batches.make_batches`."""
+        return make_batches(
+            subwords,
+            wanted,
+            special=self.special,
+            window=self.window,
+            overlap=self.overlap,
+            budget=budget,
+            overhead=overhead,
+        )
+
+
+def check_window(window: int, overlap: int | None) -> None:
+    """Check the sizes of windows.
+
+    window (int): Most sub-words in one window.
+    overlap (int | None): Sub-words that neighboring windows share; None for a default.
+    RAISES: ValueError for a window or an overlap out of range.
+    """
+    if window < 1:
+        raise ValueError(describe("window", expected="1 or more", got=window))
+    if overlap is not None and not 0 <= overlap < window:
+        expected = f"0 or more and less than the window of {window}"
+        raise ValueError(describe("overlap", expected=expected, got=overlap))

@@ -1,0 +1,197 @@
+"""The shim of a transformer: dropout, frozen layers, precision and steps."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from thinc.api import SGD, Adam
+from torch import Tensor, nn
+
+from tests.support.encoder_tools import (
+    LONG,
+    TEXTS,
+    WINDOWS,
+    Held,
+    a_gradient,
+    all_rows,
+    by_hand,
+    close,
+    docs_of,
+    gradients,
+    layers_of,
+    step_of,
+)
+from tests.support.tiny_models import make_encoder
+
+
+def test_text_that_looks_like_a_special_sub_word_is_text(tiny_encoder: Path):
+    _, shim = make_encoder(tiny_encoder)
+    tokenizer = shim.text.tokenizer
+    (own,) = shim.text.cut(docs_of(["a [SEP] b [PAD] [CLS] c"]))
+    assert not set(own.ids.tolist()) & {
+        tokenizer.sep_token_id,
+        tokenizer.pad_token_id,
+        tokenizer.cls_token_id,
+    }
+    vectors, _ = shim.run([own], all_rows([own]), train=False)
+    torch.testing.assert_close(vectors, by_hand(shim, own).detach(), atol=1e-5, rtol=0)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(tiny_encoder: Path):
+    plain = step_of(tiny_encoder, TEXTS, dropout=0.2, **WINDOWS)
+    frugal = step_of(tiny_encoder, TEXTS, dropout=0.2, gradient_checkpointing=True, **WINDOWS)
+    assert torch.equal(plain[0], frugal[0])
+    close(plain[1], frugal[1])
+    close(plain[2], frugal[2])
+
+    def held(**options: Any) -> int:
+        _, shim = make_encoder(tiny_encoder, **options)
+        subwords = shim.text.cut(docs_of([LONG] * 4))
+        counter = Held(shim.network)
+        with counter.watch():
+            result = shim.run(subwords, all_rows(subwords), train=True)
+        assert result is not None
+        return counter.now
+
+    assert held(gradient_checkpointing=True) < held() / 2
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_dropout_reaches_every_part_of_the_network(tiny_encoder: Path, dropout: float):
+    _, shim = make_encoder(tiny_encoder, dropout=dropout)
+    rates = {m.p for m in shim.network.modules() if isinstance(m, nn.Dropout)}
+    assert rates == {dropout}
+    a, b = (step_of(tiny_encoder, [LONG], dropout=dropout, seed=seed)[0] for seed in (1, 2))
+    assert torch.equal(a, b) == (dropout == 0.0)
+
+
+def test_dropout_is_the_config_s_by_default_and_off_in_prediction(tiny_encoder: Path):
+    encoder, shim = make_encoder(tiny_encoder)
+    assert {m.p for m in shim.network.modules() if isinstance(m, nn.Dropout)} == {0.1}
+    a, b = (step_of(tiny_encoder, [LONG], seed=seed)[0] for seed in (1, 2))
+    assert not torch.equal(a, b)
+    docs = docs_of([LONG])
+    encoder.begin_update(docs)
+    assert np.array_equal(encoder.predict(docs)[0].dataXd, encoder.predict(docs)[0].dataXd)
+
+
+def test_defaults_follow_the_model(tiny_encoder: Path):
+    _, shim = make_encoder(tiny_encoder)
+    assert (shim.text.window, shim.text.overlap, shim.budget) == (62, 15, 2048)
+    _, shim = make_encoder(tiny_encoder, window=62, overlap=61, batch_subwords=7)
+    assert (shim.text.window, shim.text.overlap, shim.budget) == (62, 61, 7)
+
+
+@pytest.mark.parametrize(
+    ("frozen_layers", "still"),
+    [
+        (0, []),
+        (1, ["embeddings", "0"]),
+        (2, ["embeddings", "0", "1"]),
+        (-1, ["embeddings", "0", "1"]),
+    ],
+)
+def test_frozen_layers_stay_and_the_others_learn(
+    tiny_encoder: Path, frozen_layers: int, still: list[str]
+):
+    _, shim = make_encoder(tiny_encoder, frozen_layers=frozen_layers)
+    before = layers_of(shim)
+    emitter = nn.Linear(32, 3)
+    subwords = shim.text.cut(docs_of(TEXTS))
+    vectors, backprop = shim.run(subwords, all_rows(subwords), train=True, project=emitter)
+    backprop(a_gradient(vectors))
+    shim.finish_update(Adam(0.01))
+    after = layers_of(shim)
+    for part, parameters in before.items():
+        same = [torch.equal(x, y) for x, y in zip(parameters, after[part], strict=True)]
+        assert all(same) if part in still else not any(same), part
+    assert emitter.weight.grad is not None and emitter.weight.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize(("frozen_layers", "computed"), [(0, {0, 1}), (1, {1}), (2, set())])
+def test_the_backward_pass_ends_at_the_frozen_layers(
+    tiny_encoder: Path, frozen_layers: int, computed: set[int]
+):
+    _, shim = make_encoder(tiny_encoder, frozen_layers=frozen_layers)
+    reached = set()
+
+    def watch(i: int, hidden: Tensor) -> None:
+        if hidden.requires_grad:
+            hidden.register_hook(lambda _: reached.add(i))
+
+    for i, layer in enumerate(shim.network.encoder.layer):
+        layer.register_forward_hook(lambda module, given, out, i=i: watch(i, out[0]))
+    subwords = shim.text.cut(docs_of([LONG]))
+    vectors, backprop = shim.run(subwords, all_rows(subwords), train=True, project=nn.Linear(32, 3))
+    backprop(a_gradient(vectors))
+    assert reached == computed
+
+
+def test_a_frozen_network_has_no_dropout(tiny_encoder: Path):
+    a, b = (step_of(tiny_encoder, [LONG], frozen_layers=-1, dropout=0.5, seed=s)[0] for s in (1, 2))
+    assert torch.equal(a, b)
+
+
+def test_a_frozen_network_keeps_no_graph(tiny_encoder: Path):
+    _, shim = make_encoder(tiny_encoder, frozen_layers=-1)
+    subwords = shim.text.cut(docs_of([LONG]))
+    held = Held(shim.network)
+    with held.watch():
+        vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
+        backprop(torch.ones_like(vectors))
+    assert held.peak == 0 and gradients(shim.network) == []
+
+
+@pytest.mark.parametrize(("precision", "atol"), [("bf16", 0.1), ("fp16", 0.01)])
+def test_lower_precision_is_close_to_float32(tiny_encoder: Path, precision: str, atol: float):
+    full, network, emitter, _ = step_of(tiny_encoder, TEXTS, dropout=0.0)
+    low, low_network, low_emitter, _ = step_of(
+        tiny_encoder, TEXTS, dropout=0.0, precision=precision
+    )
+    assert low.dtype == torch.float32 and not torch.equal(full, low)
+    torch.testing.assert_close(low, full, atol=atol, rtol=0)
+    # The gradient that reaches the emitter takes part in no scaling of the loss.
+    for a, b in zip(low_emitter, emitter, strict=True):
+        torch.testing.assert_close(a, b, atol=0.02 * float(b.abs().max()) + atol, rtol=0)
+    scale = 2.0**16 if precision == "fp16" else 1.0
+    for a, b in zip(low_network, network, strict=True):
+        assert a.dtype == torch.float32
+        torch.testing.assert_close(a / scale, b, atol=0.1 * float(b.abs().max()) + 1e-3, rtol=0)
+
+
+def test_float16_steps_as_float32_does(tiny_encoder: Path):
+    weights = {}
+    for precision in ("fp32", "fp16"):
+        _, shim = make_encoder(tiny_encoder, dropout=0.0, precision=precision)
+        subwords = shim.text.cut(docs_of([LONG]))
+        vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
+        backprop(1e-3 * a_gradient(vectors))
+        before = shim.network.embeddings.word_embeddings.weight.detach().clone()
+        shim.finish_update(SGD(1.0, grad_clip=0.0, use_averages=False))
+        weights[precision] = shim.network.embeddings.word_embeddings.weight.detach() - before
+    step = weights["fp32"]
+    assert step.abs().max() > 0
+    torch.testing.assert_close(weights["fp16"], step, atol=0.02 * float(step.abs().max()), rtol=0)
+
+
+def test_float16_skips_a_step_that_overflows_and_halves_its_scale(tiny_encoder: Path):
+    _, shim = make_encoder(tiny_encoder, dropout=0.0, precision="fp16")
+    assert shim.loss_scale is not None and shim.loss_scale.factor == 2.0**16
+    subwords = shim.text.cut(docs_of([LONG]))
+    before = layers_of(shim)
+    vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
+    backprop(1e4 * a_gradient(vectors))
+    assert not all(g.isfinite().all() for g in gradients(shim.network))
+    shim.finish_update(Adam(0.01))
+    assert shim.loss_scale.factor == 2.0**15
+    assert gradients(shim.network) == []
+    for part, parameters in layers_of(shim).items():
+        assert all(torch.equal(x, y) for x, y in zip(parameters, before[part], strict=True))
+    # The next good one is taken.
+    vectors, backprop = shim.run(subwords, all_rows(subwords), train=True)
+    backprop(1e-3 * a_gradient(vectors))
+    shim.finish_update(Adam(0.01))
+    assert shim.loss_scale.factor == 2.0**15
+    assert not torch.equal(layers_of(shim)["0"][0], before["0"][0])

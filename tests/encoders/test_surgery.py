@@ -1,0 +1,144 @@
+"""Changes to a network, and what is read off it."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import spacy
+import torch
+from transformers import BertConfig
+
+from spacy_bio_crf.encoders.transformer.options import Options
+from spacy_bio_crf.encoders.transformer.pretrained import fetch, load_folder, save_folder
+from spacy_bio_crf.encoders.transformer.surgery import (
+    CASING,
+    add_casing,
+    find_limit,
+    find_special_ids,
+    prepare,
+)
+from spacy_bio_crf.subwords.batches import SpecialIds
+from spacy_bio_crf.subwords.casing import Shape
+from tests.support.encoder_tools import LONG, all_rows, docs_of
+from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
+from tests.support.tiny_models import framed, make_encoder
+from tests.support.tokenizers_zoo import tokenizer
+
+
+@pytest.mark.parametrize("layers", [1, -1])
+def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path, layers: int):
+    _, whole = make_encoder(tiny_encoder, dropout=0.0)
+    encoder, shim = make_encoder(tiny_encoder, dropout=0.0, layers=layers)
+    subwords = shim.text.cut(docs_of([LONG[:40]]))
+    found, _ = shim.run(subwords, all_rows(subwords), train=False)
+    ids = torch.tensor(
+        [[*whole.text.special.prefix, *subwords[0].ids.tolist(), *whole.text.special.suffix]]
+    )
+    with torch.inference_mode():
+        hidden = whole.network.eval()(input_ids=ids, output_hidden_states=True).hidden_states
+    torch.testing.assert_close(found, hidden[1][0, 1:-1][subwords[0].rows], atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(hidden[1], hidden[2], atol=1e-2)
+    # What is saved has one layer; under the same options it is read again and keeps it.
+    save_folder(shim.pretrained, tmp_path / "encoder")
+    again = load_folder(tmp_path / "encoder")
+    assert again.network.config.num_hidden_layers == 1
+    shim.set_pretrained(again)
+    assert torch.equal(shim.run(subwords, all_rows(subwords), train=False)[0], found)
+    assert encoder.get_dim("nO") == 32
+
+
+# Special sub-words and limits ---------------------------------------------------------------------
+
+
+def test_special_sub_words_are_those_around_an_example():
+    words = framed(tokenizer("bert_cased"))
+    special = find_special_ids(words, BertConfig(pad_token_id=7))
+    assert special == SpecialIds((words.cls_token_id,), (words.sep_token_id,), 7)
+    assert find_special_ids(words, BertConfig(pad_token_id=None)).padding == words.pad_token_id
+
+
+def test_a_tokenizer_that_changes_the_text_beside_special_sub_words():
+    def odd(text: str, add_special_tokens: bool) -> dict[str, list[int]]:
+        return {"input_ids": [1, 6, 2] if add_special_tokens else [5]}
+
+    with pytest.raises(
+        ValueError, match=r"special .* this function: expected those of 'a' alone, \[5\], .*\[1, 6"
+    ):
+        find_special_ids(odd, BertConfig())
+
+
+@pytest.mark.parametrize(
+    ("positions", "special", "limit"), [(40, 2, 38), (3, 2, 1), (None, 2, None), (-1, 2, None)]
+)
+def test_limits(positions: int | None, special: int, limit: int | None):
+    network = SimpleNamespace(
+        config=SimpleNamespace(max_position_embeddings=positions), named_modules=lambda: []
+    )
+    assert find_limit(network, special) == limit
+
+
+def test_positions_that_special_sub_words_take():
+    network = SimpleNamespace(
+        config=SimpleNamespace(max_position_embeddings=2), named_modules=lambda: []
+    )
+    with pytest.raises(ValueError, match="more positions than its 2 special sub-words, got 2"):
+        find_limit(network, 2)
+
+
+def test_prepared_networks(tiny_encoder: Path):
+    network = fetch(str(tiny_encoder)).network
+    options = Options("none", frozen_layers=1, casing=True, gradient_checkpointing=True)
+    prepare(network, options)
+    assert network.is_gradient_checkpointing
+    trained = {n.split(".")[0] for n, p in network.named_parameters() if p.requires_grad}
+    assert trained == {"encoder", CASING}
+    weight = network.get_submodule(CASING).weight
+    assert weight.shape == (len(Shape), 32) and not weight.any()
+    with torch.no_grad():
+        weight.fill_(1.0)
+    add_casing(network)  # keeps what is there
+    assert bool((network.get_submodule(CASING).weight == 1.0).all())
+
+
+# Casing -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def nlp(make_nlp: MakeNlp):
+    return make_nlp(encoder_options={"casing": True, "dropout": 0.0})
+
+
+def emissions(nlp, text: str) -> torch.Tensor:
+    return nlp.get_pipe("bio_ner").lattice([nlp.make_doc(text)]).emissions
+
+
+def test_an_untrained_embedding_changes_nothing_and_a_trained_one_tells_cases_apart(
+    make_nlp: MakeNlp,
+):
+    tagger = make_nlp(encoder_options={"casing": True, "dropout": 0.0})
+    plain = make_nlp(encoder_options={"dropout": 0.0})
+    for pipeline in (tagger, plain):
+        torch.manual_seed(0)
+        pipeline.initialize(lambda p=pipeline: make_examples(p))
+    text = "Ana Ruiz met Bo ."
+    torch.testing.assert_close(emissions(tagger, text), emissions(plain, text))
+    network = tagger.get_pipe("bio_ner").model.get_ref("encoder").shims[0].network
+    with torch.no_grad():
+        # No constant: the layer norm after it would take that away.
+        network.casing.weight[Shape.TITLE] = torch.linspace(-1, 1, network.config.hidden_size)
+    assert not torch.allclose(emissions(tagger, text), emissions(plain, text), atol=1e-3)
+
+
+def test_casing_learns_and_is_saved(nlp, tmp_path):
+    train(nlp, make_examples(nlp), steps=40)
+    network = nlp.get_pipe("bio_ner").model.get_ref("encoder").shims[0].network
+    weight = network.casing.weight.detach()
+    assert bool(weight[Shape.TITLE].abs().sum() > 0)
+    assert bool((weight[Shape.DIGITS] == 0).all())  # no word of the examples has a digit
+    nlp.to_disk(tmp_path / "model")
+    again = spacy.load(tmp_path / "model")
+    copy = spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
+    for text in ("Ana Ruiz met Bo in New York City .", "ana ruiz MET bo"):
+        assert spans_of(again(text)) == spans_of(copy(text)) == spans_of(nlp(text))
+        assert torch.equal(emissions(again, text), emissions(nlp, text))
+        assert torch.equal(emissions(copy, text), emissions(nlp, text))
