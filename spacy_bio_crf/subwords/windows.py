@@ -71,7 +71,7 @@ def make_windows(
     # shape: [n_words]
     words = np.flatnonzero(boundaries) if boundaries is not None else None
     starts, ends = _edges(n, size, overlap, words)
-    # A sub-word p in the overlap of two neighbours is (end - 1 - p) from the edge of the first and
+    # A sub-word p in the overlap of two neighbors is (end - 1 - p) from the edge of the first and
     # (p - start) from the edge of the second. It belongs to the first while the former is not
     # smaller, hence the rounding.
     borders = (ends[:-1] + starts[1:] + 1) // 2

@@ -8,7 +8,7 @@ import spacy
 import torch
 from transformers import BertConfig
 
-from spacy_bio_crf.encoders.transformer.options import Options
+from spacy_bio_crf.encoders.transformer.encoder_options import Options
 from spacy_bio_crf.encoders.transformer.pretrained import fetch, load_folder, save_folder
 from spacy_bio_crf.encoders.transformer.surgery import (
     CASING,

@@ -257,16 +257,16 @@ def test_entities_at_the_end_of_a_million_tokens(fitted: Language):
 def test_a_document_cut_off_at_the_limit_would_be_noticed(fitted: Language, monkeypatch):
     """The tests above would not pass if the tail went missing."""
     shim = transformer_shim(fitted.get_pipe("bio_ner").model.get_ref("encoder"))
-    tokenize = shim.tokenize
+    cut = shim.text.cut
 
     def truncated(docs: list[Doc]) -> list[Subwords]:
         result = []
-        for p in tokenize(docs):
+        for p in cut(docs):
             n = int((np.cumsum(p.lengths) <= 500).sum())
             lengths = np.where(np.arange(len(p.lengths)) < n, p.lengths, 0)
             result.append(Subwords(p.ids, p.rows[: lengths.sum()], lengths, p.word_starts))
         return result
 
-    monkeypatch.setattr(shim, "tokenize", truncated)
+    monkeypatch.setattr(shim.text, "cut", truncated)
     with pytest.raises(AssertionError):
         assert_found(fitted, 1_000)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...subwords.batches import plan_batches
 from ...subwords.tokenizer import Subwords, sequence_rows
-from .options import Options
+from .encoder_options import Options
 from .pretrained import load_folder, save_folder
 from .run import Project
 from .shim import TransformerShim

@@ -16,7 +16,7 @@ from ...kernels.prediction import PredictionNetwork
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
 from ...training.optimizer import LossScale, TorchShim
-from .options import Options
+from .encoder_options import Options
 from .pretrained import Pretrained, fetch, from_bytes, outline, to_bytes
 from .run import Forward, Project, default_budget, overhead_of, run
 from .surgery import CASING, find_limit, find_special_ids, keep_layers, prepare

@@ -9,7 +9,7 @@ from ...errors import Plain, describe
 from ...kernels.mode import around_layers
 from ...subwords.batches import SpecialIds
 from ...subwords.casing import Shape
-from .options import Options
+from .encoder_options import Options
 
 # Name of the sub-module that embeds the shapes of words, in the network and in its saved weights.
 CASING = "casing"
