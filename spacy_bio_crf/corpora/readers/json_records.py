@@ -13,8 +13,8 @@ _SHOWN = 60
 _BLANK = re.compile(r"\s*")
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _PAIR = rf"\[\s*{_STRING}\s*,\s*\{{"
-# An object with a key or a pair, alone or in an array. A bracket alone is no sign of JSON, for it may
-# be the first token of a column file.
+# An object with a key, or a pair, alone or in an array. A bracket alone is no sign of JSON, because
+# it may be the first token of a column file.
 _FIRST_RECORD = re.compile(rf"(\[\s*)?(\{{\s*{_STRING}\s*:|{_PAIR})")
 _FIRST_PAIR = re.compile(_PAIR)
 
