@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from torchcrf import CRF
 
-from spacy_bio_crf import crf as linear_chain
+from spacy_bio_crf import crf
 
 # batch, length, tags; a range of lengths is a ragged batch
 SIZES: list[tuple[int, tuple[int, int], int]] = [
@@ -67,7 +67,7 @@ class Case:
     tags (Tensor): [B, T].
     """
 
-    crf: CRF
+    layer: CRF
     padded: torch.Tensor
     mask: torch.Tensor
     rows: torch.Tensor
@@ -76,7 +76,7 @@ class Case:
 
     @property
     def chain(self) -> list[torch.Tensor]:
-        return [self.crf.start_transitions, self.crf.transitions, self.crf.end_transitions]
+        return [self.layer.start_transitions, self.layer.transitions, self.layer.end_transitions]
 
 
 def make_case(batch: int, bounds: tuple[int, int], n_tags: int, device: torch.device) -> Case:
@@ -87,7 +87,7 @@ def make_case(batch: int, bounds: tuple[int, int], n_tags: int, device: torch.de
     mask = (torch.arange(bounds[1]) < lengths[:, None]).to(device)
     padded = torch.randn(*mask.shape, n_tags, device=device)
     return Case(
-        crf=CRF(n_tags, batch_first=True).to(device),
+        layer=CRF(n_tags, batch_first=True).to(device),
         padded=padded.requires_grad_(),
         mask=mask,
         rows=padded.detach()[mask].requires_grad_(),
@@ -97,29 +97,29 @@ def make_case(batch: int, bounds: tuple[int, int], n_tags: int, device: torch.de
 
 
 def in_double(case: Case) -> Case:
-    crf = copy.deepcopy(case.crf).double()
-    return replace(case, crf=crf, padded=case.padded.detach().double().requires_grad_())
+    layer = copy.deepcopy(case.layer).double()
+    return replace(case, layer=layer, padded=case.padded.detach().double().requires_grad_())
 
 
 def their_loss(case: Case) -> list[torch.Tensor]:
-    loss = -case.crf(case.padded, case.tags, case.mask)
+    loss = -case.layer(case.padded, case.tags, case.mask)
     return [loss.detach(), *torch.autograd.grad(loss, [case.padded, *case.chain])]
 
 
 def our_loss(case: Case) -> list[torch.Tensor]:
-    nll = linear_chain.negative_log_likelihood
+    nll = crf.negative_log_likelihood
     loss = nll(case.rows, case.lengths, *case.chain, tags=case.tags[case.mask]).sum()
     return [loss.detach(), *torch.autograd.grad(loss, [case.rows, *case.chain])]
 
 
 def their_tags(case: Case) -> list[list[int]]:
     with torch.no_grad():
-        return case.crf.decode(case.padded, case.mask)
+        return case.layer.decode(case.padded, case.mask)
 
 
 def our_tags(case: Case) -> list[list[int]]:
     with torch.no_grad():
-        tags, _ = linear_chain.viterbi(case.rows, case.lengths, *case.chain)
+        tags, _ = crf.viterbi(case.rows, case.lengths, *case.chain)
         return [path.tolist() for path in tags.cpu().split(case.lengths)]
 
 
@@ -135,7 +135,7 @@ def difference_of_tags(case: Case) -> float:
     """How far the scores of the paths are apart, relatively; in float64, by the definition."""
     with torch.no_grad():
         theirs, ours = (
-            linear_chain.path_score(
+            crf.path_score(
                 case.rows.double(), torch.tensor(sum(paths, [])), case.lengths, *case.chain
             )
             for paths in (their_tags(in_double(case)), our_tags(case))

@@ -17,7 +17,6 @@ from spacy.language import Language
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from spacy_bio_crf.crf.batch import TUNING
 from tests.support.many import PROFILE
 from tests.support.paths import CORPORA
 from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
@@ -159,14 +158,3 @@ def run_python(tmp_path: Path) -> Callable[..., str]:
         return out
 
     return run
-
-
-@pytest.fixture(params=["steps", "sections", "tree"])
-def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run a test with the CRF engine's algorithms for a CPU, with those for long sequences, here of
-    every two time steps, and with those for a GPU."""
-    monkeypatch.setattr(TUNING, "tree", request.param == "tree")
-    if request.param == "sections":
-        monkeypatch.setattr(TUNING, "section_rows", 1)
-        monkeypatch.setattr(TUNING, "section_steps", 2)
-    return request.param

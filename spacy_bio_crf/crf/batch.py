@@ -22,12 +22,10 @@ from torch import Tensor
 
 Lengths = Tensor | np.ndarray | Sequence[int]
 
-ALL_ROWS = slice(None)
-
 
 @dataclass
 class Tuning:
-    """The points at which one algorithm takes over from another. Results do not depend on them.
+    """The choice between algorithms. It decides about time and memory, never about results.
 
     tree (bool | None): Whether to combine rows in a tree; None for a GPU alone.
     tree_bytes (int): Most memory for a tree, which keeps about two float64 [K, K] matrices a row.
@@ -78,12 +76,17 @@ class Packing:
         return self.first.stop <= 1
 
     @cached_property
+    def ranks(self) -> np.ndarray:
+        """The rank of each sequence, int64 [B]."""
+        return inverse(self.order)
+
+    @cached_property
     def last(self) -> np.ndarray:
         """Packed positions of all last rows, by rank, int64 [A]."""
         return self.offsets[self.lengths[self.alive] - 1] + np.arange(self.first.stop)
 
     @cached_property
-    def rank(self) -> np.ndarray:
+    def row_ranks(self) -> np.ndarray:
         """The rank of each packed row's sequence, int64 [N]."""
         return np.arange(len(self.index)) - np.repeat(self.offsets[:-1], self.widths)
 
@@ -140,19 +143,15 @@ class PackedBatch:
         return self._to_device(self.packing.last)
 
     @cached_property
-    def rank(self) -> Tensor:
-        """`packing.rank` on the device, int64 [N]."""
-        return self._to_device(self.packing.rank)
+    def row_ranks(self) -> Tensor:
+        """`packing.row_ranks` on the device, int64 [N]."""
+        return self._to_device(self.packing.row_ranks)
 
     def unpack(self, packed: Tensor) -> Tensor:
         """Bring packed rows [N, ...] back into flat order."""
         if self.packing.is_flat:
             return packed
         return torch.empty_like(packed).index_copy_(0, self.index, packed)
-
-    def positions(self, rows: np.ndarray) -> np.ndarray:
-        """Find the packed positions, int64 [R], of flat rows, int64 [R]."""
-        return inverse(self.packing.index)[rows]
 
     def by_sequence(self, values: Tensor) -> Tensor:
         """Bring values by rank [A] into the order of the batch [B]; 0 for an empty sequence."""
@@ -171,12 +170,8 @@ class PackedBatch:
 def make_batch(
     emissions: Tensor, lengths: Lengths, start: Tensor, transitions: Tensor, end: Tensor
 ) -> PackedBatch:
-    """Check and pack the scores of a batch.
-
-    RAISES: ValueError, if shapes or lengths do not agree.
-    """
-    check_shapes(emissions, start, transitions, end)
-    packing = make_packing(check_lengths(lengths, len(emissions)))
+    """Check and pack the scores of a batch."""
+    packing = make_packing(check_batch(emissions, lengths, start, transitions, end))
     device = computing_device(emissions)
     rows = emissions.detach().to(device)
     if not packing.is_flat:
@@ -233,11 +228,10 @@ def result_dtype(*scores: Tensor) -> torch.dtype:
     return reduce(torch.promote_types, (x.dtype for x in scores), torch.float32)
 
 
-def check_shapes(emissions: Tensor, start: Tensor, transitions: Tensor, end: Tensor) -> None:
-    """Check that four tensors agree on the number of tags.
-
-    RAISES: ValueError, if they do not.
-    """
+def check_batch(
+    emissions: Tensor, lengths: Lengths, start: Tensor, transitions: Tensor, end: Tensor
+) -> np.ndarray:
+    """Check that scores agree with one another, and with the lengths; give these, int64 [B]."""
     if emissions.ndim != 2 or emissions.shape[1] < 1:
         shape = tuple(emissions.shape)
         raise ValueError(f"emissions: expected shape [N, K] with K >= 1, got {shape}")
@@ -245,23 +239,17 @@ def check_shapes(emissions: Tensor, start: Tensor, transitions: Tensor, end: Ten
     check_shape("start", start, (n_tags,))
     check_shape("transitions", transitions, (n_tags, n_tags))
     check_shape("end", end, (n_tags,))
+    return check_lengths(lengths, len(emissions))
 
 
 def check_shape(name: str, values: Tensor, expected: tuple[int, ...]) -> None:
-    """Check the shape of an argument.
-
-    RAISES: ValueError, if it is another one.
-    """
+    """Raise an error if an argument has another shape than expected."""
     if tuple(values.shape) != expected:
         raise ValueError(f"{name}: expected shape {expected}, got {tuple(values.shape)}")
 
 
 def check_lengths(lengths: Lengths, n_rows: int) -> np.ndarray:
-    """Check the lengths of sequences that have `n_rows` rows together.
-
-    RETURNS (ndarray): int64 [B].
-    RAISES: ValueError, if a length is negative or they do not add up to `n_rows`.
-    """
+    """Check the lengths of sequences that have `n_rows` rows together; give them, int64 [B]."""
     if isinstance(lengths, Tensor):
         lengths = lengths.detach().cpu().numpy()
     checked = np.asarray(lengths, dtype=np.int64)
@@ -274,21 +262,3 @@ def check_lengths(lengths: Lengths, n_rows: int) -> np.ndarray:
             f"lengths: expected a sum of {n_rows}, the rows of emissions, got {checked.sum()}"
         )
     return checked
-
-
-def from_padded(emissions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Gather the rows that a mask selects from a padded batch.
-
-    A masked row is left out anywhere: at the end, in the middle or first. It may hold anything, NaN
-    included, and gets a gradient of zero.
-
-    emissions (Tensor): [B, T, K].
-    mask (Tensor): bool [B, T], True for the rows to keep.
-    RETURNS (Tuple[Tensor, Tensor]): The rows [N, K], and the lengths, int64 [B] on the CPU.
-    RAISES: ValueError, if the shapes do not match.
-    """
-    if emissions.ndim != 3:
-        raise ValueError(f"emissions: expected shape [B, T, K], got {tuple(emissions.shape)}")
-    check_shape("mask", mask, tuple(emissions.shape[:2]))
-    mask = mask.bool()
-    return emissions[mask], mask.sum(dim=1).cpu()

@@ -11,11 +11,8 @@ from torch import Tensor
 from .batch import (
     Lengths,
     PackedBatch,
-    check_lengths,
-    check_shapes,
+    check_batch,
     computing_device,
-    first_rows,
-    inverse,
     make_batch,
     prefers_tree,
     result_dtype,
@@ -37,10 +34,8 @@ def viterbi(
 
     RETURNS (Tuple[Tensor, Tensor]): Tag ids int64 [N], and scores [B] (0.0 for an empty sequence).
         Where no path is allowed the score is -inf and the tags mean nothing.
-    RAISES: ValueError, if shapes or lengths do not agree.
     """
-    check_shapes(emissions, start, transitions, end)
-    checked = check_lengths(lengths, len(emissions))
+    checked = check_batch(emissions, lengths, start, transitions, end)
     dtype = result_dtype(emissions, start, transitions, end)
     device = computing_device(emissions)
     scores = [x.detach() for x in (emissions, start, transitions, end)]
@@ -85,7 +80,7 @@ def kbest(
     k (int): How many paths, one or more.
     RETURNS (List[List[ScoredPath]]): For each sequence its paths, best first. There are fewer than
         k where fewer are allowed, none where none is, and one of no tags for an empty sequence.
-    RAISES: ValueError, if shapes or lengths do not agree or k is less than one.
+    RAISES: ValueError, if k is less than one.
     """
     if k < 1:
         raise ValueError(f"k: expected 1 or more, got {k}")
@@ -97,26 +92,23 @@ def kbest(
     tags = np.empty_like(states)
     tags[packing.index] = states // k
     results: list[list[ScoredPath]] = []
-    places = zip(first_rows(packing.lengths), packing.lengths, inverse(packing.order), strict=True)
-    for (first, length, rank), normalizer in zip(places, log_z, strict=True):
-        if length == 0:
-            results.append([ScoredPath(np.empty(0, dtype=np.int64), 0.0, 0.0)])
-            continue
-        own = tags[first : first + length]
-        possible = np.flatnonzero(scores[rank] > -math.inf)
-        results.append(
-            [
-                ScoredPath(own[:, i].copy(), score, min(score - normalizer, 0.0))
-                for i, score in zip(possible, scores[rank, possible].tolist(), strict=True)
-            ]
-        )
+    by_sequence = np.split(tags, np.cumsum(packing.lengths))[:-1]
+    for own, rank, normalizer in zip(by_sequence, packing.ranks, log_z, strict=True):
+        # An empty sequence has one path, which has no tags.
+        found = scores[rank].tolist() if len(own) else [0.0]
+        paths = [
+            ScoredPath(own[:, place].copy(), score, min(score - normalizer, 0.0))
+            for place, score in enumerate(found)
+            if score > -math.inf
+        ]
+        results.append(paths)
     return results
 
 
 def _best_states(batch: PackedBatch, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Trace the k best paths back. A state is a tag, times k, plus a place among its survivors.
+    """Trace the k best paths back: states, packed, int64 [N, k], and scores, by rank [A, k].
 
-    RETURNS (Tuple[ndarray, ndarray]): States, packed, int64 [N, k], and scores, by rank [A, k].
+    A state is a tag, times k, plus a place among its survivors.
     """
     packing = batch.packing
     best, origin = _survivors(batch, k)
@@ -137,10 +129,7 @@ def _best_states(batch: PackedBatch, k: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _survivors(batch: PackedBatch, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the k best ways to each row and tag, and the state of the row before on each.
-
-    RETURNS (Tuple[ndarray, ndarray]): Scores, best first, and states, packed [N, K, k].
-    """
+    """Find the k best ways to each row and tag: scores, best first, and states before [N, K, k]."""
     packing, rows, transitions = batch.packing, batch.emissions.numpy(), batch.transitions.numpy()
     n_tags = len(transitions)
     best = np.full((*rows.shape, k), -np.inf)

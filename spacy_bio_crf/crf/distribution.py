@@ -1,13 +1,12 @@
-"""The distribution over paths: marginals, posteriors of spans, entropy, samples."""
+"""The distribution over paths: marginals, entropy, posteriors of spans."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import Lengths, PackedBatch, check_shape, first_rows, make_batch, result_dtype
+from .batch import Lengths, PackedBatch, check_shape, first_rows, inverse, make_batch, result_dtype
 from .logs import blocks
 from .sums import Sums
 
@@ -18,7 +17,6 @@ def marginals(
     """Compute each row's distribution over tags, P(y_t = k | x).
 
     RETURNS (Tensor): [N, K]. Rows add up to 1, or are all zeros where the sequence has no path.
-    RAISES: ValueError, if shapes or lengths do not agree.
     """
     batch = make_batch(emissions, lengths, start, transitions, end)
     sums = Sums(batch)
@@ -37,11 +35,13 @@ def entropy(
     gradient for semi-supervised conditional random fields").
 
     RETURNS (Tensor): [B], in nats; 0.0 for an empty sequence, NaN for one that has no path.
-    RAISES: ValueError, if shapes or lengths do not agree.
     """
     batch = make_batch(emissions, lengths, start, transitions, end)
     packing = batch.packing
-    alpha, beta = Sums(batch).logs()
+    alpha = torch.empty_like(batch.emissions)
+    beta = torch.empty_like(batch.emissions)
+    for places, log_alpha, log_beta in Sums(batch).logs_at(np.arange(len(alpha))):
+        alpha[places], beta[places] = log_alpha, log_beta
     # shape: (N, K)
     marginal = torch.softmax(alpha + beta, dim=1)
     onward = batch.emissions + beta
@@ -55,63 +55,9 @@ def entropy(
         # A tag from which no path leads on has a probability of zero.
         given = torch.special.entr(share).sum(dim=2).nan_to_num(0.0)
         added[block] = (before[block] * given).sum(dim=1)
-    total = rows.new_zeros(packing.first.stop).index_add_(0, batch.rank, rows)
+    total = rows.new_zeros(packing.first.stop).index_add_(0, batch.row_ranks, rows)
     dtype = result_dtype(emissions, start, transitions, end)
     return batch.by_sequence(total).to(emissions.device, dtype)
-
-
-def sample(
-    emissions: Tensor,
-    lengths: Lengths,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-    *,
-    num_samples: int = 1,
-    generator: torch.Generator | None = None,
-) -> Tensor:
-    """Draw tag sequences from P(y | x), each independently of the others.
-
-    Given the messages from the end, a path is drawn from its first tag to its last; Scott 2002,
-    "Bayesian methods for hidden Markov models", does it in the other direction.
-
-    num_samples (int): How many samples to draw of the whole batch.
-    generator (torch.Generator): Source of random numbers, on the CPU; torch's global one if None.
-    RETURNS (Tensor): Tag ids, int64 [num_samples, N].
-    RAISES: ValueError, if shapes or lengths do not agree, or a sequence has no path.
-    """
-    on_cpu = [x.detach().cpu() for x in (emissions, start, transitions, end)]
-    batch = make_batch(on_cpu[0], lengths, *on_cpu[1:])
-    packing = batch.packing
-    sums = Sums(batch)
-    barred = packing.alive[(sums.log_z == -math.inf).numpy()]
-    if len(barred):
-        raise ValueError(f"sequence {barred.min()}: expected a path to draw, got none")
-    _, beta = sums.logs()
-    # shape: (N, K), the weight of a tag and all that may come after it
-    ahead = (batch.emissions + beta).numpy()
-    shape = (num_samples, len(ahead))
-    uniform = torch.rand(shape, generator=generator, dtype=torch.float64).numpy()
-    uniform = uniform[:, packing.index]
-    tags = np.empty(shape, dtype=np.int64)
-    into = batch.start.numpy()
-    for begin, stop in zip(packing.offsets[:-1], packing.offsets[1:], strict=True):
-        # shape: (samples, width, K)
-        weights = into[:, : stop - begin] if begin else into
-        tags[:, begin:stop] = _draw(weights + ahead[begin:stop], uniform[:, begin:stop])
-        into = batch.transitions.numpy()[tags[:, begin:stop]]
-    flat = np.empty_like(tags)
-    flat[:, packing.index] = tags
-    return torch.from_numpy(flat).to(emissions.device)
-
-
-def _draw(log_weights: np.ndarray, uniform: np.ndarray) -> np.ndarray:
-    """Draw tags for log weights [..., K] with numbers from [0, 1) [...]."""
-    weights = np.exp(log_weights - log_weights.max(axis=-1, keepdims=True))
-    total = np.cumsum(weights, axis=-1)
-    # The last quotient is exactly 1, so a tag without weight at the end is never drawn.
-    total /= total[..., -1:]
-    return (total <= uniform[..., None]).sum(axis=-1)
 
 
 def segment_log_posteriors(
@@ -139,24 +85,21 @@ def segment_log_posteriors(
     followers (Tensor): For each span the tags that may come next, bool [S, K]. Ignored where a span
         ends its sequence.
     RETURNS (Tensor): [S], in nats; -inf for what is not possible.
-    RAISES: ValueError, if shapes or lengths do not agree, or a span has no rows or does not lie
-        within one sequence.
+    RAISES: ValueError, if a span has no rows or does not lie within one sequence.
     """
     batch = make_batch(emissions, lengths, start, transitions, end)
-    factors = _list_factors(batch, starts, ends, tags, followers)
+    rows, owners, origins, targets = _list_factors(batch, starts, ends, tags, followers)
+    followers = followers.to(batch.device, torch.bool)
     log_p = torch.zeros(len(followers), dtype=torch.float64, device=batch.device)
     every_tag = torch.arange(len(batch.transitions), device=batch.device)
-    for places, log_alpha, log_beta in Sums(batch).logs_at(factors.rows):
+    for places, log_alpha, log_beta in Sums(batch).logs_at(rows):
         own = torch.from_numpy(places).to(batch.device)
-        owner, origin, target = factors.owners[own], factors.origins[own], factors.targets[own]
-        emission = batch.given[torch.from_numpy(factors.rows[places]).to(batch.device)]
-        # shape: (r, K), the log weight of each tag of a row, given that of the row before
-        weights = log_beta + torch.where(
-            origin[:, None] < 0, log_alpha, batch.transitions[origin] + emission
-        )
-        wanted = torch.where(
-            target[:, None] < 0, factors.followers[owner], every_tag == target[:, None]
-        )
+        owner, origin, target = owners[own], origins[own, None], targets[own, None]
+        emission = batch.given[torch.from_numpy(rows[places]).to(batch.device)]
+        # shape: (f, K), the log weight of each tag of a row, given that of the row before
+        given_tag = batch.transitions[origin[:, 0]] + emission
+        weights = torch.where(origin < 0, log_alpha, given_tag) + log_beta
+        wanted = torch.where(target < 0, followers[owner], every_tag == target)
         part = torch.logsumexp(weights.masked_fill(~wanted, -math.inf), dim=1)
         # Nothing out of nothing is nothing.
         share = torch.where(part > -math.inf, part - torch.logsumexp(weights, dim=1), -math.inf)
@@ -164,27 +107,15 @@ def segment_log_posteriors(
     return log_p.to(emissions.device, result_dtype(emissions, start, transitions, end))
 
 
-@dataclass(frozen=True)
-class _Factors:
-    """The F factors of the probabilities of S spans: of each row's tag, and of the row after.
-
-    rows (ndarray): The packed row of each, int64 [F].
-    owners (Tensor): Its span, int64 [F].
-    origins (Tensor): The tag of the row before; -1 for a first row, where any will do, int64 [F].
-    targets (Tensor): The tag of the row; -1 for any of the span's followers, int64 [F].
-    followers (Tensor): bool [S, K].
-    """
-
-    rows: np.ndarray
-    owners: Tensor
-    origins: Tensor
-    targets: Tensor
-    followers: Tensor
-
-
 def _list_factors(
     batch: PackedBatch, starts: Tensor, ends: Tensor, tags: Tensor, followers: Tensor
-) -> _Factors:
+) -> tuple[np.ndarray, Tensor, Tensor, Tensor]:
+    """List the F factors of the probabilities of spans: one for each row, and for the row after.
+
+    RETURNS (tuple[ndarray, Tensor, Tensor, Tensor]): Of each factor the packed row, the span, the
+        tag of the row before (-1 for a first row, where any will do) and the tag of the row (-1 for
+        any of the span's followers), int64 [F].
+    """
     lengths, device = batch.packing.lengths, batch.device
     begins, stops = (x.detach().cpu().numpy().astype(np.int64) for x in (starts, ends))
     sequence = np.repeat(np.arange(len(lengths)), lengths)
@@ -196,32 +127,24 @@ def _list_factors(
     counts = sizes + (np.append(sequence, -1)[stops] == sequence[begins])
     owner = np.repeat(np.arange(len(counts)), counts)
     within = np.arange(len(owner)) - np.repeat(first_rows(counts), counts)
-    # Places of tags; -1 is added at the end.
+    # Places of tags; the last one, -1, holds -1.
     target = first_rows(sizes)[owner] + within
     origin = np.where(within > 0, target - 1, -1)
     target[within == sizes[owner]] = -1
     tags = torch.cat([tags.to(device, torch.int64), torch.full((1,), -1, device=device)])
     owners, origins, targets = torch.from_numpy(np.stack([owner, origin, target])).to(device)
-    return _Factors(
-        rows=batch.positions(begins[owner] + within),
-        owners=owners,
-        origins=tags[origins],
-        targets=tags[targets],
-        followers=followers.to(device, torch.bool),
-    )
+    rows = inverse(batch.packing.index)[begins[owner] + within]
+    return rows, owners, tags[origins], tags[targets]
 
 
 def _check_spans(begins: np.ndarray, stops: np.ndarray, sequence: np.ndarray) -> None:
-    """Check that spans have rows, all of one sequence; of which sequence each row is, int64 [N]."""
+    """Check that spans have rows, all of one sequence; `sequence` is that of a row, int64 [N]."""
     if begins.shape != stops.shape or begins.ndim != 1:
-        raise ValueError(
-            f"starts, ends: expected two shapes [S], got {begins.shape} and {stops.shape}"
-        )
+        got = f"{begins.shape} and {stops.shape}"
+        raise ValueError(f"starts, ends: expected two shapes [S], got {got}")
     right = (begins >= 0) & (begins < stops) & (stops <= len(sequence))
     right[right] = sequence[begins[right]] == sequence[stops[right] - 1]
-    if not right.all():
-        wrong = np.flatnonzero(~right)[0]
+    for begin, stop in zip(begins[~right], stops[~right], strict=True):
         raise ValueError(
-            "starts, ends: expected spans with rows, each of one sequence, "
-            f"got {begins[wrong]} to {stops[wrong]}"
+            f"starts, ends: expected spans with rows, each of one sequence, got {begin} to {stop}"
         )

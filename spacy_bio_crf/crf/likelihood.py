@@ -72,30 +72,23 @@ def _count_path(
     """Add what paths use to counts [N, K] and [K, K], in place, weighted by rank [A]."""
     before, after = batch.packing.before, batch.packing.after
     packed = tags.to(batch.device, torch.int64).index_select(0, batch.index)
-    by_row = weights[batch.rank]
+    by_row = weights[batch.row_ranks]
     tag_counts.scatter_add_(1, packed[:, None], by_row[:, None])
     moves = packed[before] * len(pair_counts) + packed[after]
     pair_counts.view(-1).index_add_(0, moves, by_row[after])
 
 
-def score_paths(
-    tags: Tensor,
-    emissions: Tensor,
-    lengths: np.ndarray,
-    start: Tensor,
-    transitions: Tensor,
-    end: Tensor,
-) -> Tensor:
+def score_paths(tags: Tensor, emissions: Tensor, lengths: np.ndarray, *chain: Tensor) -> Tensor:
     """Add up the scores along one path of each sequence, float64 [B], on the CPU.
 
-    RAISES: ValueError, if there is not one tag a row.
+    chain (Tensor): The scores of start, transitions and end.
     """
     check_shape("tags", tags, (len(emissions),))
     tags = tags.to(emissions.device, torch.int64)
     chosen = emissions.gather(1, tags[:, None])[:, 0]
     # NumPy adds up: a call of it costs a fraction of one of torch.
     rows, first_scores, moves, last_scores = (
-        x.detach().cpu().double().numpy() for x in (chosen, start, transitions, end)
+        x.detach().cpu().double().numpy() for x in (chosen, *chain)
     )
     path = tags.cpu().numpy()
     alive = lengths[lengths > 0]
@@ -126,7 +119,6 @@ def log_partition(
 
     RETURNS (Tensor): [B], in nats. 0.0 for an empty sequence; -inf, with a gradient of zero, for
         one that has no allowed path.
-    RAISES: ValueError, if shapes or lengths do not agree.
     """
     log_z = _Total.apply(True, None, lengths, emissions, start, transitions, end)
     return log_z.to(emissions.device, result_dtype(emissions, start, transitions, end))
@@ -144,7 +136,6 @@ def path_score(
 
     tags (Tensor): The tag of each row, int64 [N].
     RETURNS (Tensor): [B], in nats; 0.0 for an empty sequence.
-    RAISES: ValueError, if shapes or lengths do not agree.
     """
     score = _Total.apply(False, tags, lengths, emissions, start, transitions, end)
     return score.to(emissions.device, result_dtype(emissions, start, transitions, end))
@@ -169,8 +160,7 @@ def negative_log_likelihood(
     tags (Tensor): The tag of each row, int64 [N]; or instead
     allowed (Tensor): The tags that each row may have, bool [N, K].
     RETURNS (Tensor): [B], in nats. +inf, with a gradient of zero, where no path is left.
-    RAISES: ValueError, if shapes or lengths do not agree, or not exactly one of `tags` and
-        `allowed` is given.
+    RAISES: ValueError, if not exactly one of `tags` and `allowed` is given.
     """
     chain = start, transitions, end
     if tags is not None and allowed is None:

@@ -10,11 +10,12 @@ al. 2001, "Conditional random fields", section 3.)
 import math
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from .batch import ALL_ROWS, PackedBatch
+from .batch import PackedBatch
 
 # Entries of the largest temporary tensor.
 BLOCK_ENTRIES = 2**22
@@ -24,17 +25,13 @@ class LogMessages:
     """The messages of a batch in log space. `ScaledMessages` has the same methods.
 
     batch (PackedBatch): The scores.
-    log_z (Tensor): Log-partitions in float64, by rank [A]; -inf where no path exists.
+    log_z (Tensor): Log-partitions, float64, by rank [A]; -inf where no path exists.
     """
 
     def __init__(self, batch: PackedBatch) -> None:
         self.batch = batch
-        self._alpha = _run_forward(batch)
+        self._alpha = self._run_forward()
         self.log_z = torch.logsumexp(self._alpha[batch.last] + batch.end, dim=1)
-
-    @cached_property
-    def _beta(self) -> Tensor:
-        return _run_backward(self.batch)
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Count how often tags and pairs of tags are expected.
@@ -48,9 +45,9 @@ class LogMessages:
         batch, alpha, beta = self.batch, self._alpha, self._beta
         packing = batch.packing
         # exp(-inf - -inf) is NaN; exp(-inf - 0) is the zero that is meant.
-        log_z = self.log_z.masked_fill(self.log_z == -math.inf, 0.0)[batch.rank, None]
+        log_z = self.log_z.masked_fill(self.log_z == -math.inf, 0.0)[batch.row_ranks, None]
         # shape: (N, 1)
-        by_row = weights[batch.rank, None]
+        by_row = weights[batch.row_ranks, None]
         tags = torch.exp(alpha + beta - log_z) * by_row
         earlier = alpha[packing.before] - log_z[packing.after]
         later = (batch.emissions + beta)[packing.after]
@@ -69,40 +66,35 @@ class LogMessages:
         """
         return self._alpha[rows]
 
-    def logs(self, rows: Tensor | slice = ALL_ROWS) -> tuple[Tensor, Tensor]:
+    def logs(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Give log alpha and log beta of packed rows [R, K], each row up to a constant."""
         return self._alpha[rows], self._beta[rows]
 
-
-def _run_forward(batch: PackedBatch) -> Tensor:
-    alpha = torch.empty_like(batch.emissions)
-    here = alpha[:0]
-    packing = batch.packing
-    for step, width in enumerate(packing.widths.tolist()):
-        rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
-        if step:
-            reached = torch.logsumexp(here[:width, :, None] + batch.transitions, dim=1)
-        else:
+    def _run_forward(self) -> Tensor:
+        batch = self.batch
+        alpha = torch.empty_like(batch.emissions)
+        here = alpha[:0]
+        for begin, stop in pairwise(batch.packing.offsets.tolist()):
+            before, here = here[: stop - begin], alpha[begin:stop]
             reached = batch.start
-        here = alpha[rows]
-        torch.add(reached, batch.emissions[rows], out=here)
-    return alpha
+            if begin:
+                reached = torch.logsumexp(before[:, :, None] + batch.transitions, dim=1)
+            torch.add(reached, batch.emissions[begin:stop], out=here)
+        return alpha
 
-
-def _run_backward(batch: PackedBatch) -> Tensor:
-    beta = torch.empty_like(batch.emissions)
-    after = beta[:0]
-    packing = batch.packing
-    for step in range(len(packing.widths) - 1, -1, -1):
-        rows = slice(int(packing.offsets[step]), int(packing.offsets[step + 1]))
-        here = beta[rows]
-        going_on = len(after)
-        ending = slice(going_on, len(here))
-        here[ending] = batch.end if batch.end.ndim == 1 else batch.end[ending]
-        here[:going_on] = torch.logsumexp(batch.transitions + after[:, None, :], dim=2)
-        # shape: (width, K to)
-        after = here + batch.emissions[rows]
-    return beta
+    @cached_property
+    def _beta(self) -> Tensor:
+        batch = self.batch
+        beta = torch.empty_like(batch.emissions)
+        after = beta[:0]
+        for begin, stop in reversed(list(pairwise(batch.packing.offsets.tolist()))):
+            here = beta[begin:stop]
+            going_on = len(after)
+            here[going_on:] = batch.end if batch.end.ndim == 1 else batch.end[going_on : len(here)]
+            here[:going_on] = torch.logsumexp(batch.transitions + after[:, None, :], dim=2)
+            # shape: (width, K to)
+            after = here + batch.emissions[begin:stop]
+        return beta
 
 
 def blocks(n_rows: int, entries_per_row: int) -> Iterator[slice]:

@@ -23,7 +23,7 @@ from functools import cache
 import numpy as np
 import torch
 
-from .batch import Packing, first_rows, inverse, make_packing
+from .batch import Packing, first_rows, make_packing
 
 # Rows from one normalization to the next; the length of pieces is a multiple of it.
 STRIDE = 8
@@ -45,13 +45,11 @@ class Pieces:
 
     packing (Packing): Their rows. A piece that has a successor is as long as any, so the last rows
         of all of those are in the last time step.
-    rank (ndarray): Each piece's place in a time step, int64 [P].
     firsts (ndarray): The pieces that begin a sequence, int64 [F].
     follows (ndarray): The pieces that come after another one of the same sequence, int64 [P - F].
     """
 
     packing: Packing
-    rank: np.ndarray
     firsts: np.ndarray
     follows: np.ndarray
 
@@ -65,13 +63,8 @@ def decode_in_pieces(
     lengths: np.ndarray,
     piece_length: int | None = None,
 ) -> np.ndarray:
-    """Find the best path of each sequence, in scores of one dtype.
+    """Find the best path of each sequence. All scores have one dtype.
 
-    emissions (ndarray): Flat rows [N, K].
-    start (ndarray): [K].
-    transitions (ndarray): [K, K].
-    end (ndarray): [K].
-    lengths (ndarray): int64 [B].
     piece_length (int): Rows of a piece, a multiple of `STRIDE`; by default what is fastest. The
         result does not depend on it.
     RETURNS (ndarray): Tag ids in flat order, int64 [N].
@@ -100,18 +93,18 @@ def cut_pieces(lengths: np.ndarray, piece_length: int) -> Pieces:
     packing = make_packing(piece_lengths)
     is_first = np.zeros(len(piece_lengths), dtype=bool)
     is_first[firsts] = True
-    return Pieces(packing, inverse(packing.order), firsts, np.flatnonzero(~is_first))
+    return Pieces(packing, firsts, np.flatnonzero(~is_first))
 
 
 def _score_forward(
     packed: np.ndarray, pieces: Pieces, start: np.ndarray, transitions: np.ndarray
 ) -> np.ndarray:
-    """Find the score of the best path to each row and tag.
+    """Find the score of the best path to each row and tag, up to a constant in each row.
 
     packed (ndarray): Packed emissions [N, K]; their memory is used for the result.
-    RETURNS (ndarray): Packed [N, K], each row up to a constant.
     """
-    packing, rank, follows = pieces.packing, pieces.rank, pieces.follows
+    packing, follows = pieces.packing, pieces.follows
+    rank = packing.ranks
     reach = _max_plus(transitions, packing.first.stop)
     # A time step is worked on as [K, width], so that the inner loop runs over pieces.
     runs = _split_by_width(packed, packing)
@@ -150,7 +143,8 @@ def _leave(
     left = np.empty_like(best[-1])
     reach(best[-1], left)
     result = entering.copy()
-    result[:, pieces.rank[pieces.follows]] = left[:, pieces.rank[pieces.follows - 1]]
+    rank, follows = pieces.packing.ranks, pieces.follows
+    result[:, rank[follows]] = left[:, rank[follows - 1]]
     return result
 
 
@@ -162,15 +156,14 @@ def _mend(
     pieces: Pieces,
 ) -> None:
     """Run, one after the other, the pieces that were not entered by what their predecessor left."""
+    packing = pieces.packing
     for piece in pieces.follows:
-        rank, before = pieces.rank[piece], pieces.rank[piece - 1]
-        own = slice(rank, rank + 1)
+        own, before = (slice(rank, rank + 1) for rank in packing.ranks[[piece, piece - 1]])
         left = np.empty_like(entered[:, own])
-        reach(best[-1][:, before : before + 1], left)
+        reach(best[-1][:, before], left)
         if not np.array_equal(left, entered[:, own]):
-            steps = slice(pieces.packing.lengths[piece])
-            own_scores = [step[:, own] for step in scores[steps]]
-            own_best = [step[:, own] for step in best[steps]]
+            own_scores = [step[:, own] for step in scores[: packing.lengths[piece]]]
+            own_best = [step[:, own] for step in best[: packing.lengths[piece]]]
             _sweep_forward(own_scores, own_best, left, reach, known=True)
 
 
@@ -211,32 +204,25 @@ def _max_plus(transitions: np.ndarray, widest: int) -> Reach:
     steps = transitions[:, :, None]
     few = NUMPY_CANDIDATES // transitions.size
     size = max(1, min(n_tags, BLOCK // (n_tags * widest)))
-    memory = np.empty(n_tags * max(n_tags * few, size * widest), transitions.dtype)
-    torch_memory = torch.from_numpy(memory)
     split = torch.from_numpy(steps).split(size, dim=1)
-
-    @cache
-    def scratch(width: int) -> np.ndarray:
-        return memory[: transitions.size * width].reshape(n_tags, n_tags, width)
+    memory = torch.empty(n_tags * size * widest, dtype=split[0].dtype)
 
     @cache
     def parts(width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        block = torch_memory[: n_tags * size * width].view(n_tags, size, width)
+        block = memory[: n_tags * size * width].view(n_tags, size, width)
         return [(part, block[:, : part.shape[1]]) for part in split]
 
     def reach(previous: np.ndarray, result: np.ndarray) -> None:
         width = previous.shape[1]
         if width <= few:
-            candidates = scratch(width)
-            np.add(previous[:, None], steps, out=candidates)
-            np.maximum.reduce(candidates, axis=0, out=result)
+            np.maximum.reduce(previous[:, None] + steps, axis=0, out=result)
             return
         origins = torch.from_numpy(previous)[:, None]
         target = torch.from_numpy(result)
         targets = (target,) if size == n_tags else target.split(size)
-        for (part, block), target in zip(parts(width), targets, strict=True):
-            torch.add(origins, part, out=block)
-            torch.amax(block, dim=0, out=target)
+        for (part, candidates), target in zip(parts(width), targets, strict=True):
+            torch.add(origins, part, out=candidates)
+            torch.amax(candidates, dim=0, out=target)
 
     return reach
 
@@ -244,12 +230,9 @@ def _max_plus(transitions: np.ndarray, widest: int) -> Reach:
 def _trace_back(
     best: np.ndarray, pieces: Pieces, transitions: np.ndarray, end: np.ndarray
 ) -> np.ndarray:
-    """Follow the best paths from their last tags to their first.
-
-    best (ndarray): Scores of the best paths to each row, packed [N, K].
-    RETURNS (ndarray): Tag ids, packed, int64 [N].
-    """
-    packing, rank, follows = pieces.packing, pieces.rank, pieces.follows
+    """Follow the best paths from their last tags to their first, given their scores [N, K]."""
+    packing, follows = pieces.packing, pieces.follows
+    rank = packing.ranks
     offsets = packing.offsets.tolist()
     into = np.ascontiguousarray(transitions.T)
     # shape: (P, K), by rank

@@ -8,14 +8,14 @@ in between. Where scores lie hundreds of nats apart it does not, and `Underflow`
 """
 
 import math
-from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import ALL_ROWS, PackedBatch
+from .batch import PackedBatch
 
 # Smallest entry that a message may have where a path exists. Terms that were lost to underflow
 # (below 1e-308) are then smaller by tens of orders of magnitude than what was kept.
@@ -31,38 +31,13 @@ class Underflow(ArithmeticError):
     """Weights that may matter were lost, because float64 does not reach that far."""
 
 
-@dataclass(frozen=True)
-class Backward:
-    """The messages from the end of each sequence, in packed rows.
-
-    beta (Tensor): [N, K], each row up to a factor.
-    weighted_beta (Tensor): E * beta [N, K].
-    mass (Tensor): alpha · beta of each row [N]; 0 where no path exists.
-    """
-
-    beta: Tensor
-    weighted_beta: Tensor
-    mass: Tensor
-
-
 class ScaledMessages:
     """The messages of a batch on the CPU. `LogMessages` explains the methods.
 
     batch (PackedBatch): The scores.
-    log_z (Tensor): Log-partitions in float64, by rank [A]; -inf where no path exists.
+    log_z (Tensor): Log-partitions, float64, by rank [A]; -inf where no path exists.
     RAISES: Underflow, as `counts` and `logs` may do later.
     """
-
-    log_z: Tensor
-    # E [N, K], W [K, K] and the end scores' weights, [K] or by rank [A, K]
-    _emissions: Tensor
-    _transitions: Tensor
-    _end: Tensor
-    # [N, K], each row up to a factor, and the sum by which it was divided [N]
-    _alpha: Tensor
-    _row_sums: Tensor
-    # Time steps from one rescaling to the next.
-    _every: int
 
     def __init__(self, batch: PackedBatch) -> None:
         self.batch = batch
@@ -71,24 +46,25 @@ class ScaledMessages:
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         # P(y_t = j) = alpha_t(j) beta_t(j) / mass_t, and
         # P(y_{t-1} = i, y_t = j) is proportional to alpha_{t-1}(i) W(i, j) E_t(j) beta_t(j).
-        packing, back = self.batch.packing, self._backward
+        packing = self.batch.packing
+        beta, weighted_beta, mass = self._backward
         # shape: (N,), zero for a sequence without a path
-        share = weights[self.batch.rank] / back.mass
-        share.masked_fill_(back.mass == 0.0, 0.0)
-        tags = (self._alpha * back.beta).mul_(share[:, None])
+        share = weights[self.batch.row_ranks] / mass
+        share.masked_fill_(mass == 0.0, 0.0)
+        tags = (self._alpha * beta).mul_(share[:, None])
         # alpha_{t-1} W * E_t is alpha_t before it was divided by its sum.
         pair_share = (share / self._row_sums)[packing.after]
         earlier = self._alpha[packing.before] * pair_share[:, None]
-        pairs = earlier.T @ back.weighted_beta[packing.after]
+        pairs = earlier.T @ weighted_beta[packing.after]
         return tags, pairs * self._transitions
 
     def log_alpha(self, rows: Tensor) -> Tensor:
         return self._alpha[rows].log()
 
-    def logs(self, rows: Tensor | slice = ALL_ROWS) -> tuple[Tensor, Tensor]:
+    def logs(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         # An entry of beta that was lost does no harm to counts, which multiply it by an alpha as
         # small, but to what is conditioned on it.
-        beta = self._backward.beta
+        beta = self._backward[0]
         if _smallest(beta) < SMALLEST_ENTRY:
             low = beta < SMALLEST_ENTRY
             if (low & leads_on(self.batch, beta > 0.0)).any():
@@ -107,6 +83,7 @@ class ScaledMessages:
         # shape of the maxima: (1,) or, in a section, (A, 1)
         start, top_start = _weights(batch.start)
         self._end, top_end = _weights(batch.end)
+        # Time steps from one rescaling to the next.
         spread = math.log(shifted.shape[1]) - _smallest_finite(shifted)
         spread -= _smallest_finite(batch.transitions - top_transition.item())
         self._every = max(1, int(SHRINK / max(spread, 1.0)))
@@ -125,7 +102,8 @@ class ScaledMessages:
             if (low[:, None] & (final > 0.0) & torch.isfinite(batch.end)).any():
                 raise Underflow
         # What was divided out, by rank: every row's sum and maximum, and the maxima of the rest.
-        self.log_z = total.log().index_add_(0, batch.rank, self._row_sums.log().add_(top[:, 0]))
+        shift = self._row_sums.log().add_(top[:, 0])
+        self.log_z = total.log().index_add_(0, batch.row_ranks, shift)
         self.log_z += torch.from_numpy((top_start + top_end)[..., 0])
         steps = packing.lengths[packing.alive] - 1
         self.log_z += torch.from_numpy(steps * top_transition.item())
@@ -136,8 +114,7 @@ class ScaledMessages:
         alpha = np.empty_like(weights)
         row_sums = np.ones(len(alpha))
         here = alpha[:0]
-        offsets = self.batch.packing.offsets.tolist()
-        for step, (begin, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+        for step, (begin, stop) in enumerate(pairwise(self.batch.packing.offsets.tolist())):
             before, here = here, alpha[begin:stop]
             if step:
                 _multiply(before[: stop - begin], step_weights, here)
@@ -149,39 +126,32 @@ class ScaledMessages:
         self._alpha, self._row_sums = torch.from_numpy(alpha), torch.from_numpy(row_sums)
 
     @cached_property
-    def _backward(self) -> Backward:
-        return self._run_backward()
-
-    def _run_backward(self) -> Backward:
-        beta, weighted = self._step_backward()
-        mass = torch.linalg.vecdot(self._alpha, beta)
-        if _smallest(mass) < SMALLEST_ENTRY:
-            alive = torch.isfinite(self.log_z)[self.batch.rank]
-            if (alive & (mass < SMALLEST_ENTRY)).any():
-                raise Underflow
-            mass = torch.where(alive, mass, 0.0)
-        return Backward(beta, weighted, mass)
-
-    def _step_backward(self) -> tuple[Tensor, Tensor]:
+    def _backward(self) -> tuple[Tensor, Tensor, Tensor]:
+        """beta and E * beta [N, K], each row up to a factor, and alpha · beta of each row [N]."""
         weights, end = self._emissions.numpy(), self._end.numpy()
         from_next = np.ascontiguousarray(self._transitions.numpy().T)
-        beta, weighted = np.empty_like(weights), np.empty_like(weights)
-        after = weighted[:0]
+        beta, weighted_beta = np.empty_like(weights), np.empty_like(weights)
+        after = weighted_beta[:0]
         offsets = self.batch.packing.offsets.tolist()
         for step in range(len(offsets) - 2, -1, -1):
             begin, stop = offsets[step], offsets[step + 1]
             here = beta[begin:stop]
             going_on = len(after)
             if going_on < len(here):
-                ending = slice(going_on, len(here))
-                here[ending] = end if end.ndim == 1 else end[ending]
+                here[going_on:] = end if end.ndim == 1 else end[going_on : len(here)]
             if going_on:
                 _multiply(after, from_next, here[:going_on])
             if step % self._every == 0:
                 _divide_by_sums(here)
-            after = weighted[begin:stop]
+            after = weighted_beta[begin:stop]
             np.multiply(here, weights[begin:stop], out=after)
-        return torch.from_numpy(beta), torch.from_numpy(weighted)
+        mass = torch.linalg.vecdot(self._alpha, torch.from_numpy(beta))
+        if _smallest(mass) < SMALLEST_ENTRY:
+            alive = torch.isfinite(self.log_z)[self.batch.row_ranks]
+            if (alive & (mass < SMALLEST_ENTRY)).any():
+                raise Underflow
+            mass = torch.where(alive, mass, 0.0)
+        return torch.from_numpy(beta), torch.from_numpy(weighted_beta), mass
 
 
 def _multiply(left: np.ndarray, right: np.ndarray, out: np.ndarray) -> None:
@@ -225,12 +195,9 @@ def _smallest_finite(scores: Tensor) -> float:
 
 
 def reachable(batch: PackedBatch, reached: Tensor) -> Tensor:
-    """Find the tags to which some path leads, row by row, given those reached in the row before.
+    """Find the tags to which some path leads, given those reached in the row before; bool [N, K].
 
     If `reached` is equal to the result, then, by induction, it is right for every row.
-
-    reached (Tensor): bool, packed rows [N, K].
-    RETURNS (Tensor): bool, packed rows [N, K].
     """
     packing = batch.packing
     open_transitions = (batch.transitions > -math.inf).float()
@@ -243,8 +210,7 @@ def reachable(batch: PackedBatch, reached: Tensor) -> Tensor:
 def leads_on(batch: PackedBatch, reached: Tensor) -> Tensor:
     """Find the tags from which some path leads to the end, as `reachable` does from the start.
 
-    reached (Tensor): bool, packed rows [N, K].
-    RETURNS (Tensor): bool, packed rows [N, K]; a row's own emission is not part of it.
+    A row's own emission is not part of it.
     """
     packing = batch.packing
     open_transitions = (batch.transitions > -math.inf).float()

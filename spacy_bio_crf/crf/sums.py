@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .batch import ALL_ROWS, TUNING, PackedBatch, Packing, prefers_tree
+from .batch import TUNING, PackedBatch, Packing, prefers_tree
 from .logs import LogMessages, blocks
 from .scaled import ScaledMessages, Underflow
 from .tree import TreeMessages
@@ -48,7 +48,7 @@ class Section:
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         return self._ask(lambda messages: messages.counts(weights))
 
-    def logs(self, rows: Tensor | slice = ALL_ROWS) -> tuple[Tensor, Tensor]:
+    def logs(self, rows: Tensor | slice) -> tuple[Tensor, Tensor]:
         return self._ask(lambda messages: messages.logs(rows))
 
     def log_alpha(self, rows: Tensor) -> Tensor:
@@ -79,21 +79,23 @@ class Sums:
         self._before: list[Tensor | None] = [None]
         # The sums up to a section, of the sequences that end there and of those that go on.
         ended: list[Tensor] = []
-        so_far: Tensor | None = None
+        so_far = torch.zeros(batch.packing.first.stop, dtype=torch.float64)
         for begin, stop in pairwise(self._bounds[:-1]):
             going_on = int(batch.packing.widths[stop])
             # The sum of the rows so far is wanted, whatever may follow.
             leaving = torch.zeros((going_on, batch.given.shape[1]), dtype=torch.float64)
             section = Section(self._cut(begin, stop, self._before[-1], leaving))
-            so_far = _add(so_far, section.log_z)
-            ended.append(so_far[going_on:])
+            total = so_far[: len(section.log_z)] + section.log_z
+            ended.append(total[going_on:])
+            so_far = total[:going_on]
             lasts = torch.from_numpy(section.batch.packing.last[:going_on])
             self._before.append(_normalize_logs(section.log_alpha(lasts)))
         begin, stop = self._bounds[-2:]
         self._last = Section(self._cut(begin, stop, self._before[-1], None))
-        self.log_z = _add(so_far, self._last.log_z)
+        self.log_z = self._last.log_z
         if ended:
-            self.log_z = torch.cat([self.log_z, *reversed(ended)])
+            total = so_far[: len(self.log_z)] + self.log_z
+            self.log_z = torch.cat([total, *reversed(ended)])
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """Count tags and pairs of tags, as `LogMessages.counts`."""
@@ -109,18 +111,9 @@ class Sums:
                 pairs += _pairs_between(before, self.batch.transitions, tags[rows][: len(own)])
         return tags, pairs
 
-    def logs(self) -> tuple[Tensor, Tensor]:
-        """Give log alpha and log beta of all packed rows [N, K], each row up to a constant."""
-        log_alpha = self.batch.given.new_empty(self.batch.given.shape, dtype=torch.float64)
-        log_beta = torch.empty_like(log_alpha)
-        for rows, _, section in self._backwards():
-            log_alpha[rows], log_beta[rows] = section.logs()
-        return log_alpha, log_beta
-
     def logs_at(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
-        """Give log alpha and log beta of some rows, those of a section at a time.
+        """Give the messages of packed rows, int64 [R], those of a section at a time.
 
-        rows (ndarray): Packed rows, int64 [R].
         YIELDS (Tuple[ndarray, Tensor, Tensor]): Places in `rows`, in rising order, int64 [r], with
             log alpha and log beta [r, K], each row up to a constant.
         """
@@ -183,10 +176,6 @@ def choose_bounds(packing: Packing, device: torch.device) -> list[int]:
         stop = int(np.searchsorted(packing.offsets, most, side="right")) - 1
         bounds.append(min(n_steps, max(stop, bounds[-1] + TUNING.section_steps)))
     return bounds
-
-
-def _add(so_far: Tensor | None, log_z: Tensor) -> Tensor:
-    return log_z if so_far is None else so_far[: len(log_z)] + log_z
 
 
 def _normalize_logs(logs: Tensor) -> Tensor:

@@ -1,11 +1,11 @@
 """Forward-backward and Viterbi by trees, for GPUs: log T launches for T time steps, instead of T.
 
 A leaf is a row that has a row before it. It holds what leads from each tag of that row to each of
-its own [K, K]: the weight `W * E` of `scaled` for sums, the score `A + e` for Viterbi. Neighbours
+its own [K, K]: the weight `W * E` of `scaled` for sums, the score `A + e` for Viterbi. Neighbors
 are combined, so all sequences shrink by half a level until one node is left of each:
 
-    level 2        0-4          node values go up, then what enters a node from its left
-    level 1     0-2    2-4      comes down, or what leaves it to its right comes back;
+    level 2        0-4          the values of nodes go up, then messages come down:
+    level 1     0-2    2-4      what enters a node from its left, or leaves it to its right;
     level 0    0-1 1-2 2-3 3-4  an odd node moves up alone
 
 (Blelloch 1990, "Prefix sums and their applications"; for chains Hassan, Särkkä and García-Fernández
@@ -16,23 +16,18 @@ right ones in the same order, then those that are alone.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import cached_property
+from itertools import count
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from . import scaled
 from .batch import PackedBatch, first_rows
 from .logs import blocks
-from .scaled import (
-    SMALLEST_ENTRY,
-    SMALLEST_SUM,
-    Backward,
-    ScaledMessages,
-    Underflow,
-    finite,
-    reachable,
-)
+from .scaled import ScaledMessages, Underflow
 
 # Levels from one division to the next: what lies some nats apart in a leaf lies four times as far
 # apart two levels up.
@@ -46,13 +41,12 @@ TOLERANCE = 1e-11
 Combine = Callable[[Tensor, Tensor], Tensor]
 
 
-@dataclass(frozen=True)
-class Level:
+class Level(NamedTuple):
     """The way from one level of nodes to the one above.
 
     n_pairs (int): How many of the nodes above have two children; the others have one.
-    order (Tensor | None): From the children's order, pairs first, to that in which the nodes lie
-        above, int64 [n]; None where the two are the same.
+    order (Tensor | None): From the children's order, pairs first, to that of the nodes above,
+        int64 [n]; None where the two are the same.
     back (Tensor | None): The other way round.
     """
 
@@ -81,7 +75,7 @@ class Tree:
         self.position, self.before = torch.from_numpy(both[:, leaves]).to(batch.device)
 
     def go_up(self, leaves: Tensor, combine: Combine) -> list[Tensor]:
-        """Combine neighbours level by level.
+        """Combine neighbors level by level.
 
         leaves (Tensor): The values of the leaves [n, ...].
         combine (Callable): Makes of left and right nodes [p, ...] their parents [p, ...].
@@ -94,42 +88,34 @@ class Tree:
             nodes.append(here if level.order is None else here[level.order])
         return nodes
 
-    def come_down(self, nodes: list[Tensor], entering: Tensor, advance: Combine) -> Tensor:
-        """Find what enters each leaf from its left.
+    def come_down(
+        self, nodes: list[Tensor], messages: Tensor, step: Combine, *, back: bool = False
+    ) -> Tensor:
+        """Bring messages from the roots to the leaves.
 
         nodes (list[Tensor]): The values of the nodes, from `go_up`.
-        entering (Tensor): What enters each root [n_roots, ...].
-        advance (Callable): Makes of what enters nodes, and the nodes, what leaves them.
-        RETURNS (Tensor): [n, ...].
+        messages (Tensor): What enters each root from its left or, with `back`, has to leave it to
+            its right [n_roots, ...].
+        step (Callable): Takes messages [p, ...] through nodes [p, ...].
+        RETURNS (Tensor): What enters or has to leave each leaf [n, ...].
         """
         for below, level in zip(reversed(nodes[:-1]), reversed(self._levels), strict=True):
             n = level.n_pairs
             if level.back is not None:
-                entering = entering[level.back]
-            entering = _join(entering[:n], advance(entering[:n], below[:n]), entering[n:])
-        return entering
-
-    def come_back(self, nodes: list[Tensor], leaving: Tensor, retreat: Combine) -> Tensor:
-        """Find what leaves each leaf to its right.
-
-        nodes (list[Tensor]): The values of the nodes, from `go_up`.
-        leaving (Tensor): What leaves each root [n_roots, ...].
-        retreat (Callable): Makes of nodes, and what leaves them, what has to enter them.
-        RETURNS (Tensor): [n, ...].
-        """
-        for below, level in zip(reversed(nodes[:-1]), reversed(self._levels), strict=True):
-            n = level.n_pairs
-            if level.back is not None:
-                leaving = leaving[level.back]
-            leaving = _join(retreat(below[n : 2 * n], leaving[:n]), leaving[:n], leaving[n:])
-        return leaving
+                messages = messages[level.back]
+            own, alone = messages[:n], messages[n:]
+            if back:
+                messages = _join(step(own, below[n : 2 * n]), own, alone)
+            else:
+                messages = _join(own, step(own, below[:n]), alone)
+        return messages
 
 
 def _plan_levels(counts: np.ndarray, device: torch.device) -> tuple[np.ndarray, list[Level]]:
     """Plan trees of so many leaves each, one or more, int64 [S], with one copy to the device.
 
-    RETURNS (tuple[ndarray, list[Level]]): The leaf at each place, counted from the first sequence's
-        first one, int64 [n]; and the levels, from the leaves' parents up to the roots.
+    RETURNS (tuple[ndarray, list[Level]]): The leaf, in flat order, at each place, int64 [n]; and
+        the levels, from the leaves' parents up to the roots.
     """
     below = [counts]
     while below[-1].max(initial=0) > 1:
@@ -177,30 +163,24 @@ class TreeMessages(ScaledMessages):
     """
 
     def _run_forward(self) -> None:
-        batch, up, down = self.batch, _Scaler(), _Scaler()
-        packing = batch.packing
+        batch, packing = self.batch, self.batch.packing
         self._tree = tree = Tree(batch)
         # shape: (N, 1)
-        top = finite(batch.emissions.amax(dim=1, keepdim=True))
+        top = scaled.finite(batch.emissions.amax(dim=1, keepdim=True))
         self._emissions = (batch.emissions - top).exp_()
         chain = (batch.start, batch.transitions, batch.end)
-        tops = [finite(x.amax()) for x in chain]
+        tops = [scaled.finite(x.amax()) for x in chain]
         start, transitions, end = ((x - y).exp_() for x, y in zip(chain, tops, strict=True))
         self._transitions, self._end = transitions, end
 
-        def combine(left: Tensor, right: Tensor) -> Tensor:
-            return up(left @ right)
-
-        def advance(entering: Tensor, nodes: Tensor) -> Tensor:
-            return down((entering[:, None] @ nodes)[:, 0])
-
         rows = self._emissions[tree.position]
-        self._nodes = tree.go_up(transitions * rows[:, None], combine)
+        self._nodes = tree.go_up(transitions * rows[:, None], _rescaled(torch.matmul))
         alpha = self._emissions * start
-        entering = _normalize(tree.come_down(self._nodes, alpha[: tree.n_roots], advance))
+        entering = tree.come_down(self._nodes, alpha[: tree.n_roots], _rescaled(_advance))
+        entering = _normalize(entering)
         alpha[tree.position] = (entering @ transitions) * rows
         row_sums = alpha.sum(dim=1)
-        small = (row_sums < SMALLEST_SUM) & (row_sums > 0.0)
+        small = (row_sums < scaled.SMALLEST_SUM) & (row_sums > 0.0)
         row_sums.clamp_(min=NOTHING)
         alpha /= row_sums[:, None]
         final = alpha[batch.last]
@@ -209,47 +189,54 @@ class TreeMessages(ScaledMessages):
         _raise_for(
             small,
             _differ(entering, alpha[tree.before]),
-            (alpha < SMALLEST_ENTRY) & reachable(batch, alpha > 0.0),
-            (total < SMALLEST_ENTRY)[:, None] & (final > 0.0) & (batch.end > -torch.inf),
+            (alpha < scaled.SMALLEST_ENTRY) & scaled.reachable(batch, alpha > 0.0),
+            (total < scaled.SMALLEST_ENTRY)[:, None] & (final > 0.0) & (batch.end > -torch.inf),
         )
         self._alpha, self._row_sums = alpha, row_sums
-        self.log_z = total.log().index_add_(0, batch.rank, row_sums.log().add_(top[:, 0]))
+        self.log_z = total.log().index_add_(0, batch.row_ranks, row_sums.log().add_(top[:, 0]))
         steps = torch.from_numpy(packing.lengths[packing.alive] - 1).to(batch.device)
         self.log_z += steps * tops[1] + (tops[0] + tops[2])
 
-    def _run_backward(self) -> Backward:
-        tree, weights, back = self._tree, self._emissions, _Scaler()
-
-        def retreat(nodes: Tensor, leaving: Tensor) -> Tensor:
-            return back((nodes @ leaving[:, :, None])[:, :, 0])
-
+    @cached_property
+    def _backward(self) -> tuple[Tensor, Tensor, Tensor]:
+        tree, weights = self._tree, self._emissions
         beta = self._end.repeat(len(weights), 1)
-        leaving = _normalize(tree.come_back(self._nodes, beta[: tree.n_roots], retreat))
+        roots = beta[: tree.n_roots]
+        leaving = tree.come_down(self._nodes, roots, _rescaled(_retreat), back=True)
+        leaving = _normalize(leaving)
         beta[tree.before] = (leaving * weights[tree.position]) @ self._transitions.T
         sums = beta.sum(dim=1)
         beta /= sums[:, None].clamp(min=NOTHING)
         mass = torch.linalg.vecdot(self._alpha, beta)
-        alive = (self.log_z > -torch.inf)[self.batch.rank]
+        alive = (self.log_z > -torch.inf)[self.batch.row_ranks]
         _raise_for(
-            (sums < SMALLEST_SUM) & (sums > 0.0),
+            (sums < scaled.SMALLEST_SUM) & (sums > 0.0),
             _differ(leaving, beta[tree.position]),
-            alive & (mass < SMALLEST_ENTRY),
+            alive & (mass < scaled.SMALLEST_ENTRY),
         )
-        return Backward(beta, weights * beta, torch.where(alive, mass, 0.0))
+        return beta, weights * beta, torch.where(alive, mass, 0.0)
 
 
-class _Scaler:
-    """Divides the values of a level [n, ...] by their sums, in place, every few levels."""
+def _advance(entering: Tensor, nodes: Tensor) -> Tensor:
+    return (entering[:, None] @ nodes)[:, 0]
 
-    def __init__(self) -> None:
-        self._levels = 0
 
-    def __call__(self, values: Tensor) -> Tensor:
-        self._levels += 1
-        if self._levels % EVERY == 0:
+def _retreat(leaving: Tensor, nodes: Tensor) -> Tensor:
+    return (nodes @ leaving[:, :, None])[:, :, 0]
+
+
+def _rescaled(step: Combine) -> Combine:
+    """Have values of every second level divided by their sums."""
+    levels = count(1)
+
+    def rescaled(left: Tensor, right: Tensor) -> Tensor:
+        values = step(left, right)
+        if next(levels) % EVERY == 0:
             sums = values.sum(dim=tuple(range(1, values.ndim)), keepdim=True)
             values /= sums.clamp_(min=NOTHING)
         return values
+
+    return rescaled
 
 
 def _normalize(rows: Tensor) -> Tensor:
@@ -269,10 +256,7 @@ def _raise_for(*signs: Tensor) -> None:
 
 
 def decode_by_tree(batch: PackedBatch) -> Tensor:
-    """Find the best path of each sequence on any device.
-
-    RETURNS (Tensor): Tag ids in packed order, int64 [N]. Ties go as in `viterbi`.
-    """
+    """Find the best path of each sequence: packed tags, int64 [N]. Ties go as in `viterbi`."""
     tree = Tree(batch)
     rows = batch.emissions[tree.position]
     nodes = tree.go_up(batch.transitions + rows[:, None], _max_product)
@@ -286,14 +270,14 @@ def decode_by_tree(batch: PackedBatch) -> Tensor:
     # shape: (A,)
     final = (best[batch.last] + batch.end).argmax(dim=1)
     maps = tree.go_up(origin, lambda left, right: left.gather(1, right))
-    leaving = tree.come_back(maps, final[: tree.n_roots], _origin_of)
+    leaving = tree.come_down(maps, final[: tree.n_roots], _origin_of, back=True)
     tags = torch.empty(len(best), dtype=torch.int64, device=batch.device)
     tags[batch.last] = final
-    tags[tree.before] = _origin_of(origin, leaving)
+    tags[tree.before] = _origin_of(leaving, origin)
     return tags
 
 
-def _origin_of(maps: Tensor, tags: Tensor) -> Tensor:
+def _origin_of(tags: Tensor, maps: Tensor) -> Tensor:
     return maps.gather(1, tags[:, None])[:, 0]
 
 

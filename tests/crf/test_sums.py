@@ -7,12 +7,34 @@ import pytest
 import torch
 
 from spacy_bio_crf import crf
-from spacy_bio_crf.crf import logs
 from spacy_bio_crf.crf.batch import TUNING, make_batch, make_packing
+from spacy_bio_crf.crf.logs import LogMessages
 from spacy_bio_crf.crf.sums import Sums, choose_bounds
-from tests.support.chain_oracle import Chain, leaves_of, random_chain
+from tests.support.chain_oracle import RAGGED, Chain, leaves_of, random_chain
 
 LONG = [700, 3, 0, 1500, 1, 64, 701]
+
+
+@pytest.mark.parametrize("forbidden", [0.0, 0.2])
+@pytest.mark.parametrize("scale", [0.1, 3.0, 100.0, 1e4])
+@pytest.mark.parametrize("n_tags", [1, 2, 5, 9])
+def test_sums_equal_those_in_logs(engine, n_tags, scale, forbidden):
+    chain = random_chain(n_tags, n_tags, RAGGED, scale=scale, forbidden=forbidden)
+    weights = torch.linspace(-1, 2, len(RAGGED)).double()
+    batch = make_batch(*chain.args)
+    messages = LogMessages(batch)
+    counts, pairs = messages.counts(batch.by_rank(weights))
+    expected = batch.by_sequence(messages.log_z), batch.unpack(counts), pairs
+    leaves = leaves_of(chain)
+    log_z = crf.log_partition(*chain.args)
+    emissions, start, transitions, end = torch.autograd.grad(log_z, leaves, weights)
+    found = log_z.detach(), emissions, transitions
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+    firsts = [i for i, n in zip(chain.first_rows, RAGGED, strict=True) if n]
+    lasts = [i + n - 1 for i, n in zip(chain.first_rows, RAGGED, strict=True) if n]
+    torch.testing.assert_close(start, expected[1][firsts].sum(0), rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(end, expected[1][lasts].sum(0), rtol=1e-8, atol=1e-8)
 
 
 def cut_at(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
@@ -44,7 +66,6 @@ def results(chain: Chain) -> dict[str, torch.Tensor]:
         **dict(zip(names, gradients, strict=True)),
         "segments": found,
         "entropy": crf.entropy(*chain.args),
-        "samples": crf.sample(*chain.args, generator=torch.Generator().manual_seed(0)),
     }
 
 
@@ -97,23 +118,28 @@ def test_a_constant_in_the_end_scores_costs_nothing(monkeypatch):
     chain = random_chain(0, 5, [300, 250])
     chain.end.add_(-500.0)
     cut_at(monkeypatch, 100)
-    detours = calls(monkeypatch, logs, "_run_forward")
+    detours = calls(monkeypatch, crf.sums, "LogMessages")
     Sums(make_batch(*chain.args)).counts(torch.ones(2).double())
     assert not detours
 
 
-def test_logs_of_a_section_are_computed_once(monkeypatch):
+def test_messages_of_a_section_are_computed_once(monkeypatch):
     chain = random_chain(0, 5, [300, 250], scale=1e4)
     cut_at(monkeypatch, 100)
     n_sections = len(bounds_of(chain.lengths)) - 1
-    found = calls(monkeypatch, logs, "_run_backward")
+    made = calls(monkeypatch, crf.sums, "LogMessages")
+    betas = calls(monkeypatch, LogMessages.__dict__["_beta"], "func")
     sums = Sums(make_batch(*chain.args))
-    sums.logs()
-    assert len(found) == n_sections
-    computed = calls(monkeypatch, crf.sums, "Section")
+    assert len(made) == n_sections
+    assert not betas
+    for _ in sums.logs_at(np.arange(550)):
+        pass
+    # the last section is there
+    assert len(made) == 2 * n_sections - 1
+    assert len(betas) == n_sections
     sums.counts(torch.ones(2).double())
-    # The last one is there.
-    assert len(computed) == n_sections - 1
+    assert len(made) == 3 * n_sections - 2
+    assert len(betas) == 2 * n_sections - 1
 
 
 def test_no_path_through_a_section(monkeypatch):

@@ -16,7 +16,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from thinc.api import require_cpu
 
-from spacy_bio_crf import crf as linear_chain
+from spacy_bio_crf import crf
 from spacy_bio_crf.crf.batch import TUNING
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
 from tests.encoders.test_listener import add_ner, add_transformer
@@ -49,9 +49,9 @@ def test_sums_and_gradients_of_the_engine(monkeypatch, tree, n_tags, lengths):
     for device in ("cpu", "cuda"):
         chain = [s.requires_grad_() for s in drawn(n_tags, lengths, device)]
         emissions, *scores = chain
-        log_z = linear_chain.log_partition(emissions, lengths, *scores)
-        marginals = linear_chain.marginals(emissions, lengths, *scores)
-        entropy = linear_chain.entropy(emissions, lengths, *scores)
+        log_z = crf.log_partition(emissions, lengths, *scores)
+        marginals = crf.marginals(emissions, lengths, *scores)
+        entropy = crf.entropy(emissions, lengths, *scores)
         results = [log_z, marginals, entropy, *torch.autograd.grad(log_z.sum(), chain)]
         assert all(r.device.type == device for r in results)
         found.append([r.detach().cpu().double() for r in results])
@@ -64,9 +64,9 @@ def test_paths_of_the_engine(n_tags, lengths):
     found = []
     for device in ("cpu", "cuda"):
         emissions, *scores = drawn(n_tags, lengths, device)
-        tags, best = linear_chain.viterbi(emissions, lengths, *scores)
+        tags, best = crf.viterbi(emissions, lengths, *scores)
         few = [min(n, 300) for n in lengths]
-        paths = linear_chain.kbest(emissions[: sum(few)], few, *scores, k=3)
+        paths = crf.kbest(emissions[: sum(few)], few, *scores, k=3)
         kbest = [[list(path.tags) for path in own] for own in paths]
         found.append((tags.cpu().tolist(), kbest, best.cpu()))
     on_cpu, on_gpu = found

@@ -15,6 +15,8 @@ Tags = tuple[int, ...]
 
 # Each ragged batch has lengths 0 to 5 in some order; 4 tags and 5 rows make 1,024 paths.
 LENGTHS = [3, 0, 5, 1, 2, 4]
+# For comparisons of algorithms with one another, which need no listing.
+RAGGED = [70, 0, 1, 200, 33, 2, 129, 64]
 CASES = [
     pytest.param(n_tags, forbidden, scale, id=f"{n_tags} tags, {forbidden} forbidden, x{scale}")
     for n_tags, (forbidden, scale) in itertools.product(
@@ -117,3 +119,30 @@ def probabilities(paths: dict[Tags, float]) -> dict[Tags, float]:
     if log_z == -math.inf:
         return dict.fromkeys(paths, 0.0)
     return {tags: math.exp(score - log_z) for tags, score in paths.items()}
+
+
+def kinds_of_chains() -> list[tuple[str, Chain]]:
+    chains = []
+    for n_tags in (1, 2, 5, 13):
+        for scale, forbidden in ((1.0, 0.0), (5.0, 0.2), (1e4, 0.0)):
+            name = f"{n_tags} tags, x{scale}, {forbidden} forbidden"
+            for dtype in (torch.float32, torch.float64):
+                chain = random_chain(
+                    n_tags, n_tags, RAGGED, scale=scale, forbidden=forbidden, dtype=dtype
+                )
+                chains.append((f"{name}, {dtype}", chain))
+        plain = random_chain(n_tags, n_tags, RAGGED, dtype=torch.float32)
+        stay = torch.full((n_tags, n_tags), -100.0).fill_diagonal_(0.0)
+        # paths never meet, so no piece can know what enters it
+        chains.append(
+            (f"{n_tags} tags, stay", Chain(plain.emissions, RAGGED, plain.start, stay, plain.end))
+        )
+        tied = [x.round() if isinstance(x, torch.Tensor) else x for x in plain.args]
+        chains.append((f"{n_tags} tags, tied", Chain(*tied)))
+    return chains
+
+
+CHAINS = kinds_of_chains()
+chains = pytest.mark.parametrize(
+    "chain", [chain for _, chain in CHAINS], ids=[name for name, _ in CHAINS]
+)

@@ -1,16 +1,15 @@
-"""What the CRF engine tells of the distribution over paths, against a listing of all paths."""
+"""The distribution over paths against a listing of all paths."""
 
 import itertools
 import math
-from collections import Counter
 
-import numpy as np
+import pytest
 import torch
 
-from spacy_bio_crf import crf as linear_chain
-from spacy_bio_crf.crf import distribution
+from spacy_bio_crf import crf
 from tests.support.chain_oracle import (
     LENGTHS,
+    RAGGED,
     all_paths,
     cases,
     close,
@@ -24,7 +23,7 @@ from tests.support.chain_oracle import (
 @cases
 def test_marginals(engine, n_tags, forbidden, scale):
     chain = make(n_tags, forbidden, scale)
-    result = linear_chain.marginals(*chain.args)
+    result = crf.marginals(*chain.args)
     for i, begin in enumerate(chain.first_rows):
         p = probabilities(all_paths(chain, i))
         for row, tag in itertools.product(range(LENGTHS[i]), range(n_tags)):
@@ -32,6 +31,18 @@ def test_marginals(engine, n_tags, forbidden, scale):
             assert result[begin + row, tag].item() == close(wanted)
         total = 1.0 if any(p.values()) else 0.0
         assert result[begin : begin + LENGTHS[i]].sum(dim=1).tolist() == close([total] * LENGTHS[i])
+
+
+@cases
+def test_entropy(engine, n_tags, forbidden, scale):
+    chain = make(n_tags, forbidden, scale)
+    result = crf.entropy(*chain.args).tolist()
+    for i, found in enumerate(result):
+        p = probabilities(all_paths(chain, i)).values()
+        if any(p):
+            assert found == close(-math.fsum(x * math.log(x) for x in p if x > 0))
+        else:
+            assert math.isnan(found)
 
 
 @cases
@@ -57,7 +68,7 @@ def test_segment_log_posteriors(engine, n_tags, forbidden, scale):
             tags += wished
             followers.append(next_tags)
     starts, ends = torch.tensor(segments).T
-    result = linear_chain.segment_log_posteriors(
+    result = crf.segment_log_posteriors(
         *chain.args,
         starts=starts,
         ends=ends,
@@ -68,48 +79,37 @@ def test_segment_log_posteriors(engine, n_tags, forbidden, scale):
     assert result.tolist() == close(expected)
 
 
-@cases
-def test_entropy(engine, n_tags, forbidden, scale):
-    chain = make(n_tags, forbidden, scale)
-    result = linear_chain.entropy(*chain.args).tolist()
-    for i, found in enumerate(result):
-        p = probabilities(all_paths(chain, i)).values()
-        if any(p):
-            assert found == close(-math.fsum(x * math.log(x) for x in p if x > 0))
-        else:
-            assert math.isnan(found)
+@pytest.mark.parametrize(
+    "starts, ends, n_tags, message",
+    [
+        ([1], [1], 0, "expected spans with rows, each of one sequence, got 1 to 1"),
+        ([1], [3], 2, "got 1 to 3"),
+        ([5], [7], 2, "got 5 to 7"),
+        ([-1], [1], 2, "got -1 to 1"),
+        ([0], [2], 1, r"tags: expected shape \(2,\), got \(1,\)"),
+        ([0, 2], [2], 2, r"starts, ends: expected two shapes \[S\], got \(2,\) and \(1,\)"),
+    ],
+)
+def test_mistakes_in_segments_are_named(starts, ends, n_tags, message):
+    chain = random_chain(0, 3, [2, 4])
+    with pytest.raises(ValueError, match=message):
+        crf.segment_log_posteriors(
+            *chain.args,
+            starts=torch.tensor(starts),
+            ends=torch.tensor(ends),
+            tags=torch.zeros(n_tags, dtype=torch.int64),
+            followers=torch.ones(len(starts), 3).bool(),
+        )
 
 
-def test_samples_have_the_distribution_of_paths():
-    chain = random_chain(1, 3, [3, 0, 1, 4], forbidden=0.15)
-    n = 4000
-    drawn = linear_chain.sample(
-        *chain.args, num_samples=n, generator=torch.Generator().manual_seed(1)
-    )
-    assert drawn.shape == (n, 8)
+def test_sums_of_a_sequence_do_not_depend_on_its_batch():
+    chain = random_chain(3, 7, RAGGED, dtype=torch.float32, scale=3.0)
+    log_z = crf.log_partition(*chain.args)
+    marginals = crf.marginals(*chain.args)
+    entropies = crf.entropy(*chain.args)
     for i, begin in enumerate(chain.first_rows):
-        p = probabilities(all_paths(chain, i))
-        counts = Counter(map(tuple, drawn[:, begin : begin + chain.lengths[i]].tolist()))
-        for path, probability in p.items():
-            # five standard deviations
-            margin = 5 * math.sqrt(probability * (1 - probability) / n)
-            assert abs(counts[path] / n - probability) <= margin
-        assert sum(counts.values()) == n
-
-
-def test_tags_without_weight_are_never_drawn():
-    never = -math.inf
-    weights = np.array([[never, 0.0, never, -0.5, never]])
-    almost_one = np.nextafter(1.0, 0.0)
-    drawn = distribution._draw(np.repeat(weights, 3, axis=0), np.array([0.0, 0.5, almost_one]))
-    assert drawn.tolist() == [1, 1, 3]
-
-
-def test_samples_repeat_with_their_generator():
-    chain = random_chain(1, 4, [5, 2])
-    draw = [
-        linear_chain.sample(*chain.args, generator=torch.Generator().manual_seed(seed))
-        for seed in (5, 5, 6)
-    ]
-    assert torch.equal(draw[0], draw[1])
-    assert not torch.equal(draw[0], draw[2])
+        alone = chain.sequence(i).args
+        torch.testing.assert_close(crf.log_partition(*alone)[0], log_z[i])
+        torch.testing.assert_close(crf.entropy(*alone)[0], entropies[i])
+        rows = marginals[begin : begin + chain.lengths[i]]
+        torch.testing.assert_close(crf.marginals(*alone), rows)

@@ -1,0 +1,51 @@
+"""Viterbi in pieces: the cuts change nothing, and pieces that do not fit are run again."""
+
+import numpy as np
+import pytest
+import torch
+
+from spacy_bio_crf.crf import pieces
+from tests.support.chain_oracle import CHAINS, Chain, chains, random_chain
+
+
+def in_pieces(chain: Chain, piece_length: int | None) -> np.ndarray:
+    scores = (chain.emissions, chain.start, chain.transitions, chain.end)
+    return pieces.decode_in_pieces(
+        *(x.numpy() for x in scores), lengths=np.array(chain.lengths), piece_length=piece_length
+    )
+
+
+@chains
+def test_pieces_do_not_change_a_tag(chain):
+    whole = in_pieces(chain, 4096)
+    for piece_length in (8, 16, 64, None):
+        found = in_pieces(chain, piece_length)
+        assert np.array_equal(found, whole)
+
+
+def test_pieces_that_do_not_fit_are_mended(monkeypatch):
+    mended = []
+    original = pieces._mend
+    monkeypatch.setattr(pieces, "_mend", lambda *args: (mended.append(1), original(*args)))
+    chain = dict(CHAINS)["5 tags, stay"]
+    whole = in_pieces(chain, 4096)
+    assert not mended
+    assert np.array_equal(in_pieces(chain, 8), whole)
+    assert mended
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_usual_pieces_fit_at_once(monkeypatch, dtype):
+    def fail(*args):
+        raise AssertionError("a piece had to run by itself")
+
+    monkeypatch.setattr(pieces, "_mend", fail)
+    chain = random_chain(0, 9, [2000, 300], scale=2.0, dtype=dtype)
+    in_pieces(chain, 64)
+
+
+def test_pieces_cut_as_drawn():
+    cut = pieces.cut_pieces(np.array([20, 0, 8, 3]), 8)
+    assert cut.packing.lengths.tolist() == [8, 8, 4, 8, 3]
+    assert cut.firsts.tolist() == [0, 3, 4]
+    assert cut.follows.tolist() == [1, 2]
