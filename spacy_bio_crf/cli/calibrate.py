@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from .loading import find_component, import_plots, load_pipeline, save_plot
+from .loading import choose_component, import_plots, load_pipeline, save_plot
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -47,7 +47,7 @@ def calibrate_cli(
 
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
-    pipe = find_component(nlp, component)
+    pipe = choose_component(nlp, component)
     try:
         sample = take_sample(pipe, _read(nlp, pipe, corpus))
         old, new = pipe.temperature, fit_temperature(sample)

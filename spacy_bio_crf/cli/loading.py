@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from wasabi import msg
 
-from ..errors import Plain, describe
+from ..errors import Plain, SettingsError, describe
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -36,23 +36,20 @@ def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
         raise
 
 
-def find_component(nlp: "Language", name: str | None) -> "BioNer":
+def choose_component(nlp: "Language", name: str | None) -> "BioNer":
     """The pipeline's `bio_ner`, or end the command with a message.
 
     nlp (Language): The pipeline.
     name (str | None): The component's name, needed where there are several.
     RETURNS (BioNer): The component.
     """
-    from ..pipes.bio_ner import BioNer
+    from ..pipes.bio_ner import find_component
 
-    found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
-    names = ", ".join(found) or "none"
-    if name is None and len(found) != 1:
-        remedy = "; name one of them" if found else ""
-        msg.fail(f"--component: expected one bio_ner, got {names}{remedy}", exits=1)
-    if name is not None and name not in found:
-        msg.fail(f"--component: expected a bio_ner of {names}, got {name!r}", exits=1)
-    return found[name] if name is not None else next(iter(found.values()))
+    try:
+        return find_component(nlp, name)[1]
+    except SettingsError as error:
+        msg.fail(f"--{error}", exits=1)
+        raise
 
 
 def import_plots(plot: Path) -> Any:

@@ -6,7 +6,7 @@ from pathlib import Path
 import typer
 from wasabi import color, msg
 
-from .loading import find_component, import_plots, load_pipeline, save_plot
+from .loading import choose_component, import_plots, load_pipeline, save_plot
 
 
 def transitions_cli(
@@ -30,7 +30,7 @@ def transitions_cli(
     from ..report.transition_table import transition_table
 
     plots = import_plots(plot) if plot is not None else None
-    pipe = find_component(load_pipeline(model), component)
+    pipe = choose_component(load_pipeline(model), component)
     if not pipe.head.crf:
         expected = "a CRF head, which has transition scores"
         msg.fail(describe(repr(pipe.name), expected=expected, got=Plain("a softmax head")), exits=1)

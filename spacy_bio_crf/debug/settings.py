@@ -12,7 +12,7 @@ from thinc.api import ConfigValidationError
 
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
-from ..pipes.bio_ner import BioNer
+from ..pipes.bio_ner import find_component
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def read_settings(
             raise SettingsError(describe("model", expected="a config file", got=got, remedy=remedy))
         else:
             nlp = spacy.load(model if model.exists() else str(model))
-        name, pipe = _find(nlp, component)
+        name, pipe = find_component(nlp, component)
         subwords = pipe.encoder.text()
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
@@ -94,17 +94,3 @@ def read_settings(
         labels=pipe.labels,
         subwords=subwords,
     )
-
-
-def _find(nlp: Language, name: str | None) -> tuple[str, BioNer]:
-    found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
-    names = ", ".join(found) or "none"
-    if name is None and len(found) != 1:
-        got = Plain(names)
-        raise SettingsError(
-            describe("component", expected="one bio_ner", got=got, remedy="name one")
-        )
-    if name is not None and name not in found:
-        raise SettingsError(describe("component", expected=f"one of {names}", got=name))
-    name = name or next(iter(found))
-    return name, found[name]

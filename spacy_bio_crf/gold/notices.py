@@ -1,7 +1,7 @@
 """Counts of the gold that training can't use, and one warning for each kind of loss."""
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +35,23 @@ class GoldTally:
     first_misfit: str = ""
     first_bare: str = ""
 
-    def add(self, example: Example, annotation: Annotation, rows: np.ndarray | None) -> None:
-        """Count one document.
+    def add(
+        self,
+        examples: Sequence[Example],
+        annotations: Sequence[Annotation],
+        rows: Sequence[np.ndarray] | None,
+    ) -> None:
+        """Count some documents.
 
-        example (Example): Predicted and reference Doc.
-        annotation (Annotation): Its gold, on the predicted tokens.
-        rows (np.ndarray | None): The tokens that have a sub-word; int64 [n], may repeat. None if
-            the encoder can't tell.
+        examples (Sequence[Example]): Predicted and reference Docs.
+        annotations (Sequence[Annotation]): Their gold, on the predicted tokens.
+        rows (Sequence[np.ndarray] | None): For each document, the tokens that have a sub-word;
+            int64 [n], may repeat. None if the encoder can't tell.
         """
+        for i, (example, annotation) in enumerate(zip(examples, annotations, strict=True)):
+            self._add(example, annotation, None if rows is None else rows[i])
+
+    def _add(self, example: Example, annotation: Annotation, rows: np.ndarray | None) -> None:
         doc, reference = example.predicted, example.reference
         self.documents += 1
         self.entities += len(reference.ents)
@@ -74,7 +83,7 @@ class Notices:
         self.name = name
         self._said: set[str] = set()
 
-    def tell(self, tally: GoldTally, *, where: str, policy: str) -> None:
+    def tell(self, tally: GoldTally, where: str, policy: str) -> None:
         """Warn of losses that have not been reported yet.
 
         tally (GoldTally): The counts.
@@ -108,22 +117,6 @@ _OUTCOMES = {
     "expand": "they take in every token they touch",
     "contract": "they keep the tokens that lie inside",
 }
-
-
-def tally_batch(
-    examples: Iterable[Example], annotations: Sequence[Annotation], rows: Sequence[np.ndarray]
-) -> GoldTally:
-    """Count a batch.
-
-    examples (Iterable[Example]): Its documents.
-    annotations (Sequence[Annotation]): Their gold.
-    rows (Sequence[np.ndarray]): For each document, the tokens that have a sub-word.
-    RETURNS (GoldTally): The counts.
-    """
-    tally = GoldTally()
-    for example, annotation, tokens in zip(examples, annotations, rows, strict=True):
-        tally.add(example, annotation, tokens)
-    return tally
 
 
 def _shown(doc: Doc, start: int, end: int, label: str) -> str:

@@ -1,11 +1,13 @@
 """Heads: their settings, and the torch module that turns vectors into scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torchcrf import CRF
 
 from ..errors import Plain, describe
+from ..tags.schemes import OUTSIDE
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,17 @@ class Head:
             if not weight > 0.0:
                 got = Plain(f"{weight} for {label!r}")
                 raise ValueError(describe("class_weights", expected="weights above 0", got=got))
+
+    def check_labels(self, labels: Sequence[str]) -> None:
+        """Check that the labels with a weight exist.
+
+        labels (Sequence[str]): The labels of the component.
+        RAISES: ValueError for a weight of another label.
+        """
+        unknown = sorted({label for label, _ in self.class_weights} - {OUTSIDE, *labels})
+        if unknown:
+            expected = f"'O' or labels of {list(labels)}"
+            raise ValueError(describe("class_weights", expected=expected, got=unknown))
 
     def scale_of(self, name: str) -> float:
         """RETURNS (float): Factor on the learning rate of a parameter of `Emitter`, by its name."""

@@ -1,25 +1,44 @@
-"""Gather the documents of a stream, so that many of them can be sorted by length."""
+"""Streams of documents: gathering many of them, and halving on failure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from spacy import util
 from spacy.tokens import Doc
 
-# So that documents without a token do not gather for ever.
+# The limit for documents without a token, which would gather forever.
 MOST_DOCS = 10_000
+
+Work = Callable[[list[Doc]], None]
+Report = Callable[[list[Doc], Exception], None]
+
+
+def work_on(
+    stream: Iterable[Doc], work: Work, report: Report, *, batch_size: int, tokens: int
+) -> Iterator[Doc]:
+    """Work on the documents of a stream, group by group, in order.
+
+    stream (Iterable[Doc]): The documents.
+    work (Callable): Works on a group of documents, in place.
+    report (Callable): Is given a list of one document that `work` can't deal with, and the error.
+    batch_size (int): Documents in a group, if `tokens` is 0.
+    tokens (int): Tokens in a group; see `gather`.
+    YIELDS (Doc): The same documents, in order, without those that failed.
+    """
+    for docs in gather(stream, batch_size=batch_size, tokens=tokens):
+        yield from halve_on_failure(docs, work, report)
 
 
 def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[list[Doc]]:
-    """Groups of documents, in order.
+    """Gather groups of documents, in order.
 
-    A network works on padded batches of windows, and the more windows there are to choose from, the
-    less is padding: the batches of a stream are too small for that where documents are sentences,
-    and needlessly large where they are books.
+    A network works on padded batches of windows, and a larger choice of windows needs less padding.
+    The batches of a stream are too small for that if documents are sentences, and needlessly large
+    if they are books.
 
-    stream (Iterable[Doc]): The documents. No more are drawn than make the next group.
+    stream (Iterable[Doc]): The documents. No more are drawn than the next group needs.
     batch_size (int): Documents in a group, if `tokens` is 0.
-    tokens (int): A group is full with the document that brings it to so many tokens, however many
-        documents that are.
+    tokens (int): A group is full with the document that brings it to this number of tokens,
+        whatever the number of documents.
     YIELDS (list[Doc]): The groups; together they are the stream.
     """
     if tokens == 0:
@@ -35,3 +54,30 @@ def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[l
             group, total = [], 0
     if group:
         yield group
+
+
+def halve_on_failure(docs: list[Doc], work: Work, report: Report) -> Iterator[Doc]:
+    """Work on documents together; after a failure in halves, down to the documents at fault.
+
+    docs (list[Doc]): The documents.
+    work (Callable): Works on a list of documents, in place.
+    report (Callable): Is given a list of one document that failed, and the error.
+    YIELDS (Doc): The same documents, in order, without those that failed.
+    """
+    failure = _failure(work, docs)
+    if failure is None:
+        yield from docs
+    elif len(docs) == 1:
+        report(docs, failure)
+    else:
+        half = len(docs) // 2
+        yield from halve_on_failure(docs[:half], work, report)
+        yield from halve_on_failure(docs[half:], work, report)
+
+
+def _failure(work: Work, docs: list[Doc]) -> Exception | None:
+    try:
+        work(docs)
+    except Exception as error:
+        return error
+    return None

@@ -18,7 +18,6 @@ own, composed with the letter in front of it, and the second of two apostrophes 
 as one quotation mark. They are counted as tokens without a sub-word; none occurs in public corpora.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -199,7 +198,6 @@ class _Engine:
         self._normalize = lru_cache(maxsize=REMEMBERED_WORDS)(
             normalizer.normalize_str if normalizer else str
         )
-        _keep_forks_quiet()
 
     def encode(self, chunks: list[Chunk]) -> Encoding:
         """RETURNS (Encoding): The sub-words of all chunks, context included, owned by chunks."""
@@ -239,24 +237,6 @@ class _Engine:
         while i < len(text) and self._normalize(text[i]) == "":
             i += 1
         return i
-
-
-@lru_cache(maxsize=1)
-def _keep_forks_quiet() -> None:
-    """Let forked processes tokenize on one thread, as the library would anyway, with a warning."""
-    name = "TOKENIZERS_PARALLELISM"
-    ours: list[bool] = []
-
-    def before() -> None:
-        ours.append(name not in os.environ)
-        os.environ.setdefault(name, "false")
-
-    def after() -> None:
-        if ours.pop():
-            os.environ.pop(name, None)
-
-    if hasattr(os, "register_at_fork"):
-        os.register_at_fork(before=before, after_in_parent=after)
 
 
 def _groups(docs: Iterable[Doc]) -> Iterator[list[Doc]]:

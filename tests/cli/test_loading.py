@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.convert import convert_cli
 from spacy_bio_crf.cli.debug import debug_cli
-from spacy_bio_crf.cli.loading import find_component, load_pipeline, name_options
+from spacy_bio_crf.cli.loading import choose_component, load_pipeline, name_options
 from tests.support.pipelines import MakeNlp, make_examples
 
 
@@ -35,9 +35,9 @@ def test_a_pipeline_and_its_component(make_nlp: MakeNlp, tmp_path: Path):
     spacy.blank("pt").to_disk(tmp_path / "model")
     assert load_pipeline(tmp_path / "model").lang == "pt"
     nlp = make_nlp()
-    assert find_component(nlp, None) is nlp.get_pipe("bio_ner")
+    assert choose_component(nlp, None) is nlp.get_pipe("bio_ner")
     make_nlp(name="other", nlp=nlp)
-    assert find_component(nlp, "other") is nlp.get_pipe("other")
+    assert choose_component(nlp, "other") is nlp.get_pipe("other")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,9 @@ import sys
 import numpy as np
 import pytest
 from spacy.tokens import Doc, DocBin, Span
+from spacy.vocab import Vocab
 
+from spacy_bio_crf.pipes.confidence import install_extension, write_scores
 from tests.support.pipelines import MakeNlp, make_examples, train
 
 
@@ -87,6 +89,27 @@ def test_presets_have_no_confidence_and_raise_that_of_nothing_else(trained):
     assert doc.ents[0]._.confidence is None
 
 
-def test_threshold_out_of_range(make_nlp: MakeNlp):
-    with pytest.raises(ValueError, match="'threshold' of 'bio_ner' is 1.5; expected a prob"):
-        make_nlp("crf", threshold=1.5)
+def test_two_components_may_share_a_group():
+    doc = Doc(Vocab(), words=list("abcdef"))
+    doc.set_ents([Span(doc, 0, 1, "X"), Span(doc, 2, 4, "Y")])
+    write_scores(doc, "ner", [(0, 1, "X"), (2, 4, "Y")], [0.5, np.float32(0.25)])
+    # The second entity is replaced, the first stays with its score.
+    doc.set_ents([Span(doc, 0, 1, "X"), Span(doc, 2, 3, "Z"), Span(doc, 5, 6, "X")])
+    write_scores(doc, "ner", [(2, 3, "Z")], [0.75])
+    assert [(s.start, s.end, s.label_) for s in doc.spans["ner"]] == [(0, 1, "X"), (2, 3, "Z")]
+    assert doc.spans["ner"].attrs["scores"] == [0.5, 0.75]
+    install_extension()
+    assert [ent._.confidence for ent in doc.ents] == [0.5, 0.75, None]
+    assert Span(doc, 0, 1, "Y")._.confidence is None
+
+
+def test_an_extension_of_that_name_stays():
+    before = Span.remove_extension("confidence") if Span.has_extension("confidence") else None
+    Span.set_extension("confidence", default="mine")
+    try:
+        install_extension()
+        assert Doc(Vocab(), words=["a"])[0:1]._.confidence == "mine"
+    finally:
+        Span.remove_extension("confidence")
+        if before is not None:
+            Span.set_extension("confidence", getter=before[2])

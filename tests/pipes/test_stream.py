@@ -1,4 +1,4 @@
-"""Streams of documents: order, batches, failures, contexts, processes."""
+"""Streams of documents, without a model and through a component."""
 
 import contextlib
 import json
@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.pipes import stream as streaming
-from spacy_bio_crf.pipes.stream import gather
+from spacy_bio_crf.pipes.stream import gather, halve_on_failure, work_on
 from tests.support.pipelines import SENTENCES, MakeNlp, make_examples, spans_of, train
 
 HARD = [
@@ -145,6 +145,37 @@ def test_documents_without_a_token_do_not_gather_for_ever(monkeypatch: pytest.Mo
     empty = Doc(Vocab())
     groups = gather(iter([empty] * 7), batch_size=1, tokens=6)
     assert [len(group) for group in groups] == [3, 3, 1]
+
+
+def test_failures_are_halved_without_a_model():
+    docs = [Doc(Vocab(), words=[str(i)]) for i in range(8)]
+    worked: list[list[str]] = []
+    reported = []
+
+    def work(group: list[Doc]) -> None:
+        worked.append([doc.text.strip() for doc in group])
+        if "5" in worked[-1]:
+            raise RuntimeError("five")
+
+    def report(group: list[Doc], error: Exception) -> None:
+        reported.append((group, str(error)))
+
+    assert list(halve_on_failure(docs, work, report)) == [*docs[:5], *docs[6:]]
+    assert reported == [([docs[5]], "five")]
+    sizes = [len(group) for group in worked]
+    assert sizes == [8, 4, 4, 2, 1, 1, 2] and worked[4:6] == [["4"], ["5"]]
+    worked.clear()
+    out = list(work_on(iter(docs), work, report, batch_size=3, tokens=0))
+    assert out == [*docs[:5], *docs[6:]]
+    assert worked[:2] == [["0", "1", "2"], ["3", "4", "5"]]
+
+
+def test_an_error_of_the_consumer_is_no_failure():
+    docs = [Doc(Vocab(), words=["a"]) for _ in range(2)]
+    stream = halve_on_failure(docs, lambda group: None, lambda group, error: pytest.fail("no"))
+    next(stream)
+    with pytest.raises(RuntimeError, match="mine"):
+        stream.throw(RuntimeError("mine"))
 
 
 def test_contexts_stay_with_their_documents(trained: Language, expected: list[list]):
@@ -285,8 +316,3 @@ def test_two_processes_give_what_one_gives(trained: Language, expected, run_pyth
     assert alone == [[list(span) for span in spans] for spans in expected]
     assert many == alone
     assert contexts == list(range(len(WORDS)))
-
-
-def test_a_buffer_below_zero(make_nlp: MakeNlp):
-    with pytest.raises(ValueError, match="'buffer_tokens' of 'bio_ner' is -1; expected 0 or more"):
-        make_nlp(buffer_tokens=-1)

@@ -13,7 +13,7 @@ def test_wrong_weights_are_errors(make_nlp: MakeNlp):
     with pytest.raises(ValueError, match="class_weights: expected .* above 0, got 0.0 for 'PER'"):
         make_nlp("crf", head_options={"class_weights": {"PER": 0.0}})
     nlp = make_nlp("crf", head_options={"class_weights": {"PERSON": 2.0}})
-    with pytest.raises(ValueError, match=r"names \['PERSON'\]; expected 'O' or labels of"):
+    with pytest.raises(ValueError, match="class_weights: expected 'O' or labels of .*'PERSON'"):
         nlp.initialize(lambda: make_examples(nlp))
 
 

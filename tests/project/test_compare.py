@@ -82,7 +82,7 @@ def test_comparison_is_computed_once_and_goes_on_where_it_was(compare, folder, m
         assert result["seconds"] > 0
     # The constraint has changed something, or nothing of this would have been tested.
     assert results[0]["entity"] != results[1]["entity"]
-    assert (out / "crf-5" / "curve.csv").exists()
+    assert (out / "crf-5" / "curve.jsonl").exists()
     assert (out / "table.md").read_text("utf-8") in printed
     # A third time there is nothing to do.
     assert "LOSS" not in call(compare, folder, monkeypatch, capfd, *changed)

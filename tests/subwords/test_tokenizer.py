@@ -1,10 +1,6 @@
 """Sub-words of tokens, from the definition and by hand, for every family of tokenizers."""
 
-import os
 import pickle
-import subprocess
-import sys
-import textwrap
 from collections import Counter
 from copy import deepcopy
 from itertools import pairwise
@@ -21,7 +17,7 @@ from spacy_bio_crf.subwords import chunks
 from spacy_bio_crf.subwords import tokenizer as subwords_module
 from spacy_bio_crf.subwords.tokenizer import SubwordTokenizer, sequence_rows
 from tests.support.many import PROFILE, some_of
-from tests.support.paths import CORPORA, ROOT, needs_corpora
+from tests.support.paths import CORPORA, needs_corpora
 from tests.support.subword_tools import (
     MARKERS,
     assert_equal,
@@ -369,40 +365,6 @@ def test_a_million_tokens(name):
     expected = np.tile(np.concatenate(names), 143_000)[len(names[0]) :]
     np.testing.assert_array_equal(subwords.ids[subwords.rows[later]], expected)
     np.testing.assert_array_equal(subwords.lengths[1:], np.tile([*map(len, names)], 143_000)[1:])
-
-
-# Processes ---------------------------------------------------------------------------------------
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_forked_processes_neither_warn_nor_hang():
-    script = """
-        import os
-        from spacy.tokens import Doc
-        from spacy.vocab import Vocab
-        from tests.support.tokenizers_zoo import tokenizer
-        from spacy_bio_crf.subwords.tokenizer import SubwordTokenizer
-
-        ours = SubwordTokenizer(tokenizer("bert_cased"))
-        batch = [Doc(Vocab(), words=["do", "n't", str(i)]) for i in range(100)]
-        expected = [s.ids.tolist() for s in ours(batch)]
-        child = os.fork()
-        if child == 0:
-            os._exit(0 if [s.ids.tolist() for s in ours(batch)] == expected else 1)
-        assert os.waitpid(child, 0)[1] == 0
-        assert "TOKENIZERS_PARALLELISM" not in os.environ
-    """
-    env = {k: v for k, v in os.environ.items() if k != "TOKENIZERS_PARALLELISM"}
-    env["PYTHONPATH"] = str(ROOT)
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "parallelism" not in done.stderr
 
 
 # Real corpora ------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from thinc.api import Optimizer
 from transformers import AutoModel, AutoTokenizer
 
 from spacy_bio_crf.model import torch_shims
-from spacy_bio_crf.pipes.bio_ner import BioNer
+from tests.support.components import component
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
 
 HARD = [[], ["\n"], ["\ufffd", "Ana", "\n", "Ruiz"], SENTENCES[0][0] * 12]
@@ -42,12 +42,6 @@ for path in sorted(p for p in folder.iterdir() if p.is_dir()):
     }
 print(json.dumps(result))
 """
-
-
-def component(nlp: Language) -> BioNer:
-    found = nlp.get_pipe("bio_ner")
-    assert isinstance(found, BioNer)
-    return found
 
 
 def docs_of(nlp: Language) -> list[Doc]:

@@ -1,0 +1,398 @@
+"""The component of every task: labels, prediction, learning and scores."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
+from typing import Any
+
+import numpy as np
+from spacy import util
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Model, Optimizer, set_dropout_rate
+
+from ..errors import Plain, describe
+from ..gold.annotation import Annotation
+from ..gold.notices import GoldTally, Notices
+from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
+from ..heads.emitter import Head
+from ..heads.lattice import Lattice
+from ..heads.loss import annotated_tokens, batch_loss
+from ..model import emitter_shim, torch_shims
+from ..tags.tagset import TagSet
+from ..training.optimizer import clip_global_norm
+from .disk import StoredPipe
+from .forks import install_fork_guards
+from .stream import work_on
+from .task import Task
+
+# Batches of the encoder's budget that `pipe` gathers documents for.
+BUFFERED_BATCHES = 8
+
+
+class SequenceLabeller(StoredPipe):
+    """Sequence labelling with an encoder and a head; the task gives labels their meaning.
+
+    vocab (Vocab): The pipeline's vocabulary.
+    model (Model[list[Doc], Lattice]): The network, `spacy-bio-crf.BioTagger.v1`.
+    name (str): The component's name.
+    task (Task): Reads and writes labels.
+    scheme (str): The scheme of the tags.
+    buffer_tokens (int | None): Tokens that `pipe` gathers, across the batches of the stream, to
+        sort documents by length. None takes eight times the encoder's `batch_subwords`; 0 works on
+        each batch alone.
+    scorer (Callable | None): The scoring function.
+    RAISES: ValueError for an option out of range.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Model[list[Doc], Lattice],
+        name: str,
+        *,
+        task: Task,
+        scheme: str,
+        buffer_tokens: int | None = None,
+        scorer: Callable | None = None,
+    ):
+        TagSet((), scheme)
+        if buffer_tokens is not None and buffer_tokens < 0:
+            raise ValueError(describe("buffer_tokens", expected="0 or more", got=buffer_tokens))
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.task = task
+        self.buffer_tokens = buffer_tokens
+        self.scorer = scorer
+        self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}
+        self._warned_of: set[tuple[str, ...]] = set()
+        self._notices = Notices(name)
+        install_fork_guards()
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The labels, in the order of their tags."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """RETURNS (list[str]): The output of `spacy init labels`, for `initialize`."""
+        return list(self.labels)
+
+    @property
+    def tagset(self) -> TagSet:
+        """RETURNS (TagSet): The tags of the labels in the component's scheme."""
+        return _make_tagset(self.labels, self.cfg["scheme"])
+
+    @property
+    def head(self) -> Head:
+        """RETURNS (Head): The settings of the head."""
+        return emitter_shim(self.model.get_ref("emitter")).head
+
+    def add_label(self, label: str) -> int:
+        """Add a label, before the model has its size.
+
+        label (str): The label, without a prefix.
+        RETURNS (int): 1, or 0 for a label that the component has.
+        RAISES: ValueError once the model has its size.
+        """
+        if not isinstance(label, str):
+            raise ValueError(Errors.E187)
+        if label in self.labels:
+            return 0
+        if self.model.has_dim("nO"):
+            expected = f"a label of {list(self.labels)}, which set the size of {self.name!r}"
+            remedy = "add labels before nlp.initialize(), or train anew"
+            raise ValueError(describe("label", expected=expected, got=label, remedy=remedy))
+        TagSet((*self.labels, label), self.cfg["scheme"])
+        self.cfg["labels"].append(label)
+        self.vocab.strings.add(label)
+        return 1
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Language | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> None:
+        """Find the labels, fetch the encoder and make the head.
+
+        If labels are read from the data, a warning tells of data that training can't use.
+
+        get_examples (Callable[[], Iterable[Example]]): Gives the training data.
+        nlp (Language | None): The pipeline.
+        labels (Sequence[str] | None): The labels, for example from `spacy init labels`; None reads
+            them from the data.
+        RAISES: ValueError if there are no examples or no label and, if `misaligned` is "strict",
+            for gold that does not fit the tokens.
+        """
+        validate_get_examples(get_examples, f"{type(self).__name__}.initialize")
+        if isinstance(labels, str):
+            raise ValueError(describe("labels", expected="a list of labels", got=labels))
+        whole = labels is None
+        if labels is None:
+            labels = sorted({x for eg in get_examples() for x in self.task.labels_of(eg.reference)})
+        for label in labels:
+            self.add_label(label)
+        if not self.labels:
+            expected = "labels in the data, by add_label or in [initialize.components]"
+            got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
+            raise ValueError(describe(repr(self.name), expected=expected, got=got))
+        self.head.check_labels(self.labels)
+        sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
+        self.model.set_dim("nO", len(self.tagset.tags))
+        self.model.initialize(X=sample)
+        self._notices = Notices(self.name)
+        if whole:
+            tally = self._survey(get_examples())
+            self._notices.tell(tally, "training documents", self.task.misaligned)
+
+    def _survey(self, examples: Iterable[Example]) -> GoldTally:
+        # Without a tokenizer of its own, an encoder shows tokens without a sub-word only when it
+        # runs: the first batch that has some warns of them.
+        tally = GoldTally()
+        for batch in util.minibatch(examples, size=256):
+            subwords = self.encoder.cut([eg.predicted for eg in batch])
+            rows = None if subwords is None else [np.flatnonzero(s.lengths) for s in subwords]
+            tally.add(batch, [self._gold(eg) for eg in batch], rows)
+        return tally
+
+    def predict(self, docs: Iterable[Doc]) -> list[Any]:
+        """Find the best analysis of each document, without writing to it.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[Any]): The task's analyses; for `bio_ner` `Entities`, found and preset.
+        RAISES: ValueError before initialization, and for scores that are not finite.
+        """
+        docs = list(docs)
+        return self.task.find(self.lattice(docs), self.presets(docs), self.reading())
+
+    def kbest(self, docs: Iterable[Doc], k: int) -> list[list[Alternative]]:
+        """Find the k most probable analyses of each document, with their probabilities.
+
+        docs (Iterable[Doc]): The documents; nothing is written to them.
+        k (int): The number of analyses; a short document may have fewer.
+        RETURNS (list[list[Alternative]]): For each document, the most probable first.
+        RAISES: ValueError for k below 1, and as `predict`.
+        """
+        docs = list(docs)
+        lattice = self.lattice(docs)
+        return self.task.find_alternatives(lattice, self.presets(docs), self.reading(), k=k)
+
+    def marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
+        """Compute the probability of each tag at each token.
+
+        docs (Iterable[Doc]): The documents; nothing is written to them.
+        RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of
+            `tagset.tags`; NaN for tokens without a sub-word and white space.
+        RAISES: As `predict`.
+        """
+        docs = list(docs)
+        sizes = [len(doc) for doc in docs]
+        return tag_marginals(self.lattice(docs), self.presets(docs), self.reading(), sizes=sizes)
+
+    def lattice(self, docs: Sequence[Doc]) -> Lattice:
+        """Compute the scores of all tag paths, before any constraint.
+
+        docs (Sequence[Doc]): The documents.
+        RETURNS (Lattice): One row for each token that has a sub-word.
+        RAISES: ValueError before initialization, and for scores that are not finite.
+        """
+        if not self.labels or not self.model.has_dim("nO"):
+            raise ValueError(Errors.E109.format(name=self.name))
+        lattice = self.model.predict(list(docs))
+        check_finite(self.name, docs, lattice)
+        return lattice
+
+    def presets(self, docs: Iterable[Doc]) -> list[Annotation | None]:
+        """Read the annotation of earlier components that this one keeps.
+
+        docs (Iterable[Doc]): The documents.
+        RETURNS (list[Annotation | None]): For each document; None if nothing is kept.
+        """
+        return [self.task.presets(doc) for doc in docs]
+
+    def reading(self, *, temperature: float | None = None) -> Reading:
+        """Get the settings of decoding, which are made anew when a setting changes.
+
+        temperature (float | None): The divisor of scores for probabilities; None takes the
+            component's own.
+        RETURNS (Reading): The settings.
+        """
+        own = self.temperature if temperature is None else temperature
+        return _make_reading(self.tagset, self.head, own)
+
+    @property
+    def temperature(self) -> float:
+        """The divisor of scores for probabilities: 1.0, until the component is calibrated.
+
+        RAISES: ValueError when set to a number that is not above 0 and finite.
+        """
+        return self.cfg["temperature"]
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        if not 0.0 < value < float("inf"):
+            raise ValueError(describe("temperature", expected="a number above 0", got=value))
+        self.cfg["temperature"] = float(value)
+
+    @property
+    def precision(self) -> str:
+        """The precision of the encoder: "fp32", "bf16", "fp16" or, in prediction only, "int8".
+
+        RAISES: ValueError for an unknown precision, or an encoder without its own transformer.
+        """
+        return self.encoder.precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        self.encoder.precision = precision
+
+    def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Copy the trained scores of the chain.
+
+        RETURNS (tuple): Start [K], transition [K, K] (from, to) and end [K] scores; float32, in
+            nats.
+        RAISES: ValueError before initialization.
+        """
+        network = emitter_shim(self.model.get_ref("emitter")).network
+        start, transitions, end = (scores.detach().cpu().numpy() for scores in network.scores())
+        return start, transitions, end
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Any]) -> None:
+        """Write analyses to their documents.
+
+        docs (Iterable[Doc]): The documents.
+        scores (Sequence[Any]): The result of `predict` for them.
+        """
+        for doc, found in zip(docs, scores, strict=True):
+            self.task.write(doc, found)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of documents, in order.
+
+        Documents are gathered across batches, so that their windows can be sorted by length. After
+        a failure they are tried in halves: the error handler gets only the documents at fault.
+
+        stream (Iterable[Doc]): The documents.
+        batch_size (int): Documents to work on at once, if `buffer_tokens` is 0.
+        YIELDS (Doc): The same documents, in order, without those that failed.
+        """
+        tokens = self.buffer_tokens
+        if tokens is None:
+            tokens = BUFFERED_BATCHES * self.encoder.budget
+        report = partial(self.get_error_handler(), self.name, self)
+        yield from work_on(stream, self._annotate, report, batch_size=batch_size, tokens=tokens)
+
+    def _annotate(self, docs: list[Doc]) -> None:
+        self.set_annotations(docs, self.predict(docs))
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
+        """Learn from a batch of examples.
+
+        A batch that exceeds the encoder's budget is worked on in parts, and the gradient does not
+        depend on them.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): Dropout on the vectors that enter the head.
+        sgd (Optimizer | None): Takes a step at once, if given.
+        losses (dict[str, float] | None): Losses by component, updated with this one's.
+        RETURNS (dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.update")
+        if not any(len(eg.predicted) for eg in examples):
+            return losses
+        set_dropout_rate(self.model, drop)
+        gold = [self._gold(eg) for eg in examples]
+        size = annotated_tokens(gold)
+        docs = [eg.predicted for eg in examples]
+        with self.encoder.remembering(docs):
+            for part in self.encoder.split(docs):
+                lattice, backprop = self.model.begin_update([docs[i] for i in part])
+                own = [gold[i] for i in part]
+                loss, d_lattice = self._loss(own, lattice, size)
+                tally = GoldTally()
+                tally.add([examples[i] for i in part], own, lattice.tokens)
+                self._notices.tell(tally, "documents of a batch", self.task.misaligned)
+                backprop(d_lattice)
+                losses[self.name] += loss
+        if sgd not in (None, False):
+            self.finish_update(sgd)
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Lattice) -> tuple[float, Lattice]:
+        """Compute the negative log-likelihood of the annotation, per annotated token.
+
+        examples (Iterable[Example]): The batch.
+        scores (Lattice): The scores of the model for it.
+        RETURNS (tuple[float, Lattice]): The loss and its gradient.
+        RAISES: ValueError for a label that the component lacks.
+        """
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.get_loss")
+        gold = [self._gold(eg) for eg in examples]
+        return self._loss(gold, scores, annotated_tokens(gold))
+
+    def _loss(
+        self, gold: Sequence[Annotation], lattice: Lattice, size: int
+    ) -> tuple[float, Lattice]:
+        # No tag continues after L- or U-, and a softmax has no sequence: there the later sub-words
+        # of a word repeat its tag.
+        every = self.model.attrs["subword_labels"] == "all"
+        continued = self.head.crf and every and self.cfg["scheme"] == "BIO"
+        return batch_loss(
+            gold, lattice, head=self.head, tagset=self.tagset, continued=continued, size=size
+        )
+
+    def _gold(self, example: Example) -> Annotation:
+        if not self.model.has_dim("nO"):
+            raise ValueError(Errors.E109.format(name=self.name))
+        return self.task.gold(example, self.labels)
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score predictions. Each set of labels that can't be predicted causes one warning.
+
+        examples (Iterable[Example]): Predicted and reference documents.
+        kwargs (Any): Passed on to the scorer.
+        RETURNS (dict[str, Any]): The scores; empty without a scorer.
+        """
+        examples = list(examples)
+        found = {label for eg in examples for label in self.task.labels_of(eg.reference)}
+        unknown = tuple(sorted(found - set(self.labels)))
+        if unknown and unknown not in self._warned_of:
+            self._warned_of.add(unknown)
+            warnings.warn(
+                f"The documents to score have labels that {self.name!r} was not trained with:"
+                f" {list(unknown)}; expected labels of {list(self.labels)}. They count as missed"
+                " unless another component finds them.",
+                stacklevel=2,
+            )
+        return super().score(examples, **kwargs)
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Take a step with the gathered gradients, clipped by their common norm.
+
+        sgd (Optimizer): The optimizer; its `grad_clip` is the greatest norm.
+        """
+        clip_global_norm(torch_shims(self.model), sgd.grad_clip)
+        self.model.finish_update(sgd)
+
+
+# Equal settings share one object, and with it the arrays that a tag set derives from its tags.
+_make_tagset = lru_cache(maxsize=64)(TagSet)
+_make_reading = lru_cache(maxsize=64)(Reading)
