@@ -131,10 +131,10 @@ def metrics_of(documents: list[Document], nlp) -> dict:
 
 
 def test_most_errors_of_a_kind(make_nlp):
-    docs = [document([], [(0, 1, "A")], confidence=[score]) for score in (0.2, 0.9, 0.1, 0.8, 0.3)]
+    docs = [document([], [(0, 1, "A")], confidence=[score]) for score in (0.2, 0.8, 0.1, 0.9, 0.3)]
     page = render_report(metrics_of(docs, make_nlp()), docs, max_errors=2)
     shown = re.findall(r'data-confidence="([\d.]+)"', page)
-    assert shown == ["0.900000", "0.800000"]
+    assert shown == ["0.800000", "0.900000"]
     assert '<span class="count">5</span>' in page
     assert "2 of them are shown: those of the highest confidence." in " ".join(page.split())
     page = render_report(metrics_of(docs, make_nlp()), docs, max_errors=0)
