@@ -111,12 +111,19 @@ def test_paired_difference():
     second = one_label(*[WRONG] * 30, *[RIGHT] * 70)
     row = difference(first, second, Chance())["all"]["f"]
     assert row["difference"] == pytest.approx(0.25)
-    assert row["p_value"] == 1 / 10_001
+    assert row["p_value"] == pytest.approx(1 / 10_001, rel=1)
     # A mean of 30 times +1, 5 times -1: the interval is that of a paired mean.
     half = 1.96 * ((35 - 25**2 / 100) / 100 / 100) ** 0.5
     assert row["interval"] == pytest.approx([0.25 - half, 0.25 + half], abs=0.015)
     same = difference(first, first, Chance(resamples=50))["all"]["f"]
     assert same == {"difference": 0.0, "interval": [0.0, 0.0], "p_value": 1.0}
+
+
+def test_p_value_is_never_zero():
+    # No exchange but all or none of a hundred gives this difference.
+    row = difference(one_label(*[RIGHT] * 100), one_label(*[WRONG] * 100), Chance())["all"]["f"]
+    assert row["difference"] == 1.0
+    assert row["p_value"] == 1 / 10_001
 
 
 def test_difference_without_samples_and_of_different_documents():
