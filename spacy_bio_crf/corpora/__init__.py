@@ -6,12 +6,12 @@
 
 Readers turn files into `Sentence`s, `Passage`s or Docs, and `build.Builder` turns these into Docs.
 To add a format, write a reader (`sniff.Reader`), and name it in `INPUT_FORMATS` and
-`convert_options.py`.
+`options.py`.
 """
 
 from ..errors import ConvertError
 from .conversion import convert, read
-from .convert_options import ConvertOptions
+from .options import ConvertOptions
 from .passages import (
     REPAIR_KINDS,
     Leaks,

@@ -13,7 +13,7 @@ from ..errors import ConvertError
 from ..gold.misfits import fit_to_tokens
 from ..tags.spans import EntIob
 from ..tags.spans import Span as TokenSpan
-from .convert_options import ConvertOptions
+from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, Unit
 
 NO_TOKENS = "sentence without tokens"

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ..errors import ConvertError, Plain, describe
 from .build import Builder
-from .convert_options import DEFAULTS, ConvertOptions
+from .options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
 from .sniff import INPUT_FORMATS, choose_format, listed
 from .split import PARTS, find_leaks, split_docs

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConvertError, Plain, describe
-from .convert_options import DETECT, ConvertOptions
+from .options import DETECT, ConvertOptions
 from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import detect_layout, read_columns

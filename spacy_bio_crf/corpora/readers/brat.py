@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines, read_text
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
 from .char_spans import OTHER_UNITS, Offsets, in_characters
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import Tick, numbered_lines
 from ...tags.schemes import MISSING, OUTSIDE, split_tag
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Sentence, Summary
 from .tagged import Block, read_tagged
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import Tick, numbered_lines
 from ...tags.schemes import OUTSIDE
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Sentence, Summary
 from .columns import document_mark
 from .tagged import Block, read_tagged

@@ -8,7 +8,7 @@ from typing import Any
 from ...errors import ConvertError, Plain, describe
 from ...io import Tick, open_parquet
 from ...tags.schemes import MISSING
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Sentence, Summary
 from .json_records import JsonRecord, json_records
 from .tagged import Block, read_tagged

@@ -7,7 +7,7 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from ...errors import ConvertError, Plain, describe
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Summary
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ...errors import ConvertError, Plain, describe
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
 
 # Elements that are entities, and the attributes with their labels

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Plain
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import checked_text, locate, read_span
 from .json_records import JsonRecord, json_records

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Plain
-from ..convert_options import ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import Given, checked_text, locate, read_span
 from .json_records import JsonRecord, json_records

@@ -9,7 +9,7 @@ from ...errors import ConvertError, Plain, describe
 from ...io import Tick
 from ...tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, spans_of_tags, split_tag
 from ...tags.spans import Span
-from ..convert_options import DETECT, ConvertOptions
+from ..options import DETECT, ConvertOptions
 from ..passages import Repair, Sentence, Summary
 
 EMPTY_TOKEN = "empty token"
