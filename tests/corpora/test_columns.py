@@ -123,6 +123,19 @@ def test_columns_are_found_out_or_given(folder, separator):
     assert folder.tokens(path, token_column=-4, tag_column=-1)[0] == [(words, [(0, 2, "PER")])]
 
 
+def test_several_columns_of_tags_are_named(folder):
+    rows = "1\tTroia\tB-OTH\tB-LOC\n2\t-\tI-OTH\tO\n3\tran\tO\tO\n"
+    path = folder.write(rows)
+    docs, summary = folder.tokens(path)
+    assert docs[0][1] == [(0, 1, "LOC")]
+    assert summary.remarks == {"files with tags in columns 3 and 4, of which 4 was read": 1}
+    docs, summary = folder.tokens(path, tag_column=3)
+    assert docs[0][1] == [(0, 2, "OTH")] and not summary.remarks
+    # A column of O alone is no second annotation.
+    docs, summary = folder.tokens(folder.write("Ana\tO\tB-PER\nran\tO\tO\n"))
+    assert docs[0][1] == [(0, 1, "PER")] and not summary.remarks
+
+
 def test_tag_column_may_come_first(folder):
     assert folder.tokens(folder.write("B-PER\tAna\nI-PER\tRuiz\n"), token_column=2)[0] == [
         (["Ana", "Ruiz"], [(0, 2, "PER")])

@@ -21,6 +21,7 @@ from .tagged import Block, read_tagged
 EMPTY_FILE = "file without rows"
 BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
 HASH_TOKEN = "tokens begin with # and are no comments"
+SEVERAL_TAGS = "files with tags in columns {others} and {tag}, of which {tag} was read"
 SAMPLE_LINES = 2000
 # Written by this package: no space stands between this sentence and the next one.
 GLUE_MARK = "# space_after = no"
@@ -55,8 +56,11 @@ def read_columns(
         layout = detect_layout(path, token=token, tag=tag)
         if layout is None:
             summary.dropped[EMPTY_FILE] += 1
-        else:
-            layouts[path] = layout
+            continue
+        layouts[path] = layout
+        if layout.other_tags:
+            others = ", ".join(str(_shown(column)) for column in layout.other_tags)
+            summary.remarks[SEVERAL_TAGS.format(others=others, tag=_shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         return _blocks(path, layouts[path], tick)
@@ -81,6 +85,7 @@ class Layout:
     token (int): The tokens' column, from 0; negative from the end.
     tag (int): The tags' column, likewise.
     indexed (bool): Whether each row begins with the token's number in its sentence.
+    other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
     """
 
     tabs: bool
@@ -88,6 +93,7 @@ class Layout:
     token: int
     tag: int
     indexed: bool
+    other_tags: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         separator = "tabs" if self.tabs else "spaces"
@@ -156,21 +162,25 @@ def detect_layout(path: Path, *, token: int | None = None, tag: int | None = Non
         if column is not None and not -width <= column < width:
             expected = f"one of the {width} columns of {path}"
             raise ConvertError(describe(option, expected=expected, got=_shown(column)))
+    others: list[int] = []
     if tag is None:
-        tag = _tag_column([fields for fields in rows if len(fields) == width], width, token)
-    if tag is None:
-        line, text = sample[0]
-        expected = (
-            "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
-        )
-        raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
+        full = [fields for fields in rows if len(fields) == width]
+        found = _tag_columns(full, width, token)
+        if not found:
+            line, text = sample[0]
+            expected = (
+                "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
+            )
+            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
+        *others, tag = found
+        others = [n for n in others if any(fields[n] not in (OUTSIDE, MISSING) for fields in full)]
     if token is None:
         token = 1 if indexed and tag != 1 else 0
     if token % width == tag % width:
         expected = f"token and tag in different ones of {width} columns"
         got = Plain(f"both in column {_shown(tag)}")
         raise ConvertError(describe(str(path), expected=expected, got=got))
-    return Layout(tabs=tabs, width=width, token=token, tag=tag, indexed=indexed)
+    return Layout(tabs, width, token, tag, indexed, tuple(n for n in others if n != token))
 
 
 def _column(column: int | None) -> int | None:
@@ -250,15 +260,15 @@ def _are_token_numbers(values: list[str]) -> bool:
     return True
 
 
-def _tag_column(rows: list[list[str]], width: int, token: int | None) -> int | None:
-    """The last column most of whose values are tags. Missing tags ("-") are no evidence."""
-    for column in reversed(range(width)):
-        if token is not None and column == token % width:
-            continue
+def _tag_columns(rows: list[list[str]], width: int, token: int | None) -> list[int]:
+    """The columns most of whose values are tags. Missing tags ("-") are no evidence."""
+    columns = []
+    for column in range(width):
         values = [fields[column] for fields in rows if fields[column] != MISSING]
-        if values and 2 * sum(map(_is_tag, values)) >= len(values):
-            return column
-    return None
+        is_token = token is not None and column == token % width
+        if not is_token and values and 2 * sum(map(_is_tag, values)) >= len(values):
+            columns.append(column)
+    return columns
 
 
 def _is_tag(value: str) -> bool:
