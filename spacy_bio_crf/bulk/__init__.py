@@ -1,16 +1,21 @@
-"""Annotate large corpora with a pipeline: streaming, in several processes, going on after an
-interruption.
+"""Annotation of large corpora with any pipeline, in parts that are whole or missing.
 
-    records.py      a document, a bad record, a place in the input, the account of a run
-    sources.py      the input: lines.py (text, JSON lines), parquet.py
-    batches.py      the units in which documents are annotated and written
-    pipeline.py     one batch through the pipeline; workers.py: many, in several processes
-    outputs.py      the output: jsonout.py, parquet_out.py, DocBin; frames.py: rows of bytes
-    part.py         what a run has done so far, on disk; fingerprint.py: is it the same pipeline?
-    run.py          all together
+records.py   a batch of rows in, the same rows with entities out: what every engine calls
+files.py     files of the input and the output: their parts, and the rows of a part
+workers.py   parts in several processes
+local.py     the engine for one machine
 """
 
-from .records import AnnotateError, Bad, Counts
-from .run import Progress, annotate
+from ..errors import AnnotateError
+from .local import Progress, annotate
+from .records import Annotated, BadRecord, Counts, annotate_rows
 
-__all__ = ["AnnotateError", "Bad", "Counts", "Progress", "annotate"]
+__all__ = [
+    "AnnotateError",
+    "Annotated",
+    "BadRecord",
+    "Counts",
+    "Progress",
+    "annotate",
+    "annotate_rows",
+]

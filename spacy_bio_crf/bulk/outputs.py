@@ -1,167 +1,141 @@
-"""The formats of the output. A run appends rows to a file, batch by batch; once all are there, the
-output is made of it."""
+"""Output files: their formats, a part, and parts joined to one file."""
 
+import base64
+import json
 import shutil
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from spacy.tokens import DocBin
 
-from .batches import Batch
-from .frames import framed, read_frames
-from .jsonout import fields_of, json_row, plain
-from .parquet import import_pyarrow
-from .parquet_out import arrow_rows, parquet_of_frames, parquet_of_json
-from .pipeline import Outcome, Result
-from .records import AnnotateError, Record
-from .sources import Source
+from .inputs import Input, InputPart, PartRows
+from .records import Annotated, entities_type, find_problem, plain
 
-SUFFIXES = (".jsonl", ".parquet", ".spacy")
+WRITTEN_FORMATS = ("jsonl", "parquet", "spacy")
+AS_JSON = {b"encoding": b"json"}  # of a Parquet column for values of several types
+
+to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
-class Output(Protocol):
-    """A format of the output."""
+class Output:
+    """Files of one format.
 
-    def notes(self, batch: Batch) -> list[dict[str, Any]] | None:
-        """RETURNS (list[dict[str, Any]] | None): What Docs get for their `user_data`, a dict for
-        each document; None if Docs are not wanted."""
-
-    def rows(self, batch: Batch, result: Result) -> bytes:
-        """RETURNS (bytes): What a batch adds to the rows, without documents that failed."""
-
-    def finish(self, rows: Path, folder: Path) -> Path:
-        """Make the output.
-
-        rows (Path): The file of all rows.
-        folder (Path): A folder to work in, on the same disk.
-        RETURNS (Path): The output, which may be `rows` itself, to be moved to its place.
-        """
-
-
-def choose_output(
-    path: Path,
-    source: Source,
-    *,
-    format: str,
-    text_key: str,
-    entities_key: str,
-    docs_per_file: int | None,
-) -> Output:
-    """Find the format of the output by its name.
-
-    path (Path): The output.
-    source (Source): The input.
-    format (str): The input's format.
-    text_key (str): Key or column of the text.
+    format (str): "jsonl", "parquet" or "spacy".
     entities_key (str): Key or column of the entities.
-    docs_per_file (int | None): With .spacy, make a folder of files with so many Docs or a
-        few more: batches are not cut.
-    RETURNS (Output): The format.
-    RAISES: AnnotateError if the name says no known format, or an option means nothing to it.
+    schema (str | None): The columns of Parquet, from `output_schema`.
     """
-    if path.suffix not in SUFFIXES:
-        raise AnnotateError(f"{path}: expected an output that ends in {', '.join(SUFFIXES)}")
-    if path.suffix == ".spacy":
-        return DocBinOutput(text_key, docs_per_file)
-    if docs_per_file is not None:
-        raise AnnotateError(f"--docs-per-file: means nothing for {path.suffix}, only for .spacy")
-    if path.suffix == ".jsonl":
-        return JsonOutput(entities_key)
-    import_pyarrow()
-    if format == "parquet":
-        return ArrowOutput(entities_key, source)
-    return ParquetOutput(entities_key)
+
+    def __init__(self, format: str, entities_key: str, schema: str | None) -> None:
+        self.format, self.entities_key, self._schema = format, entities_key, schema
+
+    def write(self, path: Path, found: PartRows, annotated: Annotated) -> None:
+        """Write a part.
+
+        path (Path): The file.
+        found (PartRows): The records of the input.
+        annotated (Annotated): Their rows with entities.
+        """
+        if self.format == "spacy":
+            annotated.docs.to_disk(path)
+        elif self.format == "parquet":
+            self._write_tables(path, [annotated.rows])
+        elif found.lines:
+            # A record of JSON is kept to the letter. It is not empty, for it has a text.
+            key = to_json(self.entities_key)
+            with path.open("w", encoding="utf-8", newline="\n") as file:
+                for number, entities in zip(annotated.kept, annotated.entities, strict=True):
+                    fields = found.lines[number].removesuffix("}").rstrip()
+                    file.write(f"{fields}, {key}: {to_json(entities)}}}\n")
+        else:
+            with path.open("w", encoding="utf-8", newline="\n") as file:
+                file.writelines(to_json(row) + "\n" for row in annotated.rows)
+
+    def join(self, parts: Sequence[Path], path: Path) -> None:
+        """Write one file with the rows of all parts.
+
+        parts (Sequence[Path]): The parts, in order.
+        path (Path): The file.
+        """
+        if self.format == "spacy":
+            docs = DocBin(store_user_data=True)
+            for part in parts:
+                docs.merge(DocBin(store_user_data=True).from_disk(part))
+            docs.to_disk(path)
+        elif self.format == "parquet":
+            from pyarrow.parquet import read_table
+
+            self._write_tables(path, map(read_table, parts))
+        else:
+            with path.open("wb") as whole:
+                for part in parts:
+                    with part.open("rb") as file:
+                        shutil.copyfileobj(file, whole)
+
+    def _write_tables(self, path: Path, tables: Iterable[Any]) -> None:
+        import pyarrow as pa
+        from pyarrow.parquet import ParquetWriter
+
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self._schema or "")))
+        with ParquetWriter(path, schema, compression="zstd") as writer:
+            for table in tables:
+                if isinstance(table, list):
+                    columns = [_to_array(table, column) for column in schema]
+                    table = pa.Table.from_arrays(columns, schema=schema)
+                writer.write_table(table.cast(schema))
 
 
-def _kept(batch: Batch, result: Result) -> list[tuple[Record, Outcome]]:
-    pairs = zip(batch.records, result.outcomes, strict=True)
-    return [(record, outcome) for record, outcome in pairs if outcome.error is None]
+def output_schema(source: Input, parts: Sequence[InputPart]) -> str:
+    """Find the columns of a Parquet output before its first row is written.
+
+    Columns of Parquet keep their types. Keys of JSON become columns in the order in which they
+    first occur: integers and floats in one are floats, other mixtures are strings of JSON.
+
+    source (Input): The input.
+    parts (Sequence[InputPart]): Its parts.
+    RETURNS (str): The columns of the input and the entities, as text.
+    """
+    import pyarrow as pa
+
+    schema = source.schema
+    if schema is None:
+        keys = source.text_key, source.entities_key
+        types: dict[str, Any] = {source.text_key: pa.string()} if source.format == "text" else {}
+        before = None
+        # Once more if a type has grown, which may not hold what was read before.
+        while types != before:
+            before = dict(types)
+            for part in parts:
+                _widen(types, [r for r in source.read(part).rows if not find_problem(r, *keys)])
+        # Parquet has no objects without keys.
+        kinds = {name: None if "struct<>" in str(kind) else kind for name, kind in types.items()}
+        schema = pa.schema(
+            pa.field(name, kind or pa.string(), metadata=None if kind else AS_JSON)
+            for name, kind in kinds.items()
+        )
+    schema = schema.append(pa.field(source.entities_key, entities_type()))
+    return base64.b64encode(schema.serialize()).decode("ascii")
 
 
-class JsonOutput:
-    """JSON lines."""
+def _widen(types: dict[str, Any], rows: list[dict[str, Any]]) -> None:
+    """Widen the types of columns so that they hold some rows. None stands for strings of JSON."""
+    import pyarrow as pa
 
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-    def notes(self, batch: Batch) -> list[dict[str, Any]] | None:
-        return None
-
-    def rows(self, batch: Batch, result: Result) -> bytes:
-        lines = [
-            json_row(record, outcome.entities, key=self.key) + "\n"
-            for record, outcome in _kept(batch, result)
-        ]
-        return "".join(lines).encode("utf-8")
-
-    def finish(self, rows: Path, folder: Path) -> Path:
-        return rows
+    for name in dict.fromkeys(key for row in rows for key in row):
+        known, values = types.get(name, pa.null()), [row.get(name) for row in rows]
+        try:
+            schemas = [pa.schema([("x", kind)]) for kind in (known, pa.array(values).type)]
+            joined = pa.unify_schemas(schemas, promote_options="permissive").field("x").type
+            pa.array(values, joined)
+        except (pa.ArrowException, OverflowError, TypeError, UnicodeEncodeError):
+            joined = None
+        types[name] = joined
 
 
-class ParquetOutput(JsonOutput):
-    """Parquet from records that have no columns yet: the rows are JSON lines, whose keys become
-    columns when all are known."""
+def _to_array(rows: list[dict[str, Any]], column: Any) -> Any:
+    import pyarrow as pa
 
-    def finish(self, rows: Path, folder: Path) -> Path:
-        target = folder / "output.parquet"
-        parquet_of_json(rows, target, key=self.key)
-        return target
-
-
-class ArrowOutput:
-    """Parquet from Parquet: columns keep their types."""
-
-    def __init__(self, key: str, source: Source) -> None:
-        self.key, self.schema = key, source.schema  # type: ignore[attr-defined]
-
-    def notes(self, batch: Batch) -> list[dict[str, Any]] | None:
-        return None
-
-    def rows(self, batch: Batch, result: Result) -> bytes:
-        kept = _kept(batch, result)
-        if not kept:
-            return b""
-        rows = [record.row for record, _ in kept]
-        return framed(arrow_rows(rows, [o.entities for _, o in kept], key=self.key))
-
-    def finish(self, rows: Path, folder: Path) -> Path:
-        target = folder / "output.parquet"
-        parquet_of_frames(read_frames(rows), target, key=self.key, schema=self.schema)
-        return target
-
-
-class DocBinOutput:
-    """spaCy's binary format. Each Doc's `user_data` says where its record stood ("source") and has
-    the record's other fields ("record")."""
-
-    def __init__(self, text_key: str, docs_per_file: int | None) -> None:
-        self.text_key, self.docs_per_file = text_key, docs_per_file
-
-    def notes(self, batch: Batch) -> list[dict[str, Any]] | None:
-        return [self._note(record) for record in batch.records]
-
-    def _note(self, record: Record) -> dict[str, Any]:
-        note: dict[str, Any] = {"source": record.place}
-        if record.source is None:
-            fields = plain(fields_of(record))
-            del fields[self.text_key]
-            note["record"] = fields
-        return note
-
-    def rows(self, batch: Batch, result: Result) -> bytes:
-        return framed(result.docs or b"") if _kept(batch, result) else b""
-
-    def finish(self, rows: Path, folder: Path) -> Path:
-        target = folder / ("output.spacy" if self.docs_per_file is None else "output")
-        if self.docs_per_file is not None:
-            shutil.rmtree(target, ignore_errors=True)
-            target.mkdir()
-        merged, number = DocBin(store_user_data=True), 1
-        for frame in read_frames(rows):
-            if self.docs_per_file is not None and len(merged) >= self.docs_per_file:
-                merged.to_disk(target / f"{number:06}.spacy")
-                merged, number = DocBin(store_user_data=True), number + 1
-            merged.merge(DocBin(store_user_data=True).from_bytes(frame))
-        single = self.docs_per_file is None
-        merged.to_disk(target if single else target / f"{number:06}.spacy")
-        return target
+    values = [row.get(column.name) for row in rows]
+    if column.metadata == AS_JSON:
+        values = [None if value is None else to_json(plain(value)) for value in values]
+    return pa.array(values, column.type)

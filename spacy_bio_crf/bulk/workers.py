@@ -1,94 +1,123 @@
-"""Annotate batches in this process or in several, in order."""
+"""Parts in this process or in several, and the cores that each may use."""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import TypeVar
+from pathlib import Path
+from typing import Any
 
 from spacy.language import Language
 
-from .pipeline import Job, Result, annotate_job
-from .records import AnnotateError
+from ..errors import AnnotateError
 
-T = TypeVar("T")
-AHEAD = 2  # batches for each process that are worked on or wait
+Load = Callable[[], Language]
+PartWork = Callable[[Language, Any], Any]
+WAITING = 10_000  # parts that wait in a pool, at the most
+DEATHS = 3  # of processes at one part, before it is given up
+CGROUP = Path("/sys/fs/cgroup")
 
-_nlp: Language | None = None
+_load: Any = None
+_work: Any = None
+_nlp: Any = None
 
 
-def run_jobs(
-    nlp: Language,
-    jobs: Iterable[tuple[T, Job]],
-    *,
-    n_process: int,
-    load: Callable[[], Language] | None = None,
-) -> Iterator[tuple[T, Result]]:
-    """Annotate batches.
+def available_cores() -> int:
+    """RETURNS (int): The cores this process may use, by its affinity and its cgroup's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
+        try:
+            quota, period = " ".join((CGROUP / file).read_text() for file in files).split()
+            cores = min(cores, max(1, int(quota) // int(period)) if int(quota) > 0 else cores)
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return cores
+
+
+def run_parts(
+    nlp: Language, work: PartWork, parts: Sequence[Any], *, n_process: int, load: Load | None = None
+) -> Iterator[Any]:
+    """Annotate parts, in this process or in several.
 
     nlp (Language): The pipeline.
-    jobs (Iterable[tuple[T, Job]]): The batches, each with whatever belongs to it. They are drawn as
-        they are needed: `AHEAD` for each process at the most.
+    work (PartWork): Annotates a part; it is pickled if `load` is given.
+    parts (Sequence[Any]): The parts.
     n_process (int): Processes; 1 is this one.
-    load (Callable[[], Language] | None): Loads the pipeline in each process, as has to be on a GPU;
-        it is pickled. None: processes are forked and share this one's, where that is possible.
-    YIELDS (tuple[T, Result]): The results, in the order of the batches.
-    RAISES: AnnotateError if a process dies.
+    load (Load | None): Loads the pipeline in each process, which gets as many threads as there are
+        cores for it; it is pickled. None: processes are forked, share this one's pipeline, and have
+        one thread each, because OpenMP hangs in a fork of a process that has used more.
+    YIELDS (Any): The results, in the order of the parts.
+    RAISES: AnnotateError if processes die at a part again and again.
     """
     if n_process == 1:
-        for key, job in jobs:
-            yield key, annotate_job(nlp, job)
+        yield from (work(nlp, part) for part in parts)
         return
-    with_fork = load is None
-    if with_fork and "fork" not in multiprocessing.get_all_start_methods():
-        raise AnnotateError("--n-process: expected a system that forks, or a pipeline to load")
-    context = multiprocessing.get_context("fork" if with_fork else "spawn")
-    pool = ProcessPoolExecutor(
-        n_process,
-        mp_context=context,
-        initializer=_begin,
-        initargs=((lambda: nlp) if load is None else load,),
-    )
-    waiting: deque[tuple[T, Future[Result]]] = deque()
+    if load is None and "fork" not in multiprocessing.get_all_start_methods():
+        raise AnnotateError("n_process: expected `load` on a system without forks, got None")
+    left, deaths = list(parts), 0
+    while left:
+        # After a death one part runs alone, so that each part comes to be the first.
+        some, width = (left[:1], 1) if deaths else (left, n_process)
+        done = 0
+        try:
+            for result in _run_pool(nlp, work, some, load, width, available_cores() // n_process):
+                yield result
+                done, deaths = done + 1, 0
+        except BrokenProcessPool as err:
+            deaths += 1
+            if deaths == DEATHS:
+                raise AnnotateError(
+                    f"{left[0]}: expected a process that annotates it, got {deaths} that "
+                    "died, maybe for want of memory"
+                ) from err
+        left = left[done:]
+
+
+def _run_pool(
+    nlp: Language, work: PartWork, parts: list[Any], load: Load | None, width: int, cores: int
+) -> Iterator[Any]:
+    context = multiprocessing.get_context("spawn" if load else "fork")
+    pool = ProcessPoolExecutor(width, context, _begin, (load or (lambda: nlp), work, load is None))
+    # OpenMP reads these when torch is imported. Threads that spin at barriers slow each other down.
+    wanted = {"OMP_NUM_THREADS": str(max(1, cores)), "OMP_WAIT_POLICY": "passive"}
+    unset = wanted.keys() - os.environ.keys()
+    os.environ.update({name: wanted[name] for name in unset})
     try:
-        for key, job in jobs:
-            waiting.append((key, pool.submit(_work, job)))
-            if len(waiting) >= AHEAD * n_process:
-                key, future = waiting.popleft()
-                yield key, future.result()
-        while waiting:
-            key, future = waiting.popleft()
-            yield key, future.result()
-    except BrokenProcessPool as err:
-        raise AnnotateError(
-            f"--n-process {n_process}: a process died, maybe for want of memory: {err}"
-        ) from err
+        for first in range(0, len(parts), WAITING):
+            yield from pool.map(_do, parts[first : first + WAITING])
     finally:
+        for name in unset:
+            del os.environ[name]
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _begin(load: Callable[[], Language]) -> None:
-    global _nlp
+def _begin(load: Load, work: PartWork, is_fork: bool) -> None:
+    global _load, _work
+    _load, _work = load, work
     # Ctrl-C goes to all processes; the first one ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_die_with, args=(parent.sentinel,), daemon=True).start()
-    _nlp = load()
+    torch: Any = sys.modules.get("torch")
+    if is_fork and torch is not None:
+        torch.set_num_threads(1)
 
 
 def _die_with(sentinel: int) -> None:
-    """A parent that is killed can end nobody, and a pool's processes wait for work for ever."""
+    """End with the parent: one that is killed ends nobody, and a pool waits for work for ever."""
     wait([sentinel])
     os._exit(1)
 
 
-def _work(job: Job) -> Result:
-    if _nlp is None:
-        raise RuntimeError("a process was given work before its pipeline")
-    return annotate_job(_nlp, job)
+def _do(part: Any) -> Any:
+    global _nlp
+    # Not in `_begin`, whose errors the parent does not see.
+    _nlp = _nlp or _load()
+    return _work(_nlp, part)

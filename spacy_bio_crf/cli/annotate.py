@@ -1,6 +1,8 @@
 """`bio-ner annotate`: find the entities in a corpus of any size."""
 
+import inspect
 import multiprocessing
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 from wasabi import msg
 
-from .loading import load_pipeline
+from .loading import load_pipeline, name_options
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -33,7 +35,10 @@ def annotate_cli(
         "(a document in each), of JSONL or of Parquet",
     ),
     output: Path = typer.Argument(  # noqa: B008
-        ..., metavar="OUT", help="Output, whose name says its format: .jsonl, .parquet or .spacy"
+        ...,
+        metavar="OUT",
+        help="One file, whose suffix is its format: .jsonl, .parquet or .spacy; without a suffix a "
+        "folder of parts, JSONL or, from Parquet, Parquet",
     ),
     format: str = typer.Option(
         "auto", "--format", help="Format of the input: auto (by suffix), text, jsonl or parquet"
@@ -59,12 +64,24 @@ def annotate_cli(
         None,
         "--docs-per-file",
         min=1,
-        help="With .spacy: make OUT a folder, with a new file once one has so many documents. One "
-        "file alone is put together in memory",
+        help="Most documents in a part (1000 by default); makes OUT a folder of parts",
+    ),
+    one_file: bool | None = typer.Option(
+        None,
+        "--one-file/--parts",
+        help="Join the parts to one file at the end, or make OUT a folder of parts; else by OUT's "
+        "suffix and --docs-per-file",
+    ),
+    shard: str | None = typer.Option(
+        None,
+        "--shard",
+        metavar="I/N",
+        help="Annotate every N-th part, from the I-th on (from 1 to N), and join nothing: for N "
+        "machines that share OUT",
     ),
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing output"),
     restart: bool = typer.Option(
-        False, "--restart", help="Begin anew where an interrupted run could go on"
+        False, "--restart", help="Begin anew where an earlier run could go on"
     ),
     code: Path | None = typer.Option(  # noqa: B008
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
@@ -73,14 +90,16 @@ def annotate_cli(
 ) -> None:
     """Write the entities of all documents in IN to OUT.
 
-    An interrupted run goes on when the command is given again.
+    A run that ended early goes on when the command is given again.
     """
     from ..bulk import AnnotateError, annotate
+    from ..bulk.workers import available_cores
 
-    # A GPU can't be shared with forked processes, and some systems have none: each process loads
-    # the pipeline itself.
-    can_fork = gpu_id < 0 and "fork" in multiprocessing.get_all_start_methods()
-    apart = n_process > 1 and not can_fork
+    # A fork can use neither a GPU nor several threads, and some systems have none: each process
+    # loads the pipeline itself.
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    has_threads = available_cores() >= 2 * n_process
+    apart = n_process > 1 and (gpu_id >= 0 or has_threads or not can_fork)
     nlp = load(model, code, -1 if apart else gpu_id, max_length)
     try:
         with _reporter() as report:
@@ -93,8 +112,10 @@ def annotate_cli(
                 entities_key=entities_key,
                 batch_size=batch_size,
                 n_process=n_process,
+                shard=None if shard is None else _read_shard(shard),
                 skip_bad=skip_bad,
                 docs_per_file=docs_per_file,
+                one_file=one_file,
                 force=force,
                 restart=restart,
                 load=partial(load, model, code, gpu_id, max_length) if apart else None,
@@ -102,15 +123,36 @@ def annotate_cli(
                 report=report,
             )
     except (AnnotateError, OSError) as err:
-        msg.fail(str(err), exits=1)
+        msg.fail(_with_options(str(err)), exits=1)
     except KeyboardInterrupt:
         msg.fail("Interrupted: the same command goes on from here")
         raise typer.Exit(130) from None
     if counts.skipped:
         msg.warn(f"Skipped: {counts.skipped} records")
+    whose = "" if shard is None else f" (shard {shard})"
     msg.good(
-        f"{output}: {counts.documents} documents, {counts.words} words, {counts.entities} entities"
+        f"{output}{whose}: {counts.documents} documents, {counts.words} words, "
+        f"{counts.entities} entities"
     )
+
+
+def _read_shard(value: str) -> tuple[int, int]:
+    from ..errors import AnnotateError
+
+    match = re.fullmatch(r"(\d+)/(\d+)", value)
+    if match is None:
+        raise AnnotateError(f"shard: expected I/N, such as 1/16, got {value!r}")
+    return int(match[1]), int(match[2])
+
+
+def _with_options(message: str) -> str:
+    """Name options in place of parameters: those in backquotes, and one that begins a message."""
+
+    def option(match: re.Match[str]) -> str:
+        parameter = inspect.signature(annotate_cli).parameters.get(match[1])
+        return parameter.default.param_decls[0].split("/")[0] if parameter else match[0]
+
+    return name_options(re.sub(r"`(\w+)`", option, message), annotate_cli)
 
 
 def load(model: Path, code: Path | None, gpu_id: int, max_length: int | None) -> "Language":
@@ -133,7 +175,7 @@ def load(model: Path, code: Path | None, gpu_id: int, max_length: int | None) ->
 
 @contextmanager
 def _reporter() -> "Iterator[Callable[[Progress], None]]":
-    """A bar with words per second, where stderr is a terminal, and a word on what is skipped."""
+    """A bar with words per second, where stderr is a terminal, and a line for each bad record."""
     from tqdm import tqdm
 
     bar: tqdm | None = None
@@ -146,7 +188,7 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
             begun, words_before = time.monotonic(), counts.words
             if counts.documents or counts.skipped:
                 msg.info(
-                    f"Going on after {counts.documents} documents of an interrupted run"
+                    f"Going on after {counts.documents} documents of an earlier run"
                     + (f" ({counts.skipped} records were skipped)" if counts.skipped else "")
                 )
             # None: only where stderr is a terminal.
@@ -163,7 +205,8 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
         for bad in progress.skipped:
             named += 1
             if named <= SHOWN:
-                tqdm.write(f"Skipped: {bad}" if named < SHOWN else f"Skipped: {bad}, and so on")
+                end = "" if named < SHOWN else ", and so on"
+                tqdm.write(f"Skipped: {bad.place}: {bad.reason}{end}")
         words = counts.words - words_before
         rate = words / max(time.monotonic() - begun, 1e-9)
         bar.set_postfix_str(f"{counts.documents:,} documents, {rate:,.0f} words/s", refresh=False)

@@ -61,8 +61,15 @@ class Folder:
         """Annotate; return the output's path."""
         target = self.path / output
         annotate(options.pop("nlp", self.nlp), path, target, **options)
-        assert not (self.path / f"{output}.part").exists()
+        if "shard" not in options:
+            assert not (self.path / f"{output}.parts").exists()
         return target
+
+    def finished(self, output: str = "out.jsonl") -> list[int]:
+        """The numbers of the parts that are there."""
+        folder = self.path / f"{output}.parts"
+        folder = folder if folder.exists() else self.path / output
+        return sorted(int(path.name.split("-")[1]) for path in folder.glob("part-*"))
 
     def rows(self, path: Path, output: str = "out.jsonl", **options: Any) -> list[dict]:
         """Annotate; return what JSON lines hold."""

@@ -74,7 +74,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
         "--docs-per-file": "9",
         "--code": "code.py",
     }
-    flags = ["--skip-bad", "--force", "--restart"]
+    flags = ["--skip-bad", "--force", "--restart", "--one-file"]
     arguments = [part for pair in options.items() for part in pair]
     code, output = bio_ner("annotate", "model", "a.dat", "out.spacy", *arguments, *flags)
     assert code == 0, output
@@ -91,6 +91,8 @@ def test_every_option_arrives(bio_ner, monkeypatch):
         "n_process": 2,
         "skip_bad": True,
         "docs_per_file": 9,
+        "one_file": True,
+        "shard": None,
         "force": True,
         "restart": True,
         "code": Path("code.py"),
@@ -99,7 +101,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
     assert parameters == set(seen)
 
 
-def test_processes_load_the_pipeline_themselves_on_a_gpu_or_without_fork(bio_ner, monkeypatch):
+def test_processes_load_the_pipeline_themselves_where_they_cannot_fork(bio_ner, monkeypatch):
     seen = {}
 
     def noted(nlp, path, output, **options):
@@ -112,11 +114,20 @@ def test_processes_load_the_pipeline_themselves_on_a_gpu_or_without_fork(bio_ner
     monkeypatch.setattr(
         command, "load_pipeline", lambda m, gpu: (gpus.append(gpu), load_pipeline(m, -1))[1]
     )
+    cores = 3
+    monkeypatch.setattr("spacy_bio_crf.bulk.workers.available_cores", lambda: cores)
     code, _ = bio_ner("annotate", "model", "a.txt", "out.jsonl", "--gpu-id", "3", "-n", "2")
     assert code == 0 and gpus == [-1]
     assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]
     code, _ = bio_ner("annotate", "model", "a.txt", "b.jsonl", "--gpu-id", "3")
     assert code == 0 and seen["load"] is None and gpus[-1] == 3
+    # A fork has one thread.
+    code, _ = bio_ner("annotate", "model", "a.txt", "d.jsonl", "-n", "2")
+    assert code == 0 and seen["load"] is None
+    cores = 4
+    code, _ = bio_ner("annotate", "model", "a.txt", "e.jsonl", "-n", "2")
+    assert code == 0 and seen["load"] is not None
+    cores = 3
     monkeypatch.setattr("multiprocessing.get_all_start_methods", lambda: ["spawn"])
     code, _ = bio_ner("annotate", "model", "a.txt", "c.jsonl", "-n", "2")
     assert code == 0 and seen["load"] is not None
@@ -126,19 +137,42 @@ def test_skipped_records_are_named_and_counted(bio_ner):
     Path("a.jsonl").write_text('{"text": "Rio"}\n' + "bad\n" * 12)
     code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "--skip-bad")
     assert code == 0
-    assert "Skipped: a.jsonl, line 2: expected a JSON object, found 'bad'" in output
+    assert "Skipped: a.jsonl, line 2: expected a JSON object, got 'bad'" in output
     assert "line 11" in output and "and so on" in output and "line 12" not in output
     assert "Skipped: 12 records" in output and "out.jsonl: 1 documents" in output
 
 
 def test_an_interrupted_run_goes_on(bio_ner):
     Path("a.jsonl").write_text('{"text": "Rio"}\n' * 4 + "bad\n" + '{"text": "Rio"}\n')
-    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "-b", "2")
+    options = ["--docs-per-file", "2", "--one-file"]
+    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", *options)
     assert code == 1 and "a.jsonl, line 5: expected a JSON object" in output
-    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", "-b", "2", "--skip-bad")
+    assert "; --skip-bad leaves such records out" in output
+    code, output = bio_ner("annotate", "model", "a.jsonl", "out.jsonl", *options, "--skip-bad")
     assert code == 0
-    assert "Going on after 4 documents of an interrupted run" in output
+    assert "Going on after 4 documents of an earlier run" in output
     assert "out.jsonl: 5 documents, 5 words, 5 entities" in output
+
+
+def test_shards_and_then_one_file(bio_ner):
+    Path("a.txt").write_text("Rio\n" * 10)
+    options = ["annotate", "model", "a.txt", "out.jsonl", "--docs-per-file", "2", "--one-file"]
+    for shard, documents in ("2/2", 4), ("1/2", 6):
+        code, output = bio_ner(*options, "--shard", shard)
+        assert code == 0 and f"out.jsonl (shard {shard}): {documents} documents" in output
+        assert not Path("out.jsonl").exists()
+    code, output = bio_ner(*options)
+    assert code == 0 and "out.jsonl: 10 documents, 10 words, 10 entities" in output
+    assert len(Path("out.jsonl").read_text().splitlines()) == 10
+
+
+def test_a_folder_of_parts(bio_ner):
+    for _ in range(2):
+        code, output = bio_ner("annotate", "model", "a.txt", "out")
+        assert code == 0 and "out: 2 documents, 6 words, 3 entities" in output
+    assert [path.name for path in Path("out").glob("part-*")] == ["part-0000000-2-6-3-0.jsonl"]
+    code, output = bio_ner("annotate", "model", "a.txt", "o.parquet", "--parts")
+    assert code == 0 and len(list(Path("o.parquet").glob("*.parquet"))) == 1
 
 
 def test_ctrl_c(bio_ner, monkeypatch):
@@ -155,7 +189,11 @@ def test_ctrl_c(bio_ner, monkeypatch):
     [
         (["model", "no.txt", "out.jsonl"], "no.txt: there is no such file or folder"),
         (["none", "a.txt", "out.jsonl"], "none: expected a pipeline"),
-        (["model", "a.txt", "a.txt"], "a.txt: expected an output that ends in .jsonl, .parquet"),
+        (["model", "a.txt", "b.txt"], "b.txt: expected .jsonl, .parquet, .spacy or no suffix"),
+        (["model", "a.txt", "a", "--shard", "3/2"], "--shard: expected I/N with I from 1 to N, "),
+        (["model", "a.txt", "a", "--shard", "x"], "--shard: expected I/N, such as 1/16, got 'x'"),
+        (["model", "a.txt", "model"], "model: expected a new folder, or the parts of an earlier"),
+        (["model", "model/meta.json", "x.jsonl"], "name the format with --format"),
         (["model", "a.txt", "out.jsonl", "--code", "x.py"], "Path to Python code not found"),
     ],
 )
@@ -176,7 +214,8 @@ def test_a_bar_on_a_terminal_says_words_per_second(bio_ner, monkeypatch):
     for stream, shown in (Terminal(), True), (io.StringIO(), False):
         monkeypatch.setattr(sys, "stderr", stream)
         with command._reporter() as report:
-            annotate(nlp, Path("a.txt"), Path("o.jsonl"), force=True, batch_size=1, report=report)
+            options = {"docs_per_file": 1, "one_file": True, "force": True, "report": report}
+            annotate(nlp, Path("a.txt"), Path("o.jsonl"), **options)
         said = stream.getvalue()
         assert ("documents" in said and "words/s" in said and "83%" in said) == shown
 
@@ -185,6 +224,6 @@ def test_the_documentation_names_every_option():
     text = (ROOT / "docs" / "annotate.md").read_text(encoding="utf-8")
     for parameter in inspect.signature(annotate_cli).parameters.values():
         names = getattr(parameter.default, "param_decls", None) or ()
-        for name in names:
+        for name in (name for names_ in names for name in names_.split("/")):
             if name.startswith("--"):
                 assert f"`{name}" in text, name

@@ -1,5 +1,7 @@
-"""What `annotate` reads and writes: formats, records, bad records, failing documents."""
+"""The local engine: what it reads and writes, bad records, failing documents, options."""
 
+import errno
+import json
 import subprocess
 import sys
 
@@ -7,7 +9,7 @@ import pytest
 from spacy.language import Language
 from spacy.training import Corpus
 
-from spacy_bio_crf.bulk import batches, pipeline
+from spacy_bio_crf.bulk import AnnotateError
 from spacy_bio_crf.corpora import convert
 from tests.support.annotate_tools import Fuse, folder, found, load_docs, make_ruler  # noqa: F401
 from tests.support.pipelines import SENTENCES
@@ -96,7 +98,7 @@ def test_docs(folder):
     path = folder.write(
         "a.jsonl", [{"text": t, "id": i, "big": 1 << 70} for i, t in enumerate(TEXTS)]
     )
-    docs = load_docs(folder.annotate(path, "out.spacy", batch_size=4))
+    docs = load_docs(folder.annotate(path, "out.spacy", docs_per_file=4, one_file=True))
     assert [doc.text for doc in docs] == TEXTS
     for i, doc in enumerate(docs):
         spans = [{"start": e.start_char, "end": e.end_char, "label": e.label_} for e in doc.ents]
@@ -115,16 +117,47 @@ def test_docs_keep_their_scores(folder, trained):
 
 def test_docs_in_several_files(folder):
     path = folder.write("a.txt", "\n".join(f"Rio {i}" for i in range(20)))
-    target = folder.annotate(path, "out.spacy", batch_size=3, docs_per_file=7)
-    sizes = [len(load_docs(file)) for file in sorted(target.iterdir())]
-    assert sizes == [9, 9, 2]
+    target = folder.annotate(path, "out.spacy", docs_per_file=7)
+    sizes = [len(load_docs(file)) for file in sorted(target.glob("*.spacy"))]
+    assert sizes == [7, 7, 6]
     examples = list(Corpus(target)(folder.nlp))
     assert [eg.reference.text for eg in examples] == [f"Rio {i}" for i in range(20)]
-    # Over a folder, and over a file.
-    folder.annotate(path, "out.spacy", docs_per_file=99, force=True)
-    assert [file.name for file in target.iterdir()] == ["000001.spacy"]
+    # Over a folder of other parts, over a folder as a file, and over a file.
+    folder.annotate(path, "out.spacy", docs_per_file=99, restart=True)
+    assert len(list(target.glob("*.spacy"))) == 1
     folder.annotate(path, "out.spacy", force=True)
     assert len(load_docs(target)) == 20
+    folder.annotate(path, "out.spacy", docs_per_file=10, force=True)
+    assert len(list(target.glob("*.spacy"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("output", "options", "suffixes"),
+    [
+        ("out", {}, [".jsonl"] * 3),
+        ("out", {"one_file": True}, None),
+        ("out.jsonl", {"one_file": False}, [".jsonl"] * 3),
+        ("out.parquet", {"one_file": False}, [".parquet"] * 3),
+        ("out.jsonl", {"one_file": True, "docs_per_file": 10}, None),
+        ("out.jsonl", {"docs_per_file": 10}, [".jsonl"] * 2),
+    ],
+)
+def test_a_folder_of_parts_or_one_file(folder, monkeypatch, output, options, suffixes):
+    monkeypatch.setattr("spacy_bio_crf.bulk.local.PART_DOCUMENTS", 7)
+    path = folder.write("a.txt", "\n".join(f"Rio {i}" for i in range(20)))
+    target = folder.annotate(path, output, **options)
+    if suffixes is None:
+        assert len(target.read_text("utf-8").splitlines()) == 20
+    else:
+        assert [file.suffix for file in sorted(target.glob("[!_.]*"))] == suffixes
+        assert folder.finished(output) == [*range(len(suffixes))]
+
+
+def test_the_name_of_a_part_has_its_account(folder):
+    path = folder.write("a.txt", "Ana Ruiz in Rio\nRio\npoison\nno")
+    target = folder.annotate(path, "out", docs_per_file=3, skip_bad=True)
+    names = sorted(file.name for file in target.glob("part-*"))
+    assert names == ["part-0000000-2-5-3-1.jsonl", "part-0000001-1-1-0-0.jsonl"]
 
 
 def test_convert_reads_the_output(folder):
@@ -141,18 +174,18 @@ DEEP = "[" * 100_000
 BAD = [
     (
         b'{"text": "a"',
-        "expected a JSON object, found '{\"text\": \"a\"': Expecting ','",
+        "expected a JSON object, got '{\"text\": \"a\"': Expecting ','",
     ),
-    (b"[1]", "expected a JSON object {…}, found '[1]'"),
-    (b'"text"', "expected a JSON object {…}, found '\"text\"'"),
-    (DEEP.encode(), f"expected a JSON object, found '{DEEP[:60]}'"),
-    (b'{"a": 1, "b": 2}', "expected a text under 'text' (--text-key), found the keys 'a', 'b'"),
-    (b"{}", "expected a text under 'text' (--text-key), found the keys none"),
-    (b'{"text": null}', "expected a string under 'text', found None"),
-    (b'{"text": ["a"]}', "expected a string under 'text', found ['a']"),
-    (b'{"text": "caf\xe9"}', "expected UTF-8, found byte 0xe9"),
-    (b'{"text": "\\ud83d"}', "expected Unicode text, found half a surrogate pair in it: '\\ud83d'"),
-    (b'{"text": "a", "entities": 1}', "expected no key 'entities': name another one with --entit"),
+    (b"[1]", "expected a JSON object, got '[1]'"),
+    (b'"text"', "expected a JSON object, got '\"text\"'"),
+    (DEEP.encode(), f"expected a JSON object, got '{DEEP[:60]}'"),
+    (b'{"a": 1, "b": 2}', "expected the key 'text' (`text_key`), got the keys 'a', 'b'"),
+    (b"{}", "expected the key 'text' (`text_key`), got the keys none"),
+    (b'{"text": null}', "expected a string under 'text', got None"),
+    (b'{"text": ["a"]}', "expected a string under 'text', got ['a']"),
+    (b'{"text": "caf\xe9"}', "expected UTF-8, got byte 0xe9"),
+    (b'{"text": "\\ud83d"}', "expected Unicode text, got half a surrogate pair in it: '\\ud83d'"),
+    (b'{"text": "a", "entities": 1}', "expected no key 'entities'; name another one with `en"),
     (b'{"text": "poison"}', "the pipeline failed: RuntimeError: can't read poison"),
 ]
 
@@ -164,18 +197,18 @@ def test_a_bad_record_stops_the_run_and_is_named(folder, line, message, batch_si
     path = folder.write("a.jsonl", 2 * good + b"\n" + line + b"\n" + good)
     error = folder.error(path, batch_size=batch_size)
     assert error.startswith(f"a.jsonl, line 4: {message}")
-    assert error.endswith("; --skip-bad leaves such records out")
+    assert error.endswith("; `skip_bad` leaves such records out")
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 100])
-def test_bad_records_are_skipped_by_choice(folder, batch_size):
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_bad_records_are_skipped_by_choice(folder, size):
     lines, expected = [], []
     for i, (line, _) in enumerate(BAD):
         lines += [b'{"text": "Ana Ruiz %d"}' % i, line]
         expected.append({"text": f"Ana Ruiz {i}", "entities": found("Ana Ruiz")})
     path = folder.write("a.jsonl", b"\n".join(lines))
     seen = []
-    options = {"skip_bad": True, "batch_size": batch_size}
+    options = {"skip_bad": True, "batch_size": 2, "docs_per_file": size, "one_file": True}
     assert folder.rows(path, report=seen.append, **options) == expected
     skipped = [bad for progress in seen for bad in progress.skipped]
     # The pipeline's failures are known later than the reader's.
@@ -193,11 +226,11 @@ def test_bad_records_are_skipped_by_choice(folder, batch_size):
 
 def test_bad_text(folder):
     path = folder.write("a.txt", b"Rio\n\xff\nRio")
-    assert folder.error(path).startswith("a.txt, line 2: expected UTF-8, found byte 0xff")
+    assert folder.error(path).startswith("a.txt, line 2: expected UTF-8, got byte 0xff")
     assert len(folder.rows(path, skip_bad=True)) == 2
     folder.write("in/a.txt", b"x\ny\xff")
     assert folder.error(folder.path / "in", "b.jsonl").startswith(
-        "in/a.txt: expected UTF-8, found byte 0xff on line 2"
+        "in/a.txt: expected UTF-8, got byte 0xff on line 2"
     )
 
 
@@ -242,79 +275,112 @@ def test_a_pipeline_that_changes_the_text_fails(folder, monkeypatch):
 @pytest.mark.parametrize(
     ("path", "output", "options", "message"),
     [
-        ("no", "out.jsonl", {}, "no: there is no such file or folder"),
-        (
-            "a.dat",
-            "out.jsonl",
-            {},
-            "a.dat: expected .txt, .text, .jsonl, .ndjson, .parquet, .pq",
-        ),
-        (
-            "mixed",
-            "out.jsonl",
-            {},
-            "mixed: expected .txt, .text, .jsonl, .ndjson, .parquet, .pq",
-        ),
-        ("void", "out.jsonl", {"format": "text"}, "void: expected files, found an empty folder"),
-        (
-            "a.txt",
-            "out.jsonl",
-            {"format": "csv"},
-            "--format: got 'csv', expected auto, text",
-        ),
         (
             "a.txt",
             "out.csv",
             {},
-            "out.csv: expected an output that ends in .jsonl, .parquet",
+            "out.csv: expected .jsonl, .parquet, .spacy or no suffix, got .csv",
         ),
-        ("a.txt", "out.jsonl", {"docs_per_file": 5}, "--docs-per-file: means nothing for .jsonl"),
-        ("a.txt", "out.spacy", {"docs_per_file": 0}, "--docs-per-file: got 0, expected 1 or more"),
-        ("a.txt", "out.jsonl", {"batch_size": 0}, "--batch-size: got 0, expected 1 or more"),
-        ("a.txt", "out.jsonl", {"n_process": 0}, "--n-process: got 0, expected 1 or more"),
+        ("a.txt", "out.spacy", {"docs_per_file": 0}, "docs_per_file: expected 1 or more, got 0"),
+        ("a.txt", "out.jsonl", {"batch_size": 0}, "batch_size: expected 1 or more, got 0"),
+        ("a.txt", "out.jsonl", {"n_process": 0}, "n_process: expected 1 or more, got 0"),
+        ("a.txt", "out", {"shard": (0, 2)}, "shard: expected I/N with I from 1 to N, got 0/2"),
+        ("a.txt", "out", {"shard": (3, 2)}, "shard: expected I/N with I from 1 to N, got 3/2"),
+        (
+            "a.txt",
+            "out",
+            {"shard": (1, 2), "restart": True},
+            "restart: expected a run without `shard`, got 1/2; remove the output before the first",
+        ),
         (
             "mixed",
             "mixed/out.jsonl",
             {"format": "text"},
-            "mixed/out.jsonl: expected an output",
+            "mixed/out.jsonl: expected an output outside of the input mixed",
         ),
+        ("mixed", "mixed", {"format": "text"}, "mixed: expected an output outside of the input"),
     ],
 )
 def test_what_cannot_be(folder, path, output, options, message):
-    folder.write("a.dat", "")
     folder.write("a.txt", "Rio")
     folder.write("mixed/a.txt", "")
-    folder.write("mixed/a.jsonl", "")
-    (folder.path / "void").mkdir()
-    assert folder.error(folder.path / path, output, **options).startswith(message)
+    with pytest.raises(AnnotateError) as caught:
+        folder.annotate(folder.path / path, output, **options)
+    assert str(caught.value).replace(f"{folder.path}/", "").startswith(message)
+    assert {file.name for file in folder.path.iterdir()} == {"a.txt", "mixed"}
+    assert (folder.path / "mixed" / "a.txt").exists()
 
 
 def test_an_output_is_written_over_by_choice_only(folder):
     path = folder.write("a.txt", "Rio")
     folder.write("out.jsonl", "old")
-    with pytest.raises(ValueError, match="out.jsonl exists already; use --force to write over it"):
+    with pytest.raises(AnnotateError, match="out.jsonl exists already; `force` writes over it"):
         folder.annotate(path)
     assert (folder.path / "out.jsonl").read_text() == "old"
     assert len(folder.rows(path, force=True)) == 1
-    with pytest.raises(ValueError, match="outside of the input"):
+    with pytest.raises(AnnotateError, match="outside of the input"):
         folder.annotate(folder.path / "out.jsonl", force=True)
 
 
-# -- batches and memory ---------------------------------------------------------------------------
+@pytest.mark.parametrize("options", [{}, {"force": True}, {"restart": True}])
+@pytest.mark.parametrize("output", ["out", "out.jsonl"])
+def test_a_folder_of_other_files_is_never_written_over(folder, options, output):
+    path = folder.write("a.txt", "Rio")
+    mine = folder.write(f"{output}/mine.jsonl", "{}")
+    message = "expected a new folder, or the parts of an earlier run, got 'mine.jsonl'"
+    with pytest.raises(AnnotateError, match=message):
+        folder.annotate(path, output, **options)
+    assert list(mine.parent.iterdir()) == [mine]
 
 
-def test_batches_are_cut_by_number_and_by_characters(folder, monkeypatch):
-    sizes = []
+def test_a_full_disk_is_named(folder, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def noted(nlp, job):
-        sizes.append(list(map(len, job.texts)))
-        return pipeline.annotate_job(nlp, job)
+    monkeypatch.setattr("spacy_bio_crf.bulk.outputs.Output.write", full)
+    path = folder.write("a.txt", "Rio")
+    error = folder.error(path)
+    assert error.startswith("out.jsonl.parts/part-0000000-1-1-1-0.jsonl: the part can't be written")
+    assert "No space left on device" in error
+    assert folder.finished() == []
 
-    monkeypatch.setattr("spacy_bio_crf.bulk.workers.annotate_job", noted)
-    monkeypatch.setattr(batches, "CHARACTERS", 10)
-    path = folder.write("a.txt", "\n".join("x" * n for n in [1, 1, 1, 1, 9, 1, 50, 0, 5, 5, 5]))
-    folder.rows(path, batch_size=3)
-    assert sizes == [[1, 1, 1], [1, 9], [1, 50], [0, 5, 5], [5]]
+
+# -- shards ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("output", ["out", "out.jsonl"])
+def test_shards_share_the_parts(folder, output):
+    path = folder.write("a.txt", "\n".join(f"Rio {i}" for i in range(50)))
+    options = {"docs_per_file": 4, "one_file": output == "out.jsonl"}
+    seen = []
+    for first in 3, 1, 2:
+        seen.clear()
+        Fuse.seen = 0
+        folder.annotate(path, output, shard=(first, 3), report=seen.append, **options)
+        assert seen[0].done == 0 and seen[-1].done == seen[-1].total
+        assert seen[-1].counts.documents == Fuse.seen < 20
+        assert not (folder.path / "out.jsonl").exists()
+    assert folder.finished(output) == [*range(13)]
+    # The rest: nothing, or to join.
+    Fuse.seen = 0
+    target = folder.annotate(path, output, report=seen.append, **options)
+    assert Fuse.seen == 0 and seen[-1].counts.documents == 50
+    files = [target] if target.is_file() else sorted(target.glob("part-*"))
+    rows = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    assert [row["text"] for row in rows] == [f"Rio {i}" for i in range(50)]
+
+
+def test_a_run_does_what_shards_have_left(folder):
+    path = folder.write("a.txt", "\n".join(f"Rio {i}" for i in range(50)))
+    options = {"docs_per_file": 4, "one_file": True}
+    folder.annotate(path, shard=(2, 3), **options)
+    assert folder.finished() == [1, 4, 7, 10]
+    Fuse.seen = 0
+    assert [row["text"] for row in folder.rows(path, **options)] == [f"Rio {i}" for i in range(50)]
+    assert Fuse.seen == 50 - 16
+
+
+# -- memory ---------------------------------------------------------------------------------------
 
 
 MEMORY = """
@@ -335,7 +401,7 @@ def report(progress):
     resident = int(Path("/proc/self/statm").read_text().split()[1]) * page
     seen[progress.counts.documents] = resident
 
-annotate(nlp, path, output, batch_size=200, report=report)
+annotate(nlp, path, output, docs_per_file=200, one_file=True, report=report)
 print(seen[3000] - seen[600])
 """
 

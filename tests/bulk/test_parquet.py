@@ -2,13 +2,12 @@
 
 import datetime
 import decimal
-import json
 import math
 import sys
 
 import pytest
 
-from tests.support.annotate_tools import folder, found, load_docs  # noqa: F401
+from tests.support.annotate_tools import Fuse, folder, found, load_docs  # noqa: F401
 
 # ruff: noqa: F811
 
@@ -18,7 +17,7 @@ TEXTS = ["Ana Ruiz is in Rio", "", "nobody", "Rio Rio", "é Rio"]
 
 @pytest.fixture
 def pa():
-    return pytest.importorskip("pyarrow")
+    return pytest.importorskip("pyarrow.parquet") and pytest.importorskip("pyarrow")
 
 
 @pytest.fixture
@@ -103,9 +102,9 @@ def test_a_folder_of_parquet(folder, pa):
     write(pa.table({"text": ["Rio"]}), folder.path / "in" / "4.parquet")
     error = folder.error(folder.path / "in", "new.parquet")
     assert error == (
-        "in/4.parquet: expected the columns of in/1.parquet ('text' (string), 'id' (int64)), "
-        "found 'text' (string)"
-    ).replace("in/1", f"{folder.path}/in/1").replace(f"{folder.path}/", "")
+        "in/4.parquet: expected the columns 'text' (string), 'id' (int64) of in/1.parquet, "
+        "got 'text' (string)"
+    )
 
 
 @pytest.mark.parametrize("make", ["large_string", "string_view", "dictionary"])
@@ -124,7 +123,7 @@ def test_bad_rows(folder, pa):
     table = pa.table({"body": ["Rio", None, "poison", "Ana Ruiz"]})
     path = write(table, folder.path / "a.parquet")
     error = folder.error(path, "out.parquet", text_key="body")
-    assert error.startswith("a.parquet, row 2: expected a string in column 'body', found null")
+    assert error.startswith("a.parquet, row 2: expected a string under 'body', got None")
     options = {"text_key": "body", "skip_bad": True, "restart": True}
     out = read(folder.annotate(path, "out.parquet", **options))
     assert out["body"].to_pylist() == ["Rio", "Ana Ruiz"]
@@ -136,13 +135,13 @@ def test_bad_rows(folder, pa):
         (
             {"a": ["x"]},
             {},
-            "a.parquet: expected one column 'text' with texts (--text-key), found 'a'",
+            "a.parquet: expected the key 'text' (`text_key`), got the keys 'a'",
         ),
-        ({"text": [1]}, {}, "a.parquet: expected strings in column 'text', found int64"),
+        ({"text": [1]}, {}, "a.parquet: expected a string under 'text', got DataType(int64)"),
         (
             {"text": ["x"], "entities": [1]},
             {},
-            "a.parquet: expected no column 'entities': name another one with --entities-key",
+            "a.parquet: expected no key 'entities'; name another one with `entities_key`",
         ),
     ],
 )
@@ -167,24 +166,29 @@ def test_a_run_goes_on_in_the_middle_of_a_row_group(folder, pa):
     texts = [f"Rio {i}" for i in range(1000)]
     texts[700] = "poison"
     path = write(pa.table({"text": texts}), folder.path / "a.parquet", row_group_size=400)
-    assert "a.parquet, row 701: the pipeline failed" in folder.error(
-        path, "out.parquet", batch_size=3
-    )
-    state = json.loads((folder.path / "out.parquet.part" / "state.json").read_text())
-    assert state["mark"]["offset"] == 699
-    out = folder.annotate(path, "out.parquet", batch_size=3, skip_bad=True)
+    message = "a.parquet, row 701: the pipeline failed"
+    assert message in folder.error(path, "out.parquet", docs_per_file=150, one_file=True)
+    # Row groups of 400, 400 and 200 rows are 3 + 3 + 2 parts; the sixth has the bad one.
+    assert folder.finished("out.parquet") == [0, 1, 2, 3, 4]
+    Fuse.seen = 0
+    options = {"docs_per_file": 150, "one_file": True, "skip_bad": True}
+    out = folder.annotate(path, "out.parquet", **options)
     assert read(out)["text"].to_pylist() == [t for t in texts if t != "poison"]
-    whole = folder.annotate(path, "whole.parquet", batch_size=3, skip_bad=True)
-    assert out.read_bytes() == whole.read_bytes()
+    # The sixth is tried as a whole, which ends at its first row, and then one by one.
+    assert Fuse.seen == 1 + 100 + 200
 
 
 def test_other_input_is_refused(folder, pa):
     path = folder.path / "a.parquet"
+    options = {"docs_per_file": 1, "one_file": True}
     write(pa.table({"text": ["Rio", "poison"]}), path)
-    assert "row 2" in folder.error(path, "out.parquet", batch_size=1)
+    assert "row 2" in folder.error(path, "out.parquet", **options)
     write(pa.table({"text": ["Ana", "poison"]}), path)
-    message = "a.parquet: expected the input that the interrupted run has annotated in part"
-    assert folder.error(path, "out.parquet", batch_size=1).startswith(message)
+    error = folder.error(path, "out.parquet", **options)
+    assert error == (
+        "a.parquet, records 1 to 1: expected the content of an earlier run, got another; "
+        "`restart` begins anew"
+    )
 
 
 # -- from JSON and text ---------------------------------------------------------------------------
@@ -198,8 +202,7 @@ def test_text_becomes_parquet(folder, pa):
     assert out["entities"].to_pylist() == [with_scores(found(text)) for text in TEXTS]
 
 
-def test_keys_become_columns(folder, pa, monkeypatch):
-    monkeypatch.setattr("spacy_bio_crf.bulk.parquet_out.LINES", 2)
+def test_keys_become_columns(folder, pa):
     extra = [
         {
             "n": 1,
@@ -216,7 +219,7 @@ def test_keys_become_columns(folder, pa, monkeypatch):
         {"mix": "é"},
     ]
     path = folder.write("a.jsonl", [{"text": t, **e} for t, e in zip(TEXTS, extra, strict=True)])
-    out = read(folder.annotate(path, "out.parquet", batch_size=2))
+    out = read(folder.annotate(path, "out.parquet", docs_per_file=2, one_file=True))
     keys = ["n", "late", "mix", "deep", "empty", "big", "flag", "list"]
     assert out.column_names == ["text", *keys, "entities"]
     columns = {name: out[name].to_pylist() for name in keys}
@@ -234,14 +237,30 @@ def test_keys_become_columns(folder, pa, monkeypatch):
     assert out["entities"].to_pylist() == [with_scores(found(text)) for text in TEXTS]
 
 
-def test_row_groups_do_not_follow_batches(folder, pa, monkeypatch):
-    from pyarrow.parquet import ParquetFile
+@pytest.mark.parametrize("output", ["out.jsonl", "out.spacy"])
+def test_a_row_group_is_decoded_once(folder, pa, monkeypatch, output):
+    decoded = []
+    read_row_group = pa.parquet.ParquetFile.read_row_group
 
-    monkeypatch.setattr("spacy_bio_crf.bulk.parquet_out.ROW_GROUP", 10)
-    path = write(pa.table({"text": ["Rio"] * 25}), folder.path / "a.parquet")
-    file = ParquetFile(folder.annotate(path, "out.parquet", batch_size=4))
-    sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
-    assert sizes == [12, 12, 1]
+    def noted(self, number, *args, **options):
+        decoded.append(number)
+        return read_row_group(self, number, *args, **options)
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile.read_row_group", noted)
+    table = pa.table({"text": [f"Rio {i}" for i in range(25)]})
+    path = write(table, folder.path / "a.parquet", row_group_size=10)
+    out = folder.annotate(path, output, docs_per_file=3)
+    assert decoded == [0, 1, 2]
+    assert len(list(out.glob("part-*"))) == 4 + 4 + 2
+
+
+def test_rows_that_cannot_be_read(folder, pa):
+    table = pa.table({"text": ["Rio " * 50] * 500})
+    path = write(table, folder.path / "a.parquet", compression="zstd")
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)
+    path.write_bytes(content)
+    assert folder.error(path).startswith("a.parquet: expected readable rows, got an error: ")
 
 
 def test_input_without_rows(folder, pa):
