@@ -24,7 +24,7 @@ from ..heads.decode import (
 )
 from ..heads.lattice import Lattice
 from ..tags.schemes import REPAIRS
-from .confidence import install_extension, write_scores
+from .confidence import check_extension, write_scores
 from .labeller import SequenceLabeller
 from .task import TaskOption
 
@@ -256,7 +256,7 @@ class BioNer(SequenceLabeller):
             buffer_tokens=buffer_tokens,
             scorer=scorer,
         )
-        install_extension()
+        check_extension()
 
 
 def find_component(nlp: Language, name: str | None = None) -> tuple[str, BioNer]:

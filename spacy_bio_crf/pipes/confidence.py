@@ -1,12 +1,15 @@
 """Confidence of entities on Docs: span groups with scores, and `Span._.confidence`."""
 
+import warnings
 from collections.abc import Sequence
 
-from spacy.tokens import Doc, SpanGroup
+from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
-from ..doc_scores import SCORES, read_scores
+from ..doc_scores import SCORES, ScoredGroup, read_score, read_scores
 from ..tags.spans import Span
+
+EXTENSION = "confidence"
 
 
 def write_scores(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]) -> None:
@@ -22,29 +25,30 @@ def write_scores(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[flo
     rated = dict(zip(spans, map(float, scores), strict=True))
     if key in doc.spans:
         ents = {(e.start, e.end, e.label_) for e in doc.ents}
-        group = doc.spans[key]
-        for span, score in zip(group, group.attrs.get(SCORES, ()), strict=False):
-            name = (span.start, span.end, span.label_)
-            if name in ents:
-                rated.setdefault(name, score)
+        earlier = read_scores(doc, key).items()
+        rated = {span: score for span, score in earlier if span in ents} | rated
     ordered = sorted(rated)
-    group = SpanGroup(doc, name=key, spans=[SpacySpan(doc, s, e, label=x) for s, e, x in ordered])
+    group = ScoredGroup(doc, name=key, spans=[SpacySpan(doc, s, e, label=x) for s, e, x in ordered])
     # A plain list of floats: msgpack carries it wherever the Doc goes.
     group.attrs[SCORES] = [rated[span] for span in ordered]
     doc.spans[key] = group
 
 
-def read_confidence(span: SpacySpan) -> float | None:
-    """Get `span._.confidence`: the score of the span in the groups that have scores.
-
-    span (SpacySpan): Any span, usually one of `doc.ents`.
-    RETURNS (float | None): The probability, or None if no group has a score for this span and
-        label.
-    """
-    return read_scores(span.doc).get((span.start, span.end, span.label_))
-
-
 def install_extension() -> None:
-    """Register `Span._.confidence`, unless an extension of that name is registered."""
-    if not SpacySpan.has_extension("confidence"):
-        SpacySpan.set_extension("confidence", getter=read_confidence)
+    """Register `Span._.confidence`, the score of a span in the groups that have scores."""
+    if not SpacySpan.has_extension(EXTENSION):
+        SpacySpan.set_extension(EXTENSION, getter=read_score)
+
+
+def check_extension() -> None:
+    """Warn if `Span._.confidence` is an extension of somebody else."""
+    if SpacySpan.get_extension(EXTENSION)[2] is not read_score:
+        warnings.warn(
+            f"Span._.{EXTENSION}: expected no other extension of that name, got one; it stays, and"
+            " the confidence of entities is in the scores of their group in doc.spans",
+            stacklevel=4,
+        )
+
+
+# At import, because a pickled pipeline reaches another process without its constructor.
+install_extension()

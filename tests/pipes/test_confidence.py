@@ -1,7 +1,10 @@
 """Confidence of entities on Docs, and its way through files."""
 
+import multiprocessing
+import pickle
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -113,3 +116,103 @@ def test_an_extension_of_that_name_stays():
         Span.remove_extension("confidence")
         if before is not None:
             Span.set_extension("confidence", getter=before[2])
+
+
+TEXT = "Ana Ruiz met Bo in New York City ."
+
+
+def merged_behind(trained, component: str = "merge_entities"):
+    """The pipeline with a component of spaCy behind `bio_ner` that merges tokens."""
+    nlp = type(trained).from_config(trained.config, vocab=trained.vocab)
+    nlp.from_bytes(trained.to_bytes())
+    nlp.add_pipe(component)
+    return nlp
+
+
+def test_confidence_survives_merged_tokens(trained):
+    nlp = merged_behind(trained)
+    expected = trained(TEXT).spans["bio_ner"].attrs["scores"]
+    doc = nlp(TEXT)
+    assert [token.text for token in doc] == ["Ana Ruiz", "met", "Bo", "in", "New York City", "."]
+    assert [ent._.confidence for ent in doc.ents] == pytest.approx(expected)
+    assert [span.text for span in doc.spans["bio_ner"]] == [ent.text for ent in doc.ents]
+    for again in (
+        Doc(nlp.vocab).from_bytes(doc.to_bytes()),
+        doc.copy(),
+        next(DocBin(docs=[doc]).get_docs(nlp.vocab)),
+        Doc.from_docs([doc, doc])[:6].as_doc(),
+        pickle.loads(pickle.dumps(doc)),
+    ):
+        assert [ent.text for ent in again.ents] == [ent.text for ent in doc.ents]
+    assert [e._.confidence for e in doc.copy().ents] == pytest.approx(expected)
+    assert len(doc.to_json()["spans"]["bio_ner"]) == 3
+    assert [e._.confidence for e in nlp(doc.copy()).ents] == pytest.approx(expected, abs=1)
+    (streamed,) = list(nlp.pipe([TEXT], n_process=2))
+    assert [ent._.confidence for ent in streamed.ents] == pytest.approx(expected)
+
+
+def test_confidence_survives_split_tokens_and_a_merge_beside_it(trained):
+    doc = trained(TEXT)
+    expected = [ent._.confidence for ent in doc.ents]
+    with doc.retokenize() as retokenizer:
+        # As many tokens as before: only their places tell that they are others.
+        retokenizer.split(doc[1], ["Ru", "iz"], heads=[(doc[1], 1), doc[0]])
+        retokenizer.merge(doc[6:8])
+    assert len(doc) == 9
+    assert [span.text for span in doc.spans["bio_ner"]] == ["Ana Ruiz", "Bo", "New York City"]
+    assert [ent._.confidence for ent in doc.ents] == expected
+    again = Doc(doc.vocab).from_bytes(doc.to_bytes())
+    assert list(again.spans["bio_ner"]) == list(again.ents)
+
+
+def test_a_span_that_no_longer_fits_the_tokens_leaves_the_group(trained):
+    doc = trained(TEXT)
+    scores = list(doc.spans["bio_ner"].attrs["scores"])
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[2:4])
+    group = doc.spans["bio_ner"]
+    assert [span.text for span in group] == ["Ana Ruiz", "New York City"]
+    assert group.attrs["scores"] == [scores[0], scores[2]]
+
+
+def test_all_confidences_of_a_long_document_are_read_in_one_pass(trained):
+    doc = Doc(trained.vocab, words=["Bo", "met", "Ana"] * 9000)
+    spans = [(i, i + 1, "PER") for i in range(0, len(doc), 3)]
+    doc.set_ents([Span(doc, *span) for span in spans])
+    write_scores(doc, "bio_ner", spans, [i / 9000 for i in range(9000)])
+    begin = time.perf_counter()
+    confidences = [ent._.confidence for ent in doc.ents]
+    assert time.perf_counter() - begin < 1.0
+    assert confidences == doc.spans["bio_ner"].attrs["scores"]
+    doc.spans["bio_ner"].attrs["scores"][0] = 0.5
+    assert doc.ents[0]._.confidence == 0.5
+    write_scores(doc, "bio_ner", [spans[0]], [0.25])
+    assert doc.ents[0]._.confidence == 0.25
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_pickled_pipeline_has_confidences_in_a_process_of_its_own(trained, method):
+    pool = multiprocessing.get_context(method).Pool(1, install_pipeline, [pickle.dumps(trained)])
+    with pool:
+        found = pool.apply(tag_in_process, (TEXT,))
+    assert found == pytest.approx([ent._.confidence for ent in trained(TEXT).ents])
+
+
+def install_pipeline(pickled: bytes) -> None:
+    global pipeline
+    pipeline = pickle.loads(pickled)
+
+
+def tag_in_process(text: str) -> list:
+    return [ent._.confidence for ent in pipeline(text).ents]
+
+
+def test_an_extension_of_the_user_stays_and_is_told(make_nlp: MakeNlp):
+    ours = Span.remove_extension("confidence")
+    Span.set_extension("confidence", default=None)
+    try:
+        with pytest.warns(UserWarning, match=r"Span\._\.confidence: expected no other extension"):
+            make_nlp()
+    finally:
+        Span.remove_extension("confidence")
+        Span.set_extension("confidence", getter=ours[2])
