@@ -15,7 +15,7 @@ from .encoders.transformer.run import Project
 from .errors import Plain, check_choice, describe
 from .heads.emitter import Emitter, Head
 from .heads.lattice import Lattice
-from .training.optimizer import TorchShim
+from .training.torch_shim import TorchShim
 
 SUBWORD_LABELS = ("first", "all")
 

@@ -10,7 +10,7 @@ import typer
 from wasabi import msg
 
 from ..corpora import REPAIR_KINDS, ConvertOptions, Summary, convert
-from ..errors import ConvertError, describe
+from ..errors import ConvertError, Plain, describe
 from .loading import name_options
 
 _SHOWN = 10
@@ -77,7 +77,8 @@ def convert_cli(
     """Convert annotated files to spaCy's training data, and report what was found in them."""
     *inputs, output = paths
     if not inputs:
-        msg.fail(f"Expected input files or folders and then the output, got only {output}", exits=1)
+        expected = "input files or folders, and then the output"
+        msg.fail(describe("paths", expected=expected, got=Plain(f"only {output}")), exits=1)
     try:
         options = _parsed(options)
         summary = convert(inputs, output, progress=True, **options)

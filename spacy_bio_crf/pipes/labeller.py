@@ -23,7 +23,7 @@ from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens, batch_loss
 from ..model import emitter_shim, torch_shims
 from ..tags.tagset import TagSet
-from ..training.optimizer import clip_global_norm
+from ..training.torch_shim import clip_global_norm
 from .disk import StoredPipe
 from .forks import install_fork_guards
 from .stream import work_on

@@ -8,12 +8,12 @@ from spacy.tokens import Doc
 # The limit for documents without a token, which would gather forever.
 MOST_DOCS = 10_000
 
-Work = Callable[[list[Doc]], None]
-Report = Callable[[list[Doc], Exception], None]
+_Work = Callable[[list[Doc]], None]
+_Report = Callable[[list[Doc], Exception], None]
 
 
 def work_on(
-    stream: Iterable[Doc], work: Work, report: Report, *, batch_size: int, tokens: int
+    stream: Iterable[Doc], work: _Work, report: _Report, *, batch_size: int, tokens: int
 ) -> Iterator[Doc]:
     """Work on the documents of a stream, group by group, in order.
 
@@ -56,7 +56,7 @@ def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[l
         yield group
 
 
-def halve_on_failure(docs: list[Doc], work: Work, report: Report) -> Iterator[Doc]:
+def halve_on_failure(docs: list[Doc], work: _Work, report: _Report) -> Iterator[Doc]:
     """Work on documents together; after a failure in halves, down to the documents at fault.
 
     docs (list[Doc]): The documents.
@@ -75,7 +75,7 @@ def halve_on_failure(docs: list[Doc], work: Work, report: Report) -> Iterator[Do
         yield from halve_on_failure(docs[half:], work, report)
 
 
-def _failure(work: Work, docs: list[Doc]) -> Exception | None:
+def _failure(work: _Work, docs: list[Doc]) -> Exception | None:
     try:
         work(docs)
     except Exception as error:

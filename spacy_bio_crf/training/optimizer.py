@@ -1,176 +1,109 @@
-"""The optimiser step of torch networks behind spaCy's `Optimizer`: groups, fused Adam, clipping."""
+"""Optimizer steps of torch networks behind spaCy's `Optimizer`, loss scaling and clipping."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 
 import torch
-from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
+from thinc.api import Optimizer, torch2xp, xp2torch
 from torch import Tensor, nn
 
 # Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2), with usual constants.
 FIRST_SCALE, GROWTH, GROWTH_STEPS = 2.0**16, 2.0, 2000
 
-# The slowest that a moving average of weights becomes: thinc's default.
+# The slowest moving average of weights: thinc's default.
 MOST_DECAY = 0.9999
 
+Named = Sequence[tuple[str, nn.Parameter]]
+Scale = Callable[[str], float]  # factor on the learning rate, by parameter name
 
-class TorchShim(PyTorchShim):
-    """A torch network inside a thinc layer, trained in groups with a learning rate each.
 
-    thinc's Adam on a CPU is an order of magnitude slower than torch's fused one, and it has no
-    groups. So the step reads learning rate, betas, epsilon and decay from the thinc `Optimizer` it
-    is given, at every step anew (schedules keep working), and runs torch's fused kernels. An
-    optimiser that is not Adam (SGD, RAdam) is called as thinc would call it, parameter by
-    parameter. Moving averages of the weights (`use_averages`) are kept where thinc keeps its own.
+class FusedStep:
+    """torch's fused Adam with the settings of a thinc `Optimizer`, and a learning rate by group.
 
-    network (nn.Module | None): The network; may come later.
-    lr_scale (Callable[[str], float]): Factor on the learning rate by parameter name.
+    thinc's Adam on a CPU is an order of magnitude slower, and has no groups. Each step reads the
+    learning rate, betas, epsilon and decay anew, so that schedules keep working.
+
+    optimizer (Optimizer): spaCy's optimizer, an Adam.
+    network (nn.Module): The network.
+    lr_scale (Scale): Factor on the learning rate, by parameter name.
     """
 
-    def __init__(self, network: nn.Module | None, *, lr_scale: Callable[[str], float]):
-        super().__init__(network)
-        self.lr_scale = lr_scale
-        self.loss_scale: LossScale | None = None
-        self._step: tuple[Any, torch.optim.Optimizer] | None = None
+    def __init__(self, optimizer: Optimizer, network: nn.Module, lr_scale: Scale):
+        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad:
+                key = (lr_scale(name), decays(name, parameter))
+                groups.setdefault(key, []).append(parameter)
+        kind = torch.optim.AdamW if optimizer.L2_is_weight_decay else torch.optim.Adam
+        self.optimizer = optimizer
+        self._torch = kind(
+            [
+                {"params": params, "lr_scale": scale, "decays": decaying}
+                for (scale, decaying), params in groups.items()
+            ],
+            fused=True,
+        )
 
-    @property
-    def network(self) -> Any:
-        """The torch module. RAISES: ValueError before `initialize` or loading has made it."""
-        if self._model is None:
-            raise ValueError(
-                "The model has no weights yet: call nlp.initialize() or load a trained"
-                " pipeline first."
-            )
-        return self._model
-
-    @property
-    def device(self) -> torch.device:
-        parameter = next(self.network.parameters(), None)
-        return get_torch_default_device() if parameter is None else parameter.device
-
-    def set_network(self, network: nn.Module) -> None:
-        """Put a network in place, on the device of the active thinc ops.
-
-        network (nn.Module): The network.
-        """
-        self._model = network.to(get_torch_default_device())
-        self._step = None
-
-    def trained(self) -> list[tuple[str, nn.Parameter]]:
-        """The named parameters that hold a gradient."""
-        if self._model is None:
-            return []
-        return [(n, p) for n, p in self._model.named_parameters() if p.grad is not None]
-
-    def unscale(self) -> bool:
-        """Undo the loss scale on the gradients, once a step.
-
-        RETURNS (bool): False if a gradient is not finite, so that the step has to be skipped.
-        """
-        return self.loss_scale is None or self.loss_scale.unscale([p for _, p in self.trained()])
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A copy starts its steps anew: the optimiser's schedules can be neither copied nor pickled.
-        return {**self.__dict__, "_step": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # An optimiser knows weights by the id of their shim, so a copy has its own.
-        self.__dict__.update(state, id=PyTorchShim(None).id)
-
-    def finish_update(self, optimizer: Optimizer) -> None:
-        """Take one step with the gradients that have gathered, and clear them.
-
-        optimizer (Optimizer): spaCy's optimiser for this run.
-        """
-        finite = self.unscale()
-        trained = self.trained()
-        if finite and trained:
-            adam = optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam
-            (self._fused_step if adam else self._thinc_step)(optimizer, trained)
-        for _, parameter in trained:
-            parameter.grad = None
-        if self.loss_scale is not None:
-            self.loss_scale.update()
-
-    def _fused_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
-        if self._step is None or self._step[0] is not optimizer:
-            groups = [
-                {"params": params, "lr_scale": scale, "decays": decays}
-                for (scale, decays), params in self._groups().items()
-            ]
-            kind = torch.optim.AdamW if optimizer.L2_is_weight_decay else torch.optim.Adam
-            self._step = (optimizer, kind(groups, fused=True))
-        step = self._step[1]
-        for group in step.param_groups:
+    def take(self) -> None:
+        """Take a step with the gradients of the network."""
+        optimizer = self.optimizer
+        for group in self._torch.param_groups:
             group["lr"] = optimizer.learn_rate * group["lr_scale"]
             group["betas"] = (optimizer.b1, optimizer.b2)
             group["eps"] = optimizer.eps
             group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
-        step.step()
-        averages: Any = optimizer.averages
-        if averages is None:
-            return
-        for name, parameter in trained:
-            key = (self.id, name)
-            weights = parameter.detach()
-            if key not in averages:
-                averages[key] = torch2xp(weights.clone())
-            # The decay that thinc has, so that layers of both kinds are averaged alike.
-            optimizer.nr_update[key] += 1
-            t = optimizer.nr_update[key]
-            average = xp2torch(averages[key], device=parameter.device)
-            average.lerp_(weights, 1 - min((1 + t) / (10 + t), MOST_DECAY))
+        self._torch.step()
 
-    @contextlib.contextmanager
-    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
-        """Put other weights in place, and those of now back at the end.
 
-        params (Mapping): By the shim's id and the parameter's name: an optimiser's averages, those
-            of other layers among them.
-        RAISES: ValueError for weights of another shape.
-        """
-        parameters = [] if self._model is None else list(self._model.named_parameters())
-        others = {
-            name: params[self.id, name] for name, _ in parameters if (self.id, name) in params
-        }
-        before = {name: p.detach().clone() for name, p in parameters if name in others}
+def take_thinc_step(optimizer: Optimizer, owner: int, trained: Named, lr_scale: Scale) -> None:
+    """Call an optimizer that is not Adam (SGD, RAdam) as thinc does, parameter by parameter.
 
-        def put(weights: Mapping[str, Tensor]) -> None:
-            with torch.no_grad():
-                for name, parameter in parameters:
-                    if name in weights:
-                        parameter.copy_(weights[name])
+    optimizer (Optimizer): spaCy's optimizer.
+    owner (int): The id of the parameters' shim.
+    trained (Named): The parameters that hold a gradient.
+    lr_scale (Scale): Factor on the learning rate, by parameter name.
+    """
+    for name, parameter in trained:
+        weights: Any = torch2xp(parameter.data)
+        gradient: Any = torch2xp(cast(Tensor, parameter.grad))
+        decay = optimizer.L2 if decays(name, parameter) else 0.0
+        # Not by thinc's own `lr_scale`, which RAdam ignores.
+        with _set(optimizer, lr_scale(name) * optimizer.learn_rate, decay):
+            updated, _ = optimizer((owner, name), weights, gradient)
+        parameter.data = xp2torch(updated, device=parameter.device)
 
-        for name, parameter in parameters:
-            if name in others and others[name].shape != tuple(parameter.shape):
-                raise ValueError(
-                    f"The weights to use for {name!r} have the shape {others[name].shape}; expected"
-                    f" {tuple(parameter.shape)}."
-                )
-        try:
-            put({name: xp2torch(array) for name, array in others.items()})
-            yield
-        finally:
-            put(before)
 
-    def _groups(self) -> dict[tuple[float, bool], list[nn.Parameter]]:
-        groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad:
-                key = (self.lr_scale(name), decays(name, parameter))
-                groups.setdefault(key, []).append(parameter)
-        return groups
+def average_weights(optimizer: Optimizer, owner: int, trained: Named) -> None:
+    """Update the moving averages of weights, if the optimizer keeps some (`use_averages`).
 
-    def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
-        for name, parameter in trained:
-            weights: Any = torch2xp(parameter.data)
-            gradient: Any = torch2xp(cast(Tensor, parameter.grad))
-            decay = optimizer.L2 if decays(name, parameter) else 0.0
-            # Not by thinc's own `lr_scale`, which RAdam ignores.
-            with _set(optimizer, self.lr_scale(name) * optimizer.learn_rate, decay):
-                updated, _ = optimizer((self.id, name), weights, gradient)
-            parameter.data = xp2torch(updated, device=parameter.device)
+    optimizer (Optimizer): spaCy's optimizer.
+    owner (int): The id of the parameters' shim.
+    trained (Named): The parameters that took a step.
+    """
+    averages: Any = optimizer.averages
+    if averages is None:
+        return
+    for name, parameter in trained:
+        key = (owner, name)
+        weights = parameter.detach()
+        if key not in averages:
+            averages[key] = torch2xp(weights.clone())
+        # The decay of thinc, so that layers of both kinds are averaged alike.
+        optimizer.nr_update[key] += 1
+        t = optimizer.nr_update[key]
+        average = xp2torch(averages[key], device=parameter.device)
+        average.lerp_(weights, 1 - min((1 + t) / (10 + t), MOST_DECAY))
+
+
+def decays(name: str, parameter: nn.Parameter) -> bool:
+    """Decide on weight decay: not for biases, layer norms and transition scores.
+
+    name (str): The parameter's name.
+    parameter (nn.Parameter): The parameter; vectors are biases or norms.
+    RETURNS (bool): True for weight matrices.
+    """
+    return parameter.ndim > 1 and not name.endswith("transitions")
 
 
 class LossScale:
@@ -220,36 +153,21 @@ class LossScale:
         self._finite = None
 
 
-def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay acts on a parameter: not on biases, layer norms and transition scores.
-
-    name (str): The parameter's name.
-    parameter (nn.Parameter): The parameter; vectors are biases or norms.
-    RETURNS (bool): True for weight matrices.
-    """
-    return parameter.ndim > 1 and not name.endswith("transitions")
-
-
-def clip_global_norm(shims: Iterable[TorchShim], limit: float) -> float:
-    """Scale the gradients of several networks so that their common norm is at most `limit`.
+def clip_gradients(gradients: Sequence[Tensor], limit: float) -> float:
+    """Scale gradients so that their common norm is at most `limit`.
 
     Pascanu et al. 2013, algorithm 1, over all parameters together: clipping each array by itself,
     as thinc does, changes the direction of the step.
 
-    shims (Iterable[TorchShim]): The networks that take a step together.
-    limit (float): The greatest norm; 0 clips nothing.
-    RETURNS (float): The norm before clipping; 0.0 when there is nothing to clip.
+    gradients (Sequence[Tensor]): The gradients, at least one; changed in place.
+    limit (float): The greatest norm.
+    RETURNS (float): The norm before clipping.
     """
-    # A network whose gradients have overflowed skips this step; the others take theirs.
-    shims = [shim for shim in shims if shim.trained() and shim.unscale()] if limit else []
-    if not shims:
-        return 0.0
-    grads = [p.grad for shim in shims for _, p in shim.trained() if p.grad is not None]
-    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(grads))))
-    # A pass over all gradients, where there is something to scale. One that is no number spoils
-    # them all, as in torch.
+    norm = float(torch.linalg.vector_norm(torch.stack(torch._foreach_norm(list(gradients)))))
+    # A pass over all gradients, if there is something to scale. A norm of NaN spoils them all, as
+    # in torch.
     if not norm <= limit:
-        torch._foreach_mul_(grads, limit / (norm + 1e-6))
+        torch._foreach_mul_(list(gradients), limit / (norm + 1e-6))
     return norm
 
 

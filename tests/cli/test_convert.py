@@ -157,7 +157,10 @@ def test_many_repairs_are_not_all_shown(bio_ner):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["a.conll"], "Expected input files or folders and then the output, got only a.conll"),
+        (
+            ["a.conll"],
+            "paths: expected input files or folders, and then the output, got only a.conll",
+        ),
         (["no.conll", "out.spacy"], "no.conll: expected a file or folder, got nothing there"),
         (["bad.conll", "out.spacy"], "bad.conll, line 2: tag: expected 'O' or a prefix"),
         (

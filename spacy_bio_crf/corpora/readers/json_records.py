@@ -10,6 +10,8 @@ from ...errors import ConvertError, Plain, describe
 from ...io import Tick, numbered_lines, read_text
 
 _SHOWN = 60
+# A ValueError alone stands for a number of thousands of digits.
+_JSON_ERRORS = (ValueError, RecursionError)
 _BLANK = re.compile(r"\s*")
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _PAIR = rf"\[\s*{_STRING}\s*,\s*\{{"
@@ -54,12 +56,7 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
     YIELDS (JsonRecord): The objects, in order.
     RAISES: ConvertError if the file is no JSON or has anything but objects.
     """
-    lines = (text.strip() for _, text in numbered_lines(path, ConvertError))
-    first = next(filter(None, lines), "")
-    if not first:
-        return
-    by_line = (first[0] != "[" or _FIRST_PAIR.match(first)) and _is_whole(first)
-    for value, line, place in _lines(path, tick) if by_line else _values(path, tick):
+    for value, line, place in _lines(path, tick) if _is_by_line(path) else _values(path, tick):
         if isinstance(value, list) and list(map(type, value)) == [str, dict]:
             value = {"text": value[0], **value[1]}
         if not isinstance(value, dict):
@@ -68,10 +65,15 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
         yield JsonRecord(value, line, place)
 
 
-def _is_whole(text: str) -> bool:
+def _is_by_line(path: Path) -> bool:
+    """Whether the first line that is not empty is a record; so for a file without one."""
+    lines = (text.strip() for _, text in numbered_lines(path, ConvertError))
+    first = next(filter(None, lines), "{}")
+    if first[0] == "[" and not _FIRST_PAIR.match(first):
+        return False
     try:
-        json.loads(text)
-    except ValueError:
+        json.loads(first)
+    except _JSON_ERRORS:
         return False
     return True
 
@@ -82,8 +84,9 @@ def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
             place = f"{path}, line {line}"
             try:
                 value = json.loads(text)
-            except json.JSONDecodeError as err:
-                expected = f"a JSON object ({err.msg} at column {err.colno})"
+            except _JSON_ERRORS as err:
+                where = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
+                expected = f"a JSON object ({_reason(err)}{where})"
                 raise ConvertError(describe(place, expected=expected, got=_cut(text))) from None
             yield value, line, place
 
@@ -113,8 +116,8 @@ def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
         number += 1
         try:
             value, end = decode(text, at)
-        except json.JSONDecodeError as err:
-            raise error(at, f"a JSON value ({err.msg})") from None
+        except _JSON_ERRORS as err:
+            raise error(at, f"a JSON value ({_reason(err)})") from None
         if tick is not None:
             done = size * end // len(text)
             tick(done - told)
@@ -134,6 +137,10 @@ def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
             raise error(at, "the end of the file after the array")
     if tick is not None:
         tick(size - told)
+
+
+def _reason(err: Exception) -> str:
+    return err.msg if isinstance(err, json.JSONDecodeError) else str(err)
 
 
 def _cut(text: str) -> str:

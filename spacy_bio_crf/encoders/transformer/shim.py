@@ -15,7 +15,8 @@ from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, resolve
 from ...kernels.prediction import PredictionNetwork
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
-from ...training.optimizer import LossScale, TorchShim
+from ...training.optimizer import LossScale
+from ...training.torch_shim import TorchShim
 from .encoder_options import Options
 from .pretrained import Pretrained, fetch, from_bytes, outline, to_bytes
 from .run import Forward, Project, default_budget, overhead_of, run

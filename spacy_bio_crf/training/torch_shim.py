@@ -1,0 +1,149 @@
+"""A torch network inside a thinc layer: device, gradients, steps and averages."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import torch
+from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, xp2torch
+from torch import Tensor, nn
+
+from ..errors import describe
+from .optimizer import (
+    FusedStep,
+    LossScale,
+    Scale,
+    average_weights,
+    clip_gradients,
+    take_thinc_step,
+)
+
+
+class TorchShim(PyTorchShim):
+    """A torch network inside a thinc layer, trained in groups with a learning rate each.
+
+    network (nn.Module | None): The network; may come later.
+    lr_scale (Scale): Factor on the learning rate, by parameter name.
+    """
+
+    def __init__(self, network: nn.Module | None, *, lr_scale: Scale):
+        super().__init__(network)
+        self.lr_scale = lr_scale
+        self.loss_scale: LossScale | None = None
+        self._step: FusedStep | None = None
+
+    @property
+    def network(self) -> Any:
+        """RETURNS (nn.Module): The network. RAISES: ValueError before there is one."""
+        if self._model is None:
+            raise ValueError(
+                "The model has no weights yet: call nlp.initialize() or load a trained"
+                " pipeline first."
+            )
+        return self._model
+
+    @property
+    def device(self) -> torch.device:
+        """RETURNS (torch.device): The device of the network."""
+        parameter = next(self.network.parameters(), None)
+        return get_torch_default_device() if parameter is None else parameter.device
+
+    def set_network(self, network: nn.Module) -> None:
+        """Put a network in place, on the device of the active thinc ops.
+
+        network (nn.Module): The network.
+        """
+        self._model = network.to(get_torch_default_device())
+        self._step = None
+
+    def trained(self) -> list[tuple[str, nn.Parameter]]:
+        """RETURNS (list[tuple[str, nn.Parameter]]): The parameters that hold a gradient."""
+        if self._model is None:
+            return []
+        return [(n, p) for n, p in self._model.named_parameters() if p.grad is not None]
+
+    def unscale(self) -> bool:
+        """Undo the loss scale on the gradients, once a step.
+
+        RETURNS (bool): False if a gradient is not finite, so that the step has to be skipped.
+        """
+        return self.loss_scale is None or self.loss_scale.unscale([p for _, p in self.trained()])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy starts its steps anew: the optimizer's schedules can't be copied or pickled.
+        return {**self.__dict__, "_step": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # An optimizer knows weights by the id of their shim, so a copy has its own.
+        self.__dict__.update(state, id=PyTorchShim(None).id)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        """Take one step with the gathered gradients, and clear them.
+
+        optimizer (Optimizer): spaCy's optimizer for this run.
+        """
+        finite = self.unscale()
+        trained = self.trained()
+        if finite and trained:
+            if optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam:
+                if self._step is None or self._step.optimizer is not optimizer:
+                    self._step = FusedStep(optimizer, self.network, self.lr_scale)
+                self._step.take()
+                # Averages are kept where thinc keeps its own.
+                average_weights(optimizer, self.id, trained)
+            else:
+                self._thinc_step(optimizer, trained)
+        for _, parameter in trained:
+            parameter.grad = None
+        if self.loss_scale is not None:
+            self.loss_scale.update()
+
+    def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
+        take_thinc_step(optimizer, self.id, trained, self.lr_scale)
+
+    @contextlib.contextmanager
+    def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:
+        """Put other weights in place, and the present ones back at the end.
+
+        params (Mapping): Weights by the shim's id and the parameter's name: the averages of an
+            optimizer, with those of other layers.
+        RAISES: ValueError for weights of another shape.
+        """
+        parameters = [] if self._model is None else list(self._model.named_parameters())
+        others = {
+            name: params[self.id, name] for name, _ in parameters if (self.id, name) in params
+        }
+        before = {name: p.detach().clone() for name, p in parameters if name in others}
+
+        def put(weights: Mapping[str, Tensor]) -> None:
+            with torch.no_grad():
+                for name, parameter in parameters:
+                    if name in weights:
+                        parameter.copy_(weights[name])
+
+        for name, parameter in parameters:
+            if name in others and others[name].shape != tuple(parameter.shape):
+                expected = f"the shape {tuple(parameter.shape)}"
+                raise ValueError(
+                    describe(f"weights for {name!r}", expected=expected, got=others[name].shape)
+                )
+        try:
+            put({name: xp2torch(array) for name, array in others.items()})
+            yield
+        finally:
+            put(before)
+
+
+def clip_global_norm(shims: Iterable[TorchShim], limit: float) -> float:
+    """Scale the gradients of several networks so that their common norm is at most `limit`.
+
+    shims (Iterable[TorchShim]): The networks that take a step together.
+    limit (float): The greatest norm; 0 clips nothing.
+    RETURNS (float): The norm before clipping; 0.0 if there is nothing to clip.
+    """
+    # A network whose gradients have overflowed skips this step; the others take theirs.
+    shims = [shim for shim in shims if shim.trained() and shim.unscale()] if limit else []
+    if not shims:
+        return 0.0
+    gradients = [p.grad for shim in shims for _, p in shim.trained() if p.grad is not None]
+    return clip_gradients(gradients, limit)
