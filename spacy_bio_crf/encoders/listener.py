@@ -1,17 +1,18 @@
 """The pipeline's shared spacy-transformers `transformer` as an encoder."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.tokens import Doc
-from spacy_transformers.data_classes import TransformerData
-from spacy_transformers.layers import TransformerListener
 from thinc.api import Model
 from thinc.types import Ragged
 from transformers.utils import ModelOutput
 
 from ..errors import Plain, describe
+
+if TYPE_CHECKING:
+    from spacy_transformers.data_classes import TransformerData
 
 HIDDEN = "last_hidden_state"
 
@@ -27,7 +28,17 @@ def build_transformer_listener(
     grad_factor (float): Factor on the gradient that goes to the transformer; 0 leaves it alone.
     RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
         [n_subwords, d], and how many belong to each token, [n_tokens].
+    RAISES: ImportError without spacy-transformers.
     """
+    # Not at the top: spaCy imports this module, as all that are registered, to list their names.
+    try:
+        from spacy_transformers.layers import TransformerListener
+    except ImportError as error:
+        expected = "spacy-transformers for the pipeline's shared transformer"
+        remedy = 'pip install "spacy_bio_crf[shared]"'
+        raise ImportError(
+            describe("TransformerListener", expected=expected, got=Plain(error), remedy=remedy)
+        ) from error
     return Model(
         "transformer_listener_encoder",
         _forward,
@@ -82,7 +93,7 @@ def _forward(
     return outputs, backprop
 
 
-def pick_rows(doc: Doc, data: TransformerData) -> tuple[np.ndarray, np.ndarray]:
+def pick_rows(doc: Doc, data: "TransformerData") -> tuple[np.ndarray, np.ndarray]:
     """Select each token's rows in the window where its first sub-word has most context.
 
     spacy-transformers lists the rows of a token in every window that saw it, one window after the
@@ -124,8 +135,8 @@ def pick_rows(doc: Doc, data: TransformerData) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gradient(
-    model: Model, data: TransformerData, rows: np.ndarray, d_vectors: Any
-) -> TransformerData:
+    model: Model, data: "TransformerData", rows: np.ndarray, d_vectors: Any
+) -> "TransformerData":
     ops: Any = model.ops
     hidden: Any = data.model_output[HIDDEN]
     d_hidden = ops.alloc2f(hidden.shape[0] * hidden.shape[1], hidden.shape[2])
@@ -133,7 +144,7 @@ def _gradient(
         # A row may belong to two tokens, so the gradients add up.
         ops.scatter_add(d_hidden, ops.asarray1i(rows.astype("int32")), d_vectors)
     output = ModelOutput(last_hidden_state=d_hidden.reshape(hidden.shape))
-    return TransformerData(wordpieces=data.wordpieces, model_output=output, align=data.align)
+    return type(data)(wordpieces=data.wordpieces, model_output=output, align=data.align)
 
 
 def _no_upstream(name: str) -> str:

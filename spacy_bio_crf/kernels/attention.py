@@ -22,6 +22,7 @@ def attention(
     attn_mask: Tensor | None = None,
     dropout_p: float = 0.0,
     is_causal: bool = False,
+    scale: float | None = None,
     **others: Any,
 ) -> Tensor:
     """Compute `torch.nn.functional.scaled_dot_product_attention` over [B, H, T, d].
@@ -29,18 +30,23 @@ def attention(
     With dropout, and in bfloat16 where `slow_in_bf16`, the scores [B, H, T, T] are computed as a
     whole, in the type of the query; torch computes everything else.
     """
-    plain = attn_mask is None or attn_mask.is_floating_point()
-    usual = plain and query.device.type == "cpu" and not (is_causal or others)
+    usual = query.device.type == "cpu" and not (is_causal or others)
     if not usual or not (dropout_p or slow_in_bf16(query, key)):
         return functional.scaled_dot_product_attention(
-            query, key, value, attn_mask, dropout_p, is_causal, **others
+            query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **others
         )
+    if scale is None:
+        scale = 1.0 / math.sqrt(query.shape[-1])
     # shape: [B, H, T, T]
-    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-2, -1)
+    scores = (query * scale) @ key.transpose(-2, -1)
     if attn_mask is not None:
         # A hidden key has the least number of float32 for a mask, which is minus infinity in lower
         # types. A row of nothing else has no softmax: ModernBERT's padding sees no key.
-        scores.add_(attn_mask.clamp(min=torch.finfo(scores.dtype).min / 2))
+        hidden = torch.finfo(scores.dtype).min / 2
+        if attn_mask.dtype == torch.bool:
+            scores.masked_fill_(~attn_mask, hidden)
+        else:
+            scores.add_(attn_mask.clamp(min=hidden))
     return drop(scores.softmax(dim=-1), dropout_p) @ value
 
 

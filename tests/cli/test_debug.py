@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from spacy.cli import app as spacy_app
+from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
@@ -79,7 +80,7 @@ def test_json(debug, config: Path):
     assert code == 3
     data = json.loads(output)
     assert (data["severity"], data["exit_code"]) == ("warning", 3)
-    assert data["model"]["tokenizer"] == "PreTrainedTokenizerFast"
+    assert data["model"]["tokenizer"] == PreTrainedTokenizerFast.__name__
     assert (data["model"]["window"], data["model"]["scheme"]) == (62, "BIO")
     checks = {finding["check"]: finding["count"] for finding in data["findings"]}
     assert checks == {"repaired_tags": 1, "undecodable_tokens": 1, "tokens_without_subwords": 1}

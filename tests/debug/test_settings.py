@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import spacy
+from transformers import PreTrainedTokenizerFast
 
 from spacy_bio_crf.debug import CorpusPart, SettingsError, diagnose, read_settings
 from tests.support.debug_tools import PLENTY, found, make_doc
@@ -43,7 +44,7 @@ def test_values_replace_those_of_a_config(make_nlp: MakeNlp, tmp_path: Path):
         "scheme": "BIO",
         "misaligned": "missing",
         "labels": [],
-        "tokenizer": "PreTrainedTokenizerFast",
+        "tokenizer": PreTrainedTokenizerFast.__name__,
         "window": 20,
         "overlap": 4,
     }

@@ -1,5 +1,7 @@
 """The interface of encoders: one for each kind of layer, with the same answers."""
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from spacy_bio_crf.encoders.listener import build_transformer_listener
 from spacy_bio_crf.encoders.tok2vec import build_tok2vec_encoder
 from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder, build_transformer_encoder
 from tests.support.encoder_tools import TEXTS, docs_of
+from tests.support.shared import needs_shared
 from tests.support.tiny_models import make_encoder
 
 
@@ -39,11 +42,38 @@ def foreign(seen: list | None = None) -> Model[list[Doc], list[Ragged]]:
     return Model("foreign", forward, dims={"nO": 3})
 
 
-def test_each_kind_of_layer(tiny_encoder: Path):
+def test_each_kind_of_layer():
     tok2vec: Model = Model("tok2vec", lambda model, docs, is_train: ([], lambda d: docs))
-    layers = [build_transformer_listener(), build_tok2vec_encoder(tok2vec), foreign()]
-    assert [type(encoder_of(layer)) for layer in layers] == [LayerEncoder] * 3
+    layers = [build_tok2vec_encoder(tok2vec), foreign()]
+    assert [type(encoder_of(layer)) for layer in layers] == [LayerEncoder] * 2
     assert isinstance(encoder_of(build_transformer_encoder("none")), TransformerEncoder)
+
+
+@needs_shared
+def test_a_listener_is_a_layer_like_others():
+    assert type(encoder_of(build_transformer_listener())) is LayerEncoder
+
+
+def test_a_listener_without_spacy_transformers(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "spacy_transformers.layers", None)
+    with pytest.raises(
+        ImportError,
+        match=r"TransformerListener: expected spacy-transformers .*; pip install \"spacy_bio_crf\[",
+    ):
+        build_transformer_listener()
+
+
+def test_no_module_needs_spacy_transformers(run_python: Callable[..., str]):
+    program = """if True:
+        import importlib, pkgutil, sys
+        sys.modules["spacy_transformers"] = None
+        import spacy_bio_crf
+        for module in pkgutil.walk_packages(spacy_bio_crf.__path__, "spacy_bio_crf."):
+            if module.name.rpartition(".")[2] != "__main__":
+                importlib.import_module(module.name)
+                print(module.name)
+    """
+    assert "spacy_bio_crf.encoders.listener" in run_python(program).split()
 
 
 def test_a_layer_without_a_transformer_of_its_own(tmp_path: Path):

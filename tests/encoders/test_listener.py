@@ -14,17 +14,20 @@ from hypothesis import strategies as st
 from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
-from spacy_transformers.data_classes import TransformerData, WordpieceBatch
 from thinc.api import Adam
 from thinc.types import Ragged
-from transformers.file_utils import ModelOutput
+from transformers.utils import ModelOutput
 
 from spacy_bio_crf.encoders.listener import build_transformer_listener, pick_rows
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
 from spacy_bio_crf.heads.lattice import Lattice
 from tests.support.paths import ROOT
 from tests.support.pipelines import SENTENCES, make_example, make_examples, spans_of
+from tests.support.shared import SHARED_REASON
 from tests.support.tiny_models import make_tagger
+
+data_classes = pytest.importorskip("spacy_transformers.data_classes", reason=SHARED_REASON)
+TransformerData, WordpieceBatch = data_classes.TransformerData, data_classes.WordpieceBatch
 
 POS = {"Ana": "PROPN", "Ruiz": "PROPN", "Bo": "PROPN", "met": "VERB", "moved": "VERB"}
 VOCAB = spacy.blank("en").vocab

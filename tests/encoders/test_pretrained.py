@@ -13,8 +13,11 @@ import safetensors.torch
 import spacy
 import srsly
 import torch
+from huggingface_hub import utils as hub
 from spacy.language import Language
+from tokenizers import normalizers
 from transformers import BertModel, T5Config
+from transformers.utils import logging
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer import surgery
@@ -86,7 +89,7 @@ def test_a_network_without_dropout_can_not_be_given_one(folder: Path, monkeypatc
 
 
 def test_a_folder_without_a_tokenizer(folder: Path):
-    for path in [*folder.glob("tokenizer*"), folder / "special_tokens_map.json"]:
+    for path in [*folder.glob("tokenizer*"), *folder.glob("special_tokens_map.json")]:
         path.unlink()
     message = rf"encoder '{folder}': expected tokenizer.json or .*, got no tokenizer that can"
     with pytest.raises(ValueError, match=message):
@@ -145,7 +148,8 @@ def test_weights_that_are_missing_are_told(folder: Path):
 def test_an_unknown_name_offline(monkeypatch: pytest.MonkeyPatch):
     # What HF_HUB_OFFLINE=1 sets in a new process.
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    monkeypatch.setattr("transformers.utils.hub._is_offline_mode", True)
+    # Of transformers 4.
+    monkeypatch.setattr("transformers.utils.hub._is_offline_mode", True, raising=False)
     with pytest.raises(OSError) as caught:
         storage.fetch("nobody/has-this-encoder")
     assert str(caught.value).startswith(
@@ -170,6 +174,72 @@ def test_what_is_saved_is_read_bit_for_bit(tiny_encoder: Path, tmp_path: Path):
     assert same(given, loaded)
     assert loaded.network.config.hidden_dropout_prob == 0.3
     assert same(given, storage.from_bytes(storage.to_bytes(given)))
+
+
+def test_bytes_do_not_tell_where_the_encoder_was_read(tiny_encoder: Path):
+    given = storage.fetch(str(tiny_encoder))
+    data = storage.to_bytes(given)
+    assert storage.to_bytes(given) == data
+    assert storage.to_bytes(storage.from_bytes(data)) == data
+
+
+def test_a_tokenizer_is_read_as_it_was_saved(tiny_encoder: Path, tmp_path: Path):
+    """Not as its family has it, which transformers 5 would build anew from the vocabulary."""
+    given = storage.fetch(str(tiny_encoder))
+    given.tokenizer.backend_tokenizer.normalizer = normalizers.Replace("x", "Ruiz")
+    given.tokenizer.add_special_tokens({"additional_special_tokens": ["<ent>"]})
+    storage.save_folder(given, tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert settings["additional_special_tokens"] == ["<ent>"]
+    assert not settings.get("extra_special_tokens")
+    # As version 0.1.0 saved it.
+    path.write_text(json.dumps({**settings, "tokenizer_class": "BertTokenizer"}))
+    loaded = storage.load_folder(tmp_path).tokenizer
+    for text in ("Ana x met Bo", "a <ent> b"):
+        assert loaded(text)["input_ids"] == given.tokenizer(text)["input_ids"]
+    assert loaded("x")["input_ids"] == loaded("Ruiz")["input_ids"]
+    assert "<ent>" in loaded.all_special_tokens
+
+
+def test_a_tokenizer_of_python_that_became_another_is_told(tiny_encoder: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    vocab = storage.fetch(str(folder)).tokenizer.get_vocab()
+    (folder / "vocab.txt").write_text("\n".join(sorted(vocab, key=vocab.__getitem__)))
+    (folder / "tokenizer.json").unlink()
+    settings = {"tokenizer_class": "BertTokenizer", "do_lower_case": False}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.warns(UserWarning, match=f"{folder} was saved with a tokenizer written in Python"):
+        assert storage.load_folder(folder).tokenizer.is_fast
+
+
+def test_nothing_is_printed(
+    tiny_encoder: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+):
+    before = (logging.is_progress_bar_enabled(), logging.get_verbosity())
+    storage.save_folder(storage.fetch(str(tiny_encoder)), tmp_path)
+    storage.load_folder(tmp_path)
+    assert capfd.readouterr() == ("", "")
+    assert caplog.records == []
+    assert (logging.is_progress_bar_enabled(), logging.get_verbosity()) == before
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_progress_bars_of_downloads_stay_as_they_are(tiny_encoder: Path, hidden: bool):
+    seen = []
+    before = hub.are_progress_bars_disabled()
+    (hub.disable_progress_bars if hidden else hub.enable_progress_bars)()
+    try:
+        with storage._quiet():
+            seen.append(hub.are_progress_bars_disabled())
+        seen.append(hub.are_progress_bars_disabled())
+    finally:
+        (hub.disable_progress_bars if before else hub.enable_progress_bars)()
+    assert seen == [hidden, hidden]
 
 
 def test_bytes_can_not_write_outside_their_folder(tiny_encoder: Path, tmp_path: Path):

@@ -110,19 +110,24 @@ def test_frozen_layers_stay_and_the_others_learn(
     assert emitter.weight.grad is not None and emitter.weight.grad.abs().max() > 0
 
 
+@pytest.mark.parametrize("checkpoints", [False, True])
 @pytest.mark.parametrize(("frozen_layers", "computed"), [(0, {0, 1}), (1, {1}), (2, set())])
 def test_the_backward_pass_ends_at_the_frozen_layers(
-    tiny_encoder: Path, frozen_layers: int, computed: set[int]
+    tiny_encoder: Path, frozen_layers: int, computed: set[int], checkpoints: bool
 ):
-    _, shim = make_encoder(tiny_encoder, frozen_layers=frozen_layers)
+    _, shim = make_encoder(
+        tiny_encoder, frozen_layers=frozen_layers, gradient_checkpointing=checkpoints
+    )
     reached = set()
 
-    def watch(i: int, hidden: Tensor) -> None:
+    def watch(i: int, out: Any) -> None:
+        # A tuple in transformers 4.
+        hidden = out if isinstance(out, Tensor) else out[0]
         if hidden.requires_grad:
             hidden.register_hook(lambda _: reached.add(i))
 
     for i, layer in enumerate(shim.network.encoder.layer):
-        layer.register_forward_hook(lambda module, given, out, i=i: watch(i, out[0]))
+        layer.register_forward_hook(lambda module, given, out, i=i: watch(i, out))
     subwords = shim.text.cut(docs_of([LONG]))
     vectors, backprop = shim.run(subwords, all_rows(subwords), train=True, project=nn.Linear(32, 3))
     backprop(a_gradient(vectors))

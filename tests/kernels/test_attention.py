@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -26,22 +27,29 @@ def heads(*shape: int) -> list[Tensor]:
     return [torch.randn(shape, generator=generator, requires_grad=True) for _ in range(3)]
 
 
-def padding(masked: bool) -> Tensor | None:
-    """What transformers adds to the scores where a key is padding; [B, 1, 1, T]."""
-    mask = torch.zeros(2, 1, 1, 6)
-    mask[1, ..., 4:] = torch.finfo(torch.float32).min
-    return mask if masked else None
+MASKS = [None, "added", "boolean"]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_is_torch_s_where_next_to_nothing_is_dropped(masked: bool):
+def padding(kind: str | None, length: int = 6) -> Tensor | None:
+    """The mask of transformers 4, added to the scores, or of transformers 5; [B, 1, 1, T]."""
+    seen = torch.ones(2, 1, 1, length, dtype=torch.bool)
+    seen[1, ..., -2:] = False
+    added = torch.where(seen, 0.0, torch.finfo(torch.float32).min)
+    return {None: None, "added": added, "boolean": seen}[kind]
+
+
+@pytest.mark.parametrize("scale", [None, 0.3])
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_is_torch_s_where_next_to_nothing_is_dropped(
+    mask: str | None, scale: float | None
+):
     weights = torch.randn(2, 3, 6, 4, generator=torch.Generator().manual_seed(1))
     results = []
     for p in (0.0, 2.0**-18):
         q, k, v = heads(2, 3, 6, 4)
         with fast_kernels(CPU, training=True):
             out = functional.scaled_dot_product_attention(
-                q, k, v, attn_mask=padding(masked), dropout_p=p
+                q, k, v, attn_mask=padding(mask), dropout_p=p, scale=scale
             )
         out.backward(weights)
         results.append([out, q.grad, k.grad, v.grad])
@@ -49,18 +57,18 @@ def test_attention_is_torch_s_where_next_to_nothing_is_dropped(masked: bool):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_drops_probabilities_and_keeps_their_mean(masked: bool):
+@pytest.mark.parametrize("mask", MASKS)
+def test_attention_drops_probabilities_and_keeps_their_mean(mask: str | None):
     q, k, v = (x.detach() for x in heads(2, 3, 6, 4))
     # With an identity for values, attention returns its probabilities.
     v = torch.eye(6).expand(2, 3, 6, 6)
-    exact = functional.scaled_dot_product_attention(q, k, v, attn_mask=padding(masked))
+    exact = functional.scaled_dot_product_attention(q, k, v, attn_mask=padding(mask))
     torch.manual_seed(0)
     with fast_kernels(CPU, training=True):
         draws = torch.stack(
             [
                 functional.scaled_dot_product_attention(
-                    q, k, v, attn_mask=padding(masked), dropout_p=0.2
+                    q, k, v, attn_mask=padding(mask), dropout_p=0.2
                 )
                 for _ in range(3000)
             ]
@@ -74,7 +82,7 @@ def test_attention_drops_probabilities_and_keeps_their_mean(masked: bool):
     )
 
 
-@pytest.mark.parametrize("options", [{"is_causal": True}, {"scale": 0.3}])
+@pytest.mark.parametrize("options", [{"is_causal": True}, {"enable_gqa": True}])
 def test_other_kinds_of_attention_are_torch_s(options: dict):
     q, k, v = (x.detach() for x in heads(2, 3, 6, 4))
     torch.manual_seed(0)
@@ -88,11 +96,10 @@ def test_other_kinds_of_attention_are_torch_s(options: dict):
 # In bfloat16 -------------------------------------------------------------------------------------
 
 
-def fused(length: int, dtype: torch.dtype) -> bool:
+def fused(length: int, dtype: torch.dtype, kind: str = "added") -> bool:
     """Whether torch's kernel computes attention in prediction; the result is checked either way."""
     q, k, v = (x.detach().to(dtype) for x in heads(2, 3, length, 4))
-    mask = torch.zeros(2, 1, 1, length)
-    mask[1, ..., -3:] = torch.finfo(torch.float32).min
+    mask: Any = padding(kind, length)
     expected = functional.scaled_dot_product_attention(
         q.float(), k.float(), v.float(), attn_mask=mask
     )
@@ -101,7 +108,8 @@ def fused(length: int, dtype: torch.dtype) -> bool:
         fast_kernels(CPU, training=False),
         profile(activities=[ProfilerActivity.CPU]) as seen,
     ):
-        ours = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(dtype))
+        mask = mask if kind == "boolean" else mask.to(dtype)
+        ours = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
     assert ours.dtype == dtype
     close = 1e-5 if dtype == torch.float32 else 2e-2
     torch.testing.assert_close(ours.float(), expected, rtol=close, atol=close)
@@ -126,7 +134,8 @@ def test_short_windows_in_bfloat16_on_processors_by_amd(
     expected: bool,
 ):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
-    assert fused(length, dtype) is expected
+    for kind in ("added", "boolean"):
+        assert fused(length, dtype, kind) is expected
 
 
 def test_many_scores_go_torch_s_way(monkeypatch: pytest.MonkeyPatch):
@@ -137,11 +146,15 @@ def test_many_scores_go_torch_s_way(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("dropout_p", [0.0, 0.1])
-def test_a_query_that_sees_nothing_gets_numbers(monkeypatch: pytest.MonkeyPatch, dropout_p: float):
+@pytest.mark.parametrize("boolean", [False, True])
+def test_a_query_that_sees_nothing_gets_numbers(
+    monkeypatch: pytest.MonkeyPatch, dropout_p: float, boolean: bool
+):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: AMD, raising=False)
     q, k, v = (x.detach().bfloat16() for x in heads(2, 3, 6, 4))
     mask = torch.zeros(2, 1, 6, 6)
     mask[0, 0, 5] = torch.finfo(torch.float32).min
+    mask = mask == 0 if boolean else mask
     with fast_kernels(CPU, training=True):
         out = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout_p)
     assert torch.isfinite(out).all()

@@ -21,10 +21,13 @@ from thinc.api import Config
 from tests.fixtures.v0_1_0.make import PIPELINES, TEXTS, predict
 from tests.support.paths import ROOT
 from tests.support.pipelines import make_examples
+from tests.support.shared import needs_shared
 
 FOLDER = ROOT / "tests" / "fixtures" / "v0_1_0"
 NAMES = [make.__name__ for make in PIPELINES]
 CONFIGS = ["crf", "gpu", "shared", "softmax"]
+# What depends on spacy-transformers.
+SHARED = {"listener_crf", "shared"}
 EXPECTED = json.loads((FOLDER / "predictions.json").read_text(encoding="utf8"))
 
 # As they stood in setup.py of 0.1.0: spaCy's registry and the name in it.
@@ -42,6 +45,10 @@ REGISTERED = [
 ]
 
 
+def some(names: list[str]) -> list[Any]:
+    return [pytest.param(n, marks=needs_shared if n in SHARED else ()) for n in names]
+
+
 def numbers(value: Any) -> list[float]:
     """All numbers of nested lists, in order: `pytest.approx` takes neither these nor None."""
     if isinstance(value, list):
@@ -57,7 +64,7 @@ def close(value: Any) -> Any:
 # Pipelines ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module", params=NAMES)
+@pytest.fixture(scope="module", params=some(NAMES))
 def name(request: pytest.FixtureRequest) -> str:
     return request.param
 
@@ -134,7 +141,7 @@ def test_no_config_is_forgotten():
     assert sorted(path.stem for path in (FOLDER / "configs").iterdir()) == CONFIGS
 
 
-@pytest.mark.parametrize("stem", CONFIGS)
+@pytest.mark.parametrize("stem", some(CONFIGS))
 def test_config_is_filled(stem: str, overrides: dict[str, Any]):
     config = Config().from_disk(FOLDER / "configs" / f"{stem}.cfg", overrides=overrides)
     nlp = load_model_from_config(config, auto_fill=True)
@@ -146,7 +153,7 @@ def test_config_is_filled(stem: str, overrides: dict[str, Any]):
     assert load_model_from_config(nlp.config, auto_fill=False).config == nlp.config
 
 
-@pytest.mark.parametrize("stem", CONFIGS)
+@pytest.mark.parametrize("stem", some(CONFIGS))
 def test_config_trains(stem: str, overrides: dict[str, Any], tmp_path: Path):
     path = FOLDER / "configs" / f"{stem}.cfg"
     nlp = init_nlp(Config().from_disk(path, interpolate=False, overrides=overrides))

@@ -135,3 +135,8 @@ class Held:
 
     def watch(self) -> Any:
         return torch.autograd.graph.saved_tensors_hooks(self.pack, lambda box: box[0])
+
+
+def checkpoints(network: Any) -> bool:
+    """Whether a network computes activations again, in transformers 4 and 5."""
+    return any(getattr(module, "gradient_checkpointing", False) for module in network.modules())

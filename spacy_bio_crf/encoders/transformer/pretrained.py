@@ -1,23 +1,29 @@
 """Pre-trained networks and their tokenizers: fetched by name, saved as Hugging Face folders."""
 
 import contextlib
+import json
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import srsly
 import torch
+from huggingface_hub import utils as hub
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 from transformers import logging as hf_logging
 
 from ...errors import Plain, describe
+from ...io import write_json
 from .surgery import CASING, add_casing, set_dropout
 
-WEIGHTS = "model.safetensors"
+WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
+TOKENIZER_SETTINGS = "tokenizer_config.json"
+# The class that takes tokenizer.json as it is; transformers 5 knows it by another name as well.
+PLAIN_CLASS = "PreTrainedTokenizerFast"
 
 
 @dataclass(frozen=True)
@@ -103,18 +109,22 @@ def load_folder(folder: Path) -> Pretrained:
         expected = "weights of all parameters that config.json asks for"
         got = Plain(f"none of {len(missing)}, the first of them {missing[0]}")
         raise ValueError(describe(str(folder / WEIGHTS), expected=expected, got=got))
-    return Pretrained(network, _load_tokenizer(str(folder), local_files_only=True))
+    return Pretrained(network, _load_saved_tokenizer(folder))
 
 
 def save_folder(pretrained: Pretrained, folder: Path) -> None:
     """Write network and tokenizer as a Hugging Face folder with safetensors weights.
 
+    transformers 4 and 5 read the same from it, whichever has written it.
+
     pretrained (Pretrained): What to write.
     folder (Path): Where; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
-    pretrained.tokenizer.save_pretrained(str(folder))
+    with _quiet():
+        pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
+        pretrained.tokenizer.save_pretrained(str(folder))
+    _settle_tokenizer(folder)
 
 
 def to_bytes(pretrained: Pretrained) -> bytes:
@@ -178,24 +188,68 @@ def _load_network(name: str, **options: Any) -> tuple[Any, list[str]]:
     return network.float(), missing
 
 
-def _load_tokenizer(name: str, **options: Any) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        expected = "tokenizer.json or the vocabulary files of its family beside config.json"
-        got = Plain(f"no tokenizer that can be read ({error})")
-        raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got)) from error
-    if not len(tokenizer):
-        place = f"tokenizer of the encoder {name!r}"
-        raise ValueError(describe(place, expected="a vocabulary", got=Plain("an empty one")))
+def _load_saved_tokenizer(folder: Path) -> Any:
+    if (folder / TOKENIZER).is_file():
+        # The families' own classes build the tokenizer anew in transformers 5: this one reads it.
+        read = PreTrainedTokenizerFast.from_pretrained
+        with _quiet():
+            return _load_tokenizer(str(folder), read=read, local_files_only=True)
+    tokenizer = _load_tokenizer(str(folder), local_files_only=True)
+    if tokenizer.is_fast:
+        warnings.warn(
+            f"{folder} was saved with a tokenizer written in Python, which this version of"
+            " transformers replaces with another one: sub-words may differ.",
+            stacklevel=2,
+        )
     return tokenizer
+
+
+def _settle_tokenizer(folder: Path) -> None:
+    """Write the settings of a tokenizer so that every version of transformers reads them."""
+    path = folder / TOKENIZER_SETTINGS
+    settings = json.loads(path.read_text(encoding="utf-8"))
+    for key in ("backend", "is_local", "local_files_only"):  # tell how it was read
+        settings.pop(key, None)
+    if (folder / TOKENIZER).is_file():
+        settings["tokenizer_class"] = PLAIN_CLASS
+    if isinstance(settings.get("extra_special_tokens"), list):
+        settings["additional_special_tokens"] = settings.pop("extra_special_tokens")
+    write_json(path, settings)
+
+
+def _load_tokenizer(
+    name: str, *, read: Callable[..., Any] = AutoTokenizer.from_pretrained, **options: Any
+) -> Any:
+    try:
+        tokenizer = read(name, **options)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise _no_tokenizer(name, error) from error
+    # transformers 5 makes a tokenizer of special sub-words alone where there are no files.
+    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+        raise _no_tokenizer(name, "its vocabulary is empty")
+    return tokenizer
+
+
+def _no_tokenizer(name: str, reason: Any) -> ValueError:
+    expected = "tokenizer.json or the vocabulary files of its family beside config.json"
+    got = Plain(f"no tokenizer that can be read ({reason})")
+    return ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    level = hf_logging.get_verbosity()
+    """Keep transformers from progress bars and warnings; downloads are shown as before."""
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    downloads = not hub.are_progress_bars_disabled()
     hf_logging.set_verbosity_error()
+    hf_logging.disable_progress_bar()
+    if downloads:
+        hub.enable_progress_bars()
     try:
         yield
     finally:
         hf_logging.set_verbosity(level)
+        if bars:
+            hf_logging.enable_progress_bar()
+        if not downloads:
+            hub.disable_progress_bars()

@@ -40,9 +40,26 @@ def prepare(network: Any, options: Options) -> None:
     if options.casing:
         add_casing(network)
     if options.gradient_checkpointing:
-        network.gradient_checkpointing_enable(
-            gradient_checkpointing_kwargs={"use_reentrant": False, "context_fn": around_layers}
-        )
+        checkpoint(network)
+
+
+def checkpoint(network: Any) -> None:
+    """Let a network compute activations again in the backward pass.
+
+    network (PreTrainedModel): Is changed.
+    RAISES: ValueError if it can't.
+    """
+    if not network.supports_gradient_checkpointing:
+        expected = f"false for a {network.config.model_type}, which can't compute its layers again"
+        raise ValueError(describe("gradient_checkpointing", expected=expected, got=True))
+    # transformers 5 renames the method.
+    enable = getattr(network, "activation_checkpointing_enable", None)
+    enable = enable or network.gradient_checkpointing_enable
+    enable({"use_reentrant": False, "context_fn": around_layers})
+    if hasattr(network, "_require_grads_hook"):
+        # transformers 5 makes embeddings need a gradient, be they frozen, and by a function that
+        # can't be pickled. Only reentrant checkpoints depend on it.
+        network.disable_input_require_grads()
 
 
 def find_special_ids(tokenizer: Any, config: Any) -> SpecialIds:
@@ -111,7 +128,7 @@ def set_dropout(config: Any, dropout: float) -> None:
 def keep_layers(network: Any, n_layers: int) -> None:
     """Drop the last layers of a network. Its output is then that of the last layer left.
 
-    network (PreTrainedModel): Its layers, and their number in its config, are changed.
+    network (PreTrainedModel): Its layers, and what its config says of them, are changed.
     n_layers (int): How many stay or, if negative, how many go.
     RAISES: ValueError if none or more than all would stay, or the layers share their weights.
     """
@@ -122,7 +139,12 @@ def keep_layers(network: Any, n_layers: int) -> None:
         expected = f"1 to {depth}, or {1 - depth} to -1, for the {depth} layers of this {kind}"
         raise ValueError(describe("layers", expected=expected, got=n_layers))
     del layers[n_layers:]
-    network.config.num_hidden_layers = len(layers)
+    config = network.config
+    for key, value in config.to_dict().items():
+        # The kind of attention of each layer, as transformers 5 has it.
+        if key.endswith("layer_types") and value:
+            setattr(config, key, value[: len(layers)])
+    config.num_hidden_layers = len(layers)
 
 
 def freeze(network: Any, n_layers: int) -> None:
