@@ -9,6 +9,9 @@ NEXT := .venv-next
 NEXT_STAMP := $(NEXT)/.installed
 HEADS := softmax crf
 
+# An old pip would install what has no wheel by setup.py itself.
+export PIP_USE_PEP517 := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-next test-long lint format clean
 
@@ -55,9 +58,11 @@ lint: $(STAMP)
 test: setup lint
 	$(PY) -m pytest --numprocesses auto --dist loadfile
 
+# With both environments at hand, pipelines cross from one to the other.
 test-next: $(NEXT_STAMP)
 	$(NEXT)/bin/python scripts/fetch_encoder.py --out assets/encoder
-	$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile
+	$(if $(wildcard $(PY)),BIO_NER_OTHER_PYTHON=$(abspath $(PY))) \
+		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile
 
 test-long: setup
 	BIO_NER_EXAMPLES=20000 $(PY) -m pytest --numprocesses auto -m hypothesis

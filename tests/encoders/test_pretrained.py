@@ -214,6 +214,31 @@ def test_a_tokenizer_of_python_that_became_another_is_told(tiny_encoder: Path, t
         assert storage.load_folder(folder).tokenizer.is_fast
 
 
+@pytest.mark.parametrize(
+    ("angles", "expected"),
+    [
+        ({"rope_type": "default", "rope_theta": 5.0}, {"rope_theta": 5.0}),
+        (
+            {"rope_type": "linear", "factor": 3.0, "rope_theta": 5.0},
+            {"rope_theta": 5.0, "rope_scaling": {"rope_type": "linear", "factor": 3.0}},
+        ),
+        (
+            {"full_attention": {"rope_theta": 7.0}, "sliding_attention": {"rope_theta": 5.0}},
+            {"global_rope_theta": 7.0, "local_rope_theta": 5.0},
+        ),
+        (None, {}),
+    ],
+)
+def test_angles_stand_where_transformers_4_has_them(
+    tmp_path: Path, angles: dict | None, expected: dict
+):
+    given = {"model_type": "any", **({"rope_parameters": angles} if angles else {})}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(given))
+    storage._settle_config(path)
+    assert json.loads(path.read_text()) == {**given, **expected}
+
+
 def test_nothing_is_printed(
     tiny_encoder: Path,
     tmp_path: Path,

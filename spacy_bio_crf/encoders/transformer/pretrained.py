@@ -20,8 +20,8 @@ from ...errors import Plain, describe
 from ...io import write_json
 from .surgery import CASING, add_casing, set_dropout
 
-WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.json"
-TOKENIZER_SETTINGS = "tokenizer_config.json"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER, TOKENIZER_SETTINGS = "tokenizer.json", "tokenizer_config.json"
 # The class that takes tokenizer.json as it is; transformers 5 knows it by another name as well.
 PLAIN_CLASS = "PreTrainedTokenizerFast"
 
@@ -98,7 +98,7 @@ def load_folder(folder: Path) -> Pretrained:
     RETURNS (Pretrained): Network and tokenizer.
     RAISES: OSError if a file is missing; ValueError if a weight or the tokenizer is.
     """
-    for needed in ("config.json", WEIGHTS):
+    for needed in (CONFIG, WEIGHTS):
         if not (folder / needed).is_file():
             raise OSError(describe(str(folder), expected=needed, got=Plain("no such file")))
     config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
@@ -124,6 +124,7 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
     with _quiet():
         pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
         pretrained.tokenizer.save_pretrained(str(folder))
+    _settle_config(folder / CONFIG)
     _settle_tokenizer(folder)
 
 
@@ -202,6 +203,25 @@ def _load_saved_tokenizer(folder: Path) -> Any:
             stacklevel=2,
         )
     return tokenizer
+
+
+def _settle_config(path: Path) -> None:
+    """Write the angles of rotary embeddings where transformers 4 has them, too."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    angles = config.get("rope_parameters")
+    if not angles:
+        return
+    if "rope_theta" in angles:
+        scaling = {key: value for key, value in angles.items() if key != "rope_theta"}
+        config["rope_theta"] = angles["rope_theta"]
+        if scaling.get("rope_type", "default") != "default":
+            config["rope_scaling"] = scaling
+    # ModernBERT has one for each kind of attention.
+    kinds = {"full_attention": "global_rope_theta", "sliding_attention": "local_rope_theta"}
+    for kind, key in kinds.items():
+        if kind in angles:
+            config[key] = angles[kind]["rope_theta"]
+    write_json(path, config)
 
 
 def _settle_tokenizer(folder: Path) -> None:
