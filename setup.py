@@ -98,6 +98,10 @@ setup(
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.metrics.scorer:make_bio_ner_scorer",
         ],
+        "spacy_tokenizers": [
+            "spacy-bio-crf.LanguageTokenizer.v1"
+            " = spacy_bio_crf.training.lang_tokenizer:build_language_tokenizer",
+        ],
         "spacy_loggers": [
             "spacy-bio-crf.CurveLogger.v1 = spacy_bio_crf.training.logger:build_curve_logger",
         ],

@@ -31,6 +31,11 @@ NAMES = [
         "spacy-bio-crf.batch_by_subwords.v1",
         "training.batcher:configure_batch_by_subwords",
     ),
+    (
+        "tokenizers",
+        "spacy-bio-crf.LanguageTokenizer.v1",
+        "training.lang_tokenizer:build_language_tokenizer",
+    ),
     ("cli", "bio-ner", "cli:app"),
 ]
 
