@@ -36,11 +36,13 @@ def check_alignment(
         for span in (*doc.ents, *(span for group in doc.spans.values() for span in group)):
             strings.add(span.label_)
     figures = _Figures()
+    misfits = 0
     for batch in minibatch(docs, size=DOCS_AT_ONCE):
         seen = []
         for reference in batch:
             example = Example(as_predicted(settings.nlp, reference), reference)
             annotation = _read(example, settings, recorder)
+            misfits += len(annotation.misfits)
             example.predicted.user_data["source"] = place_of(reference)
             seen.append((example.predicted, annotation))
         if settings.subwords is None:
@@ -49,6 +51,8 @@ def check_alignment(
         for (doc, annotation), subwords in zip(seen, cut_up, strict=True):
             windows = check_document(doc, annotation, subwords, settings.subwords, recorder)
             figures.add(doc, subwords, windows)
+    if 2 * misfits > sum(len(doc.ents) for doc in docs):
+        recorder.add("most_gold_lost", count=misfits)
     return {} if settings.subwords is None else figures.summary()
 
 

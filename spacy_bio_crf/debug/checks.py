@@ -7,6 +7,8 @@ SEVERITIES = ("info", "warning", "error")  # in rising order
 EXIT_CODES = {"info": 0, "warning": 3, "error": 4}
 # Headings and greetings of fewer tokens occur everywhere.
 FEW_TOKENS = 5
+# Above it, fine-tuning forgets what the encoder has learned.
+HIGHEST_RATE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,12 @@ GROUPS: dict[str, dict[str, Check]] = {
     },
     "Annotation": {
         "no_entities": Check("error", "documents, and not one entity", "nothing can be learned"),
+        "most_gold_lost": Check(
+            "error",
+            "entities that do not fit the tokens, more than half of all",
+            "training loses them: set `nlp.lang` and `nlp.tokenizer` so that tokens end where "
+            "entities do",
+        ),
         "no_annotation": Check(
             "warning", "documents without any annotation", "they teach nothing and are not scored"
         ),
@@ -129,6 +137,11 @@ GROUPS: dict[str, dict[str, Check]] = {
             "warning",
             "entities that do not fit the tokens of the pipeline's tokenizer",
             "bio_ner's option `misaligned` says what becomes of them in training",
+        ),
+        "high_learning_rate": Check(
+            "warning",
+            "learning rate that no pre-trained transformer survives",
+            "use about 2e-4 for small encoders and 2e-5 to 5e-5 for base-size ones",
         ),
         "tokens_without_subwords": Check(
             "info", "tokens without a sub-word", "they are neither trained nor tagged"

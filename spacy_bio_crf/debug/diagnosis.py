@@ -6,8 +6,9 @@ from typing import Any
 from ..errors import Plain, describe
 from .alignment import check_alignment
 from .characters import check_characters
+from .checks import HIGHEST_RATE
 from .entities import check_annotation, check_labels, check_tags
-from .findings import Recorder, Report
+from .findings import Occurrence, Recorder, Report
 from .leakage import Index, check_leakage, check_repetition
 from .reading import CorpusPart, check_reading
 from .settings import ModelSettings
@@ -59,6 +60,9 @@ def diagnose(
         check_tags(parts[0].docs, settings.scheme, recorders["train"])
         if settings.subwords is None:
             recorders["train"].add("no_tokenizer")
+        if settings.learn_rate > HIGHEST_RATE:
+            rate = Occurrence("training.optimizer.learn_rate", f"{settings.learn_rate:g}")
+            recorders["train"].add("high_learning_rate", rate)
     return Report(
         figures=figures,
         findings=[finding for part in parts for finding in recorders[part.name].findings()],

@@ -56,6 +56,8 @@ def check_reading(part: CorpusPart, recorder: Recorder) -> None:
         text = excerpt(entity.text)
         found = Occurrence(_short_place(entity.place), text, label=entity.label)
         recorder.add("misaligned_entities", found)
+    if len(summary.misaligned) > sum(len(doc.ents) for doc in part.docs):
+        recorder.add("most_gold_lost", count=len(summary.misaligned))
     for loss in summary.lost:
         check = "overlapping_entities" if "overlaps" in loss.reason else "dropped_entities"
         place, text = _short_place(loss.place), excerpt(loss.text)

@@ -7,12 +7,14 @@ from typing import Any
 
 import spacy
 from spacy.language import Language
-from spacy.util import load_config, load_model_from_config
+from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import ConfigValidationError
 
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
 from ..pipes.bio_ner import find_component
+
+SCHEDULED = 20_000  # steps whose learning rate is looked at where training has no limit
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class ModelSettings:
     labels (tuple[str, ...]): The labels of a trained component; empty before training.
     subwords (Preprocessor | None): Sub-words and windows; None if the encoder has no tokenizer of
         its own.
+    learn_rate (float): The highest learning rate of a pre-trained transformer in training; 0 if
+        there is none to train.
     """
 
     nlp: Language
@@ -36,6 +40,7 @@ class ModelSettings:
     wrong_key: str | None
     labels: tuple[str, ...]
     subwords: Preprocessor | None
+    learn_rate: float
 
     def summary(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The settings for a report."""
@@ -49,6 +54,8 @@ class ModelSettings:
             result["tokenizer"] = type(self.subwords.tokenizer).__name__
             result["window"] = self.subwords.window
             result["overlap"] = self.subwords.overlap
+        if self.learn_rate:
+            result["learn_rate"] = self.learn_rate
         return result
 
 
@@ -81,6 +88,7 @@ def read_settings(
             nlp = spacy.load(model if model.exists() else str(model))
         name, pipe = find_component(nlp, component)
         subwords = pipe.encoder.text()
+        learn_rate = _highest_rate(nlp, name)
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
@@ -93,4 +101,23 @@ def read_settings(
         wrong_key=pipe.incorrect_spans_key,
         labels=pipe.labels,
         subwords=subwords,
+        learn_rate=learn_rate,
     )
+
+
+def _highest_rate(nlp: Language, component: str) -> float:
+    """The highest learning rate of the component's pre-trained transformer in training."""
+    config = nlp.config.interpolate()
+    encoder = config["components"][component]["model"]["encoder"]
+    if encoder["@architectures"] == "spacy-bio-crf.TransformerListener.v1":
+        scale = 1.0 if encoder["grad_factor"] else 0.0
+    elif encoder["@architectures"] == "spacy-bio-crf.TransformerEncoder.v1":
+        scale = encoder["lr_scale"] if encoder["frozen_layers"] != -1 else 0.0
+    else:
+        return 0.0
+    optimizer = registry.resolve({"optimizer": config["training"]["optimizer"]})["optimizer"]
+    highest = optimizer.learn_rate
+    for _ in range(config["training"]["max_steps"] or SCHEDULED):
+        optimizer.step_schedules()
+        highest = max(highest, optimizer.learn_rate)
+    return scale * highest

@@ -91,10 +91,12 @@ class Notices:
         policy (str): The rule for entities that do not fit the tokens.
         """
         if tally.misfits:
+            most = 2 * tally.misfits > tally.entities
             self._warn(
                 "misfits",
-                f"{tally.misfits} of {tally.entities} entities in {tally.documents} {where} do not"
-                f" fit the tokens that {self.name!r} is given: {_OUTCOMES[policy]} (misaligned ="
+                f"{_MOST if most else ''}{tally.misfits} of {tally.entities} entities in"
+                f" {tally.documents} {where} do not fit the tokens that {self.name!r} is given:"
+                f" {_OUTCOMES[policy]} (misaligned ="
                 f' "{policy}"). The first is {tally.first_misfit}.',
             )
         if tally.bare:
@@ -112,6 +114,10 @@ class Notices:
             warnings.warn(f"{message} `python -m spacy bio-ner debug` lists them.", stacklevel=4)
 
 
+_MOST = (
+    "MOST OF THE GOLD IS LOST: set nlp.lang and nlp.tokenizer so that tokens end where entities"
+    " do. "
+)
 _OUTCOMES = {
     "missing": "their tokens count as unannotated",
     "expand": "they take in every token they touch",

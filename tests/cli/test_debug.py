@@ -35,7 +35,9 @@ def debug(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tupl
 @pytest.fixture
 def config(make_nlp: MakeNlp, tmp_path: Path) -> Path:
     path = tmp_path / "config.cfg"
-    make_nlp().config.to_disk(path)
+    config = make_nlp().config
+    config["training"]["optimizer"]["learn_rate"] = 2e-4
+    config.to_disk(path)
     return path
 
 
@@ -125,13 +127,15 @@ def test_options_arrive(debug, make_nlp: MakeNlp, tmp_path: Path):
     assert "tokens 2" in debug("a.jsonl", "--least", "1", "--lang", "pt")[1]
     assert "expected a language that spaCy has, got 'qq'" in debug("a.jsonl", "--lang", "qq")[1]
     nlp = make_nlp(name="other", nlp=make_nlp())
-    nlp.config.to_disk(tmp_path / "two.cfg")
+    two = nlp.config
+    two["training"]["optimizer"]["learn_rate"] = 2e-4
+    two.to_disk(tmp_path / "two.cfg")
     code, output = debug("clean.conll", "--model", "two.cfg")
     assert code == 1 and "--component: expected one bio_ner, got bio_ner, other; name one" in output
     code, output = debug("clean.conll", "--model", "two.cfg", "--component", "other")
     assert code == 0 and "component other" in output
     code, output = debug("clean.conll", "--model", "two.cfg", "--component", "third")
-    assert code == 1 and "--component: expected one of bio_ner, other, got 'third'" in output
+    assert code == 1 and "--component: expected a bio_ner of bio_ner, other, got 'third'" in output
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ def settings(tmp_path_factory, make_nlp: MakeNlp) -> Callable[..., ModelSettings
 
     def make(encoder: dict | None = None, **options) -> ModelSettings:
         path = folder / "config.cfg"
-        make_nlp(encoder_options=encoder, **options).config.to_disk(path)
+        config = make_nlp(encoder_options=encoder, **options).config
+        config["training"]["optimizer"]["learn_rate"] = 2e-4
+        config.to_disk(path)
         return read_settings(path)
 
     return make

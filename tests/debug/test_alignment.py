@@ -143,3 +143,13 @@ def test_every_finding_of_a_document_from_the_definition(case):
         elif not any(own[0] in c and own[-1] in c for c in cores):
             add("entities_across_cores", start, end)
     assert got == expected
+
+
+def test_most_of_the_gold_lost_is_an_error(settings):
+    """A tokenizer that cuts by spaces, on a language without them."""
+    text = make_doc(list("安娜住在里"), [(0, 2, "PER")], spaces=[False] * 5, known_spaces=True)
+    assert len(text) == 5 and len(as_predicted(settings().nlp, text)) == 1
+    lost = diagnose([CorpusPart("train", [*PLENTY, *[text] * 30])], settings())
+    assert (lost.find("most_gold_lost", "train").count, lost.severity) == (30, "error")
+    kept = diagnose([CorpusPart("train", [*PLENTY, text])], settings())
+    assert kept.find("most_gold_lost", "train").count == 0

@@ -63,3 +63,14 @@ def test_docs_of_a_file_have_their_number(tmp_path: Path):
     report = diagnose([read_part("train", [tmp_path / "a.spacy"])], least=1)
     (spot,) = report.find("white_space_edges", "train").examples
     assert (spot.place, spot.start, spot.end, spot.label) == ("a.spacy:2", 0, 2, "PER")
+
+
+def test_most_of_the_gold_lost_by_the_reader_is_an_error(tmp_path: Path):
+    path = tmp_path / "a.jsonl"
+    records = [{"text": "安娜住在里斯本", "spans": [[0, 2, "PER"]]}] * 3
+    records.append({"text": "安娜", "spans": [[0, 2, "PER"]]})
+    path.write_text("\n".join(map(json.dumps, records)), encoding="utf8")
+    report = diagnose([read_part("train", [path])], least=1)
+    assert (report.find("most_gold_lost", "train").count, report.severity) == (3, "error")
+    cut = diagnose([read_part("train", [path], lang="zh")], least=1)
+    assert cut.find("most_gold_lost", "train").count == 0

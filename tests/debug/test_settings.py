@@ -47,6 +47,7 @@ def test_values_replace_those_of_a_config(make_nlp: MakeNlp, tmp_path: Path):
         "tokenizer": PreTrainedTokenizerFast.__name__,
         "window": 20,
         "overlap": 4,
+        "learn_rate": 0.001,
     }
     changed = {"components.bio_ner.scheme": "BILUO", "components.bio_ner.misaligned": "expand"}
     model = read_settings(path, overrides=changed)
@@ -71,3 +72,35 @@ def test_what_can_not_be_read(tmp_path: Path):
         read_settings(tmp_path / "nowhere")
     with pytest.raises(SettingsError, match="model: expected a config file, got .*nothing to over"):
         read_settings(tmp_path / "nowhere", overrides={"nlp.lang": "pt"})
+
+
+ENCODER = "components.bio_ner.model.encoder"
+WARM_UP = {
+    "@schedules": "warmup_linear.v1",
+    "initial_rate": 6e-4,
+    "warmup_steps": 50,
+    "total_steps": 100,
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "rate"),
+    [
+        ({}, 1e-3),
+        ({"training.optimizer.learn_rate": 2e-4}, 0.0),
+        ({"training.optimizer.learn_rate": 2e-4, f"{ENCODER}.lr_scale": 5.0}, 1e-3),
+        ({f"{ENCODER}.lr_scale": 0.1}, 0.0),
+        ({f"{ENCODER}.frozen_layers": -1}, 0.0),
+        ({"training.optimizer.learn_rate": WARM_UP}, 6e-4),
+        ({"training.optimizer.learn_rate": WARM_UP, "training.max_steps": 10}, 0.0),
+        ({"training.optimizer": {"@optimizers": "RAdam.v1", "learn_rate": 0.01}}, 0.01),
+    ],
+)
+def test_a_learning_rate_too_high(make_nlp: MakeNlp, tmp_path: Path, values: dict, rate: float):
+    """The highest rate of the schedule counts, times the encoder's factor."""
+    path = tmp_path / "config.cfg"
+    make_nlp().config.to_disk(path)
+    report = diagnose([CorpusPart("train", PLENTY)], read_settings(path, overrides=values))
+    finding = report.find("high_learning_rate", "train")
+    assert finding.count == bool(rate)
+    assert [float(spot.text) for spot in finding.examples] == ([rate] if rate else [])

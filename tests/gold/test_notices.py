@@ -101,3 +101,14 @@ def test_clean_data_give_no_warning(make_nlp: MakeNlp):
         optimizer = nlp.initialize(lambda: make_examples(nlp))
         nlp.update(make_examples(nlp), sgd=optimizer)
     assert said(record) == []
+
+
+@pytest.mark.parametrize(("n", "most"), [(1, False), (30, True)])
+def test_most_of_the_gold_lost_is_said_first(make_nlp: MakeNlp, n: int, most: bool):
+    nlp = make_nlp()
+    examples = [*make_examples(nlp), *[misfit(nlp) for _ in range(n)]]
+    with warnings.catch_warnings(record=True) as record:
+        warnings.simplefilter("always")
+        nlp.initialize(lambda: examples)
+    (message,) = said(record)
+    assert message.startswith("MOST OF THE GOLD IS LOST: set nlp.lang") == most
