@@ -93,7 +93,7 @@ setup(
         ],
         "spacy_batchers": [
             "spacy-bio-crf.batch_by_subwords.v1"
-            " = spacy_bio_crf.training.batcher:configure_batch_by_subwords",
+            " = spacy_bio_crf.encoders.batcher:configure_batch_by_subwords",
         ],
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.metrics.scorer:make_bio_ner_scorer",

@@ -29,7 +29,7 @@ NAMES = [
     (
         "batchers",
         "spacy-bio-crf.batch_by_subwords.v1",
-        "training.batcher:configure_batch_by_subwords",
+        "encoders.batcher:configure_batch_by_subwords",
     ),
     (
         "tokenizers",
