@@ -3,18 +3,17 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Model, to_numpy, torch2xp, xp2torch
 from thinc.types import Ragged
 from torch import Tensor
 
 from ..errors import Plain, describe
 from ..subwords.tokenizer import Subwords, sequence_rows
-from .transformer.layer import TransformerEncoder, owns_transformer
 from .transformer.run import Project
 from .transformer.text import Preprocessor
 
@@ -22,34 +21,57 @@ from .transformer.text import Preprocessor
 Emitted = tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]
 
 
-class Encoder(Protocol):
-    """An encoder, as the model, the components and the debugger see it.
+class Encoder:
+    """An encoder as models, components and the debugger see it. This class serves any layer: a
+    shared transformer, a tok2vec, a layer of another package.
 
-    precision (str): "fp32", "bf16", "fp16", "auto" or, for prediction on a CPU, "int8". RAISES:
-        ValueError where the encoder has no transformer of its own.
-    budget (int): Most padded sub-words in one batch; 0 where the encoder makes no batches, or has
-        no weights yet.
+    A layer that can do more names a subclass in its attribute "encoder".
+
+    model (Model[list[Doc], list[Ragged]]): The layer.
     """
 
-    precision: str
+    def __init__(self, model: Model[list[Doc], list[Ragged]]):
+        self.model = model
 
     @property
-    def budget(self) -> int: ...
+    def precision(self) -> str:
+        """The precision, as the encoder's option has it. RAISES: ValueError if the encoder has no
+        transformer of its own."""
+        raise self._no_precision()
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        raise self._no_precision()
+
+    def _no_precision(self) -> ValueError:
+        expected = "an encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
+        return ValueError(describe("precision", expected=expected, got=Plain(self.model.name)))
+
+    @property
+    def budget(self) -> int:
+        """Most padded sub-words in one batch; 0 if the encoder makes no batches, or has no weights
+        yet."""
+        return 0
 
     def text(self) -> Preprocessor | None:
-        """RETURNS (Preprocessor | None): The text side, which needs no weights; None where the
-        encoder has no tokenizer of its own."""
+        """RETURNS (Preprocessor | None): Cuts texts, and needs no weights; None if the encoder has
+        no tokenizer of its own."""
+        return None
 
     def cut(self, docs: Sequence[Doc]) -> list[Subwords] | None:
-        """RETURNS (list[Subwords] | None): The sub-words of each document; None where the encoder
-        has no tokenizer of its own."""
+        """RETURNS (list[Subwords] | None): The sub-words of each document; None if the encoder has
+        no tokenizer of its own."""
+        return None
 
     def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
         """Cut documents once for all calls within; the documents must not change until the end."""
+        return contextlib.nullcontext()
 
     def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
         """RETURNS (list[np.ndarray]): Indices of the documents that train together; each document
         is in one part."""
+        # A shared transformer answers for the batch it was given, not for parts of it.
+        return [np.arange(len(docs))]
 
     def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
         """Compute emissions.
@@ -61,67 +83,10 @@ class Encoder(Protocol):
         RETURNS (Emitted): Emissions, tokens, and a function that takes the gradient of the
             emissions and adds to those of the encoder and of what `project` holds.
         """
-
-    def weights_apart(self) -> contextlib.AbstractContextManager:
-        """Leave out of `Model.to_bytes` what `save` writes."""
-
-    def save(self, folder: Path) -> None:
-        """Write weights and tokenizer as a Hugging Face folder, where the encoder owns them."""
-
-    def load(self, folder: Path) -> None:
-        """Read what `save` wrote."""
-
-
-def encoder_of(model: Model[list[Doc], list[Ragged]]) -> Encoder:
-    """Find the interface of a layer.
-
-    model (Model[list[Doc], list[Ragged]]): Any encoder.
-    RETURNS (Encoder): The encoder.
-    """
-    return TransformerEncoder(model) if owns_transformer(model) else LayerEncoder(model)
-
-
-class LayerEncoder:
-    """An encoder that is a thinc layer like any other: a shared transformer, a tok2vec.
-
-    model (Model[list[Doc], list[Ragged]]): The layer.
-    """
-
-    budget = 0
-
-    def __init__(self, model: Model[list[Doc], list[Ragged]]):
-        self.model = model
-
-    @property
-    def precision(self) -> str:
-        raise self._no_precision()
-
-    @precision.setter
-    def precision(self, precision: str) -> None:
-        raise self._no_precision()
-
-    def _no_precision(self) -> ValueError:
-        expected = "an encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
-        return ValueError(describe("precision", expected=expected, got=Plain(self.model.name)))
-
-    def text(self) -> None:
-        return None
-
-    def cut(self, docs: Sequence[Doc]) -> None:
-        return None
-
-    def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
-        return contextlib.nullcontext()
-
-    def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
-        # A shared transformer answers for the batch it was given, not for parts of it.
-        return [np.arange(len(docs))]
-
-    def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
         vectors, backprop_encoder = self.model(docs, train)
         xp = self.model.ops.xp
         # One copy from the device for all documents. shape: [n_tokens of all documents]
-        lengths = _numpy(xp.concatenate([v.lengths for v in vectors]))
+        lengths: Any = to_numpy(xp.concatenate([v.lengths for v in vectors]))
         by_doc = np.split(lengths, np.cumsum([len(v.lengths) for v in vectors])[:-1])
         picked = [sequence_rows(own, every=every) for own in by_doc]
         ends = np.cumsum([len(v.dataXd) for v in vectors])
@@ -143,13 +108,23 @@ class LayerEncoder:
         return emissions, [tokens for _, tokens in picked], backprop
 
     def weights_apart(self) -> contextlib.AbstractContextManager:
+        """Leave out of `Model.to_bytes` what `save` writes."""
         return contextlib.nullcontext()
 
     def save(self, folder: Path) -> None:
-        return None
+        """Write weights and tokenizer as a Hugging Face folder, if the encoder owns them."""
 
     def load(self, folder: Path) -> None:
-        return None
+        """Read what `save` wrote."""
+
+
+def encoder_of(model: Model[list[Doc], list[Ragged]]) -> Encoder:
+    """Get the interface of a layer.
+
+    model (Model[list[Doc], list[Ragged]]): Any encoder.
+    RETURNS (Encoder): The encoder.
+    """
+    return model.attrs.get("encoder", Encoder)(model)
 
 
 def call_torch(
@@ -172,7 +147,3 @@ def call_torch(
         return torch2xp(leaf.grad)
 
     return result.detach(), backprop
-
-
-def _numpy(array: Any) -> np.ndarray:
-    return array.get() if hasattr(array, "get") else np.asarray(array)

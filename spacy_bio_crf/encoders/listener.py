@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Model, to_numpy
 from thinc.types import Ragged
 from transformers.utils import ModelOutput
 
@@ -112,8 +112,8 @@ def pick_rows(doc: Doc, data: "TransformerData") -> tuple[np.ndarray, np.ndarray
     """
     if HIDDEN not in data.model_output:
         return np.zeros(0, dtype=np.int64), np.zeros(len(doc), dtype=np.int32)
-    lengths = _numpy(data.align.lengths).reshape(-1).astype(np.int64)
-    rows = _numpy(data.align.dataXd).reshape(-1).astype(np.int64)
+    lengths = to_numpy(data.align.lengths).reshape(-1).astype(np.int64)
+    rows = to_numpy(data.align.dataXd).reshape(-1).astype(np.int64)
     width = data.model_output[HIDDEN].shape[1]
     windows, places = rows // width, rows % width
     window_lengths = np.asarray(data.wordpieces.lengths, dtype=np.int64)
@@ -152,7 +152,3 @@ def _no_upstream(name: str) -> str:
     return describe(
         f"TransformerListener (upstream = {name!r})", expected=expected, got=Plain("none")
     )
-
-
-def _numpy(array: Any) -> np.ndarray:
-    return array.get() if hasattr(array, "get") else np.asarray(array)

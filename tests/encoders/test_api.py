@@ -1,5 +1,6 @@
 """The interface of encoders: one for each kind of layer, with the same answers."""
 
+import pickle
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from thinc.api import Model
 from thinc.types import Ragged
 from torch import nn
 
-from spacy_bio_crf.encoders.api import LayerEncoder, call_torch, encoder_of
+from spacy_bio_crf.encoders.api import Encoder, call_torch, encoder_of
 from spacy_bio_crf.encoders.listener import build_transformer_listener
 from spacy_bio_crf.encoders.tok2vec import build_tok2vec_encoder
 from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder, build_transformer_encoder
@@ -45,13 +46,19 @@ def foreign(seen: list | None = None) -> Model[list[Doc], list[Ragged]]:
 def test_each_kind_of_layer():
     tok2vec: Model = Model("tok2vec", lambda model, docs, is_train: ([], lambda d: docs))
     layers = [build_tok2vec_encoder(tok2vec), foreign()]
-    assert [type(encoder_of(layer)) for layer in layers] == [LayerEncoder] * 2
-    assert isinstance(encoder_of(build_transformer_encoder("none")), TransformerEncoder)
+    assert [type(encoder_of(layer)) for layer in layers] == [Encoder] * 2
+    own = build_transformer_encoder("none")
+    for model in (own, own.copy(), pickle.loads(pickle.dumps(own))):
+        assert isinstance(encoder_of(model), TransformerEncoder)
+    # The class is not written with the model.
+    assert b"encoder_of" not in own.to_bytes() and b"TransformerEncoder" not in own.to_bytes()
+    other = build_transformer_encoder("none").from_bytes(own.to_bytes())
+    assert isinstance(encoder_of(other), TransformerEncoder)
 
 
 @needs_shared
 def test_a_listener_is_a_layer_like_others():
-    assert type(encoder_of(build_transformer_listener())) is LayerEncoder
+    assert type(encoder_of(build_transformer_listener())) is Encoder
 
 
 def test_a_listener_without_spacy_transformers(monkeypatch: pytest.MonkeyPatch):
@@ -122,7 +129,7 @@ def test_both_kinds_give_the_same_emissions(tiny_encoder: Path):
     docs = docs_of(TEXTS)
     found = [
         encoder.emit(docs, emitter, every=False, train=False)[:2]
-        for encoder in (TransformerEncoder(model), LayerEncoder(model))
+        for encoder in (TransformerEncoder(model), Encoder(model))
     ]
     torch.testing.assert_close(found[0][0], found[1][0], atol=1e-5, rtol=0)
     for a, b in zip(found[0][1], found[1][1], strict=True):

@@ -114,7 +114,7 @@ def test_the_layer_gives_the_gradients_of_run(tiny_encoder: Path):
     close(found, gradients(other.network))
 
 
-def test_before_it_is_initialised(tiny_encoder: Path):
+def test_before_it_is_initialized(tiny_encoder: Path):
     encoder = build_transformer_encoder("no/such-encoder")  # nothing is fetched yet
     with pytest.raises(
         ValueError, match=r"no weights yet: call nlp.initialize\(\) or load a trained"

@@ -174,16 +174,16 @@ def test_a_tagger_and_a_bio_ner_learn_on_one_transformer(quiet_encoder: Path, tm
     examples = tagged_examples(nlp)
     fit(nlp, examples)
 
-    def assert_learnt(pipeline: Language) -> None:
+    def assert_learned(pipeline: Language) -> None:
         for doc, example in zip(pipeline.pipe(TEXTS), examples, strict=True):
             assert spans_of(doc) == spans_of(example.reference)
             assert [t.tag_ for t in doc] == [t.tag_ for t in example.reference]
 
-    assert_learnt(nlp)
+    assert_learned(nlp)
     nlp.to_disk(tmp_path)
     assert not (tmp_path / "bio_ner" / "encoder").exists()
     loaded = spacy.load(tmp_path)
-    assert_learnt(loaded)
+    assert_learned(loaded)
     for a, b in zip(lattice_of(nlp, TEXTS).scores, lattice_of(loaded, TEXTS).scores, strict=True):
         assert torch.equal(a, b)
 
@@ -289,7 +289,7 @@ def test_documents_without_tokens_in_the_middle_of_a_batch(quiet_encoder: Path):
 # No upstream --------------------------------------------------------------------------------------
 
 
-def test_no_transformer_at_initialisation():
+def test_no_transformer_at_initialization():
     nlp = spacy.blank("en")
     add_ner(nlp)
     with pytest.raises(ValueError, match=NO_UPSTREAM):

@@ -129,7 +129,7 @@ def without(folder: Path, *names: str) -> None:
     safetensors.torch.save_file(kept, path, metadata={"format": "pt"})
 
 
-def test_weights_that_are_missing_are_told(folder: Path):
+def test_weights_that_are_missing_are_named(folder: Path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         storage.fetch(str(folder))  # complete but for the pooler, which nobody needs

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spacy_bio_crf.encoders.transformer import run as run_module
-from spacy_bio_crf.encoders.transformer.run import Forward, default_budget, overhead_of, run
+from spacy_bio_crf.encoders.transformer import shim as shim_module
+from spacy_bio_crf.encoders.transformer.run import Forward, run
 from spacy_bio_crf.kernels.mode import fast_kernels
 from spacy_bio_crf.subwords.batches import PaddedBatch, SpecialIds, make_batches
 from spacy_bio_crf.subwords.tokenizer import Subwords
@@ -72,8 +72,8 @@ def test_gradients_are_those_of_the_windows_by_hand(tiny_encoder: Path, budget: 
 
 
 def test_training_and_prediction_have_batches_of_their_own(tiny_encoder: Path, monkeypatch):
-    monkeypatch.setattr(run_module, "TRAINING_OVERHEAD", 100_000)
-    monkeypatch.setattr(run_module, "PREDICTION_OVERHEAD", 0)
+    monkeypatch.setattr(shim_module, "TRAINING_OVERHEAD", 100_000)
+    monkeypatch.setattr(shim_module, "PREDICTION_OVERHEAD", 0)
     _, shim = make_encoder(tiny_encoder)
     shapes: list[tuple[int, ...]] = []
     shim.network.embeddings.register_forward_hook(lambda *args: shapes.append(args[2].shape[:2]))
@@ -262,15 +262,3 @@ def test_no_batches():
         result, backprop = run([], forward, width=4, train=train, budget=12)
         assert result.shape == (0, 2)
     backprop(result)
-
-
-def test_costs_of_batches():
-    gpu = torch.device("cuda", 0)
-    assert (default_budget(CPU), default_budget(gpu)) == (2048, 32768)
-    costs = [
-        overhead_of(device, train=train, precision=precision)
-        for device, train, precision in (
-            (CPU, True, "fp32"), (CPU, False, "fp32"), (CPU, False, "int8"), (gpu, True, "fp32"),
-        )
-    ]  # fmt: skip
-    assert costs == [128, 64, 32, 8192]

@@ -77,6 +77,16 @@ def test_dropout_is_the_config_s_by_default_and_off_in_prediction(tiny_encoder: 
     assert np.array_equal(encoder.predict(docs)[0].dataXd, encoder.predict(docs)[0].dataXd)
 
 
+def test_costs_of_batches(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch):
+    _, shim = make_encoder(tiny_encoder)
+    assert (shim.overhead(train=True), shim.overhead(train=False)) == (128, 64)
+    shim.precision = "int8"
+    assert shim.overhead(train=False) == 32
+    monkeypatch.setattr(type(shim), "device", torch.device("cuda", 0))
+    assert shim.budget == 32768
+    assert shim.overhead(train=True) == shim.overhead(train=False) == 8192
+
+
 def test_defaults_follow_the_model(tiny_encoder: Path):
     _, shim = make_encoder(tiny_encoder)
     assert (shim.text.window, shim.text.overlap, shim.budget) == (62, 15, 2048)

@@ -1,4 +1,4 @@
-"""The text side of a transformer, by itself."""
+"""Preprocessing without any network."""
 
 import textwrap
 from typing import Any
@@ -55,14 +55,14 @@ def test_windows_out_of_range():
 
 def test_sub_words_with_and_without_shapes():
     docs = docs_of("Maria mora", "", "NATO 12")
-    plain, told = preprocessor().cut(docs), preprocessor(casing=True).cut(docs)
-    for doc, a, b in zip(docs, plain, told, strict=True):
+    plain, shaped = preprocessor().cut(docs), preprocessor(casing=True).cut(docs)
+    for doc, a, b in zip(docs, plain, shaped, strict=True):
         assert a.ids.tolist() == b.ids.tolist() and a.shapes is None
         assert b.shapes is not None and len(b.shapes) == len(b.ids)
         assert (len(b.shapes) > 0) == (len(doc) > 0)
-    assert told[0].shapes is not None and told[2].shapes is not None
-    assert {*told[0].shapes.tolist()} == {Shape.TITLE, Shape.LOWER}
-    assert {*told[2].shapes.tolist()} == {Shape.UPPER, Shape.DIGITS}
+    assert shaped[0].shapes is not None and shaped[2].shapes is not None
+    assert {*shaped[0].shapes.tolist()} == {Shape.TITLE, Shape.LOWER}
+    assert {*shaped[2].shapes.tolist()} == {Shape.UPPER, Shape.DIGITS}
     assert preprocessor().unknown == tokenizer("bert_cased").unk_token_id
 
 

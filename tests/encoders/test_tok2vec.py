@@ -65,7 +65,7 @@ def shared() -> Language:
     return add_tagger(nlp, listener)
 
 
-def assert_learnt(nlp: Language) -> None:
+def assert_learned(nlp: Language) -> None:
     assert [spans_of(doc) for doc in nlp.pipe(TEXTS)] == [ents for _, ents in SENTENCES]
 
 
@@ -73,14 +73,14 @@ def assert_learnt(nlp: Language) -> None:
                          ids=["CRF", "softmax", "shared"])  # fmt: skip
 def test_it_learns_and_is_saved(make: Any, tmp_path: Path):
     nlp = fit(make())
-    assert_learnt(nlp)
+    assert_learned(nlp)
     nlp.to_disk(tmp_path)
     assert not (tmp_path / "bio_ner" / "encoder").exists()
     loaded = spacy.load(tmp_path)
     as_bytes = spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
     docs = list(nlp.pipe(TEXTS))
     for other in (loaded, as_bytes):
-        assert_learnt(other)
+        assert_learned(other)
         others = list(other.pipe(TEXTS))
         a, b = (n.get_pipe("bio_ner").lattice(d) for n, d in ((nlp, docs), (other, others)))
         assert all(torch.equal(x, y) for x, y in zip(a.scores, b.scores, strict=True))

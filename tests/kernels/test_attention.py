@@ -164,7 +164,7 @@ def test_a_query_that_sees_nothing_gets_numbers(
 def test_windows_of_padding_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capabilities: dict
 ):
-    """In every second layer of ModernBERT a sub-word sees its neighbours alone, and one of padding
+    """In every second layer of ModernBERT a sub-word sees its neighbors alone, and one of padding
     may see nothing; the next layer shows it to all."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
     write_checkpoint(tmp_path, "modernbert", num_hidden_layers=3, local_attention=8)

@@ -132,7 +132,7 @@ def test_sub_words_of_a_token_are_those_that_share_a_character(doc, names):
     some_of([*FAST], 2),
 )
 def test_a_word_between_spaces_has_the_sub_words_it_has_alone(texts, names):
-    """Characters that normalisers delete, expand, compose or decompose shift no offset."""
+    """Characters that normalizers delete, expand, compose or decompose shift no offset."""
     doc = make_doc(texts)
     for name in names:
         tok = tokenizer(name)
@@ -228,7 +228,7 @@ def test_docs_without_sub_words_in_the_middle_of_a_batch(name):
 
 @pytest.mark.parametrize("length", [505, 10_000])
 @pytest.mark.parametrize("name", [*FAST, *SLOW])
-def test_a_long_token_keeps_its_sub_words_and_its_neighbours(name, length):
+def test_a_long_token_keeps_its_sub_words_and_its_neighbors(name, length):
     doc = make_doc(["São", "ab" * (length // 2), "na", "noite"])
     [subwords] = subword_tokenizer(name)([doc])
     alone = ids_by_token(name, make_doc(["São", "na", "noite"]))

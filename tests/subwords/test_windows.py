@@ -42,7 +42,7 @@ def check(windows: Windows, n: int, size: int, overlap: int) -> None:
     edges = [*zip(windows.starts.tolist(), windows.ends.tolist(), strict=True)]
     cores = [*zip(windows.core_starts.tolist(), windows.core_ends.tolist(), strict=True)]
     assert all(0 <= start < end <= n and end - start <= size for start, end in edges)
-    # Together they cover everything, in order, and neighbours share enough.
+    # Together they cover everything, in order, and neighbors share enough.
     for (start, end), (next_start, next_end) in pairwise(edges):
         assert start < next_start <= end - overlap
         assert end < next_end

@@ -9,10 +9,10 @@ import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Ragged
-from torch import Tensor
 
 from ...subwords.batches import plan_batches
 from ...subwords.tokenizer import Subwords, sequence_rows
+from ..api import Emitted, Encoder
 from .encoder_options import Options
 from .pretrained import load_folder, save_folder
 from .run import Project
@@ -67,27 +67,14 @@ def build_transformer_encoder(
         [n_subwords, d], and how many belong to each token, [n_tokens].
     RAISES: ValueError for an option that is out of range.
     """
-    options = Options(
-        name=name,
-        revision=revision,
-        window=window,
-        overlap=overlap,
-        batch_subwords=batch_subwords,
-        precision=precision,
-        layers=layers,
-        frozen_layers=frozen_layers,
-        gradient_checkpointing=gradient_checkpointing,
-        dropout=dropout,
-        casing=casing,
-        lr_scale=lr_scale,
-    )
+    options = Options(**locals())
     return Model(
         "transformer_encoder",
         _forward,
         init=_init,
         dims={"nO": None},
         shims=[TransformerShim(options)],
-        attrs={},
+        attrs={"encoder": TransformerEncoder},
     )
 
 
@@ -129,23 +116,14 @@ def transformer_shim(encoder: Model) -> TransformerShim:
     return cast(TransformerShim, encoder.shims[0])
 
 
-def owns_transformer(encoder: Model) -> bool:
-    """Whether an encoder was built by `build_transformer_encoder`.
-
-    encoder (Model): Any encoder.
-    RETURNS (bool): False for one that shares a transformer or has none.
-    """
-    return bool(encoder.shims) and isinstance(encoder.shims[0], TransformerShim)
-
-
-class TransformerEncoder:
-    """The interface (`encoders.api.Encoder`) of an encoder that owns its transformer.
+class TransformerEncoder(Encoder):
+    """The interface of an encoder that owns its transformer.
 
     model (Model): Built by `build_transformer_encoder`.
     """
 
     def __init__(self, model: Model[list[Doc], list[Ragged]]):
-        self.model = model
+        super().__init__(model)
         self.shim = transformer_shim(model)
 
     @property
@@ -172,12 +150,10 @@ class TransformerEncoder:
     def split(self, docs: Sequence[Doc]) -> list[np.ndarray]:
         # As few parts as the budget allows: each is a forward and a backward pass over the batches
         # that `emit` will make of it.
-        shim = self.shim
+        shim, left = self.shim, 0
         costs = shim.text.costs(docs)
         parts: list[np.ndarray] = []
-        left = 0
-        overhead = shim.overhead(train=True)
-        for members in plan_batches(costs, budget=shim.budget, overhead=overhead):
+        for members in plan_batches(costs, budget=shim.budget, overhead=shim.overhead(train=True)):
             size = len(members) * int(costs[members].max())
             if size <= left:
                 parts[-1] = np.concatenate([parts[-1], members])
@@ -187,9 +163,7 @@ class TransformerEncoder:
             left -= size
         return parts
 
-    def emit(
-        self, docs: list[Doc], project: Project, *, every: bool, train: bool
-    ) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None]]:
+    def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
         # Batch by batch: the vectors of a long document are never in memory together.
         subwords = self.shim.text.cut(docs)
         picked = [sequence_rows(s.lengths, every=every) for s in subwords]

@@ -86,7 +86,7 @@ def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
     name (str): A folder, or a name on the hub.
     revision (str | None): A branch, tag or commit on the hub.
     RETURNS (PreTrainedTokenizerBase): The tokenizer.
-    RAISES: ValueError if there is none that can be read.
+    RAISES: ValueError if it can't be read.
     """
     return _load_tokenizer(name, **_revision(revision))
 
@@ -117,7 +117,7 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
 
     transformers 4 and 5 read the same from it, whichever has written it.
 
-    pretrained (Pretrained): What to write.
+    pretrained (Pretrained): Network and tokenizer.
     folder (Path): Where; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +131,7 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
 def to_bytes(pretrained: Pretrained) -> bytes:
     """Write the files of `save_folder` as one bytestring.
 
-    pretrained (Pretrained): What to pack.
+    pretrained (Pretrained): Network and tokenizer.
     RETURNS (bytes): msgpack of `{file name: content}`.
     """
     with tempfile.TemporaryDirectory() as place:
@@ -141,7 +141,7 @@ def to_bytes(pretrained: Pretrained) -> bytes:
 
 
 def from_bytes(data: bytes) -> Pretrained:
-    """Read what `to_bytes` packed.
+    """Read what `to_bytes` wrote.
 
     data (bytes): msgpack of `{file name: content}`.
     RETURNS (Pretrained): Network and tokenizer.

@@ -9,39 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from ...kernels.mode import fast_kernels
-from ...kernels.precision import INT8, autocast, shared_casts
+from ...kernels.precision import autocast, shared_casts
 from ...subwords.batches import PaddedBatch
 from ...training.optimizer import LossScale
 
-# Padded sub-words of one batch that keep a CPU's caches and a GPU's units busy.
-CPU_BUDGET, GPU_BUDGET = 2048, 32768
-# Cost of a batch by itself, in sub-words; on a CPU measured with MiniLM. On a GPU (H200) the
-# kernels of a network of BERT's base size take 8 ms to start, in which it could compute 16,000
-# sub-words; those of smaller networks take as long.
-TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
-
 Project = Callable[[Tensor], Tensor]  # [r, d] -> [r, c]
 RandomState = tuple[Tensor, Tensor | None]  # of the CPU, and of the GPU if there is one
-
-
-def default_budget(device: torch.device) -> int:
-    """RETURNS (int): Most padded sub-words in one batch, where nothing else is set."""
-    return CPU_BUDGET if device.type == "cpu" else GPU_BUDGET
-
-
-def overhead_of(device: torch.device, *, train: bool, precision: str) -> int:
-    """Look up the cost of a batch by itself.
-
-    device (torch.device): The network's device.
-    train (bool): Forward and backward, or forward alone.
-    precision (str): The network's precision.
-    RETURNS (int): The cost in sub-words.
-    """
-    if device.type != "cpu":
-        return GPU_OVERHEAD
-    if train:
-        return TRAINING_OVERHEAD
-    return INT8_OVERHEAD if precision == INT8 else PREDICTION_OVERHEAD
 
 
 @dataclass(frozen=True)

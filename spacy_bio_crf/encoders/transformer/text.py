@@ -1,15 +1,16 @@
-"""The text side of a transformer: sub-words, windows and batches of documents. Needs no torch."""
+"""Preprocessing for a transformer: sub-words, windows and batches of documents, without torch."""
 
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
 
 from ...errors import describe
-from ...subwords.batches import PaddedBatch, SpecialIds, make_batches
+from ...subwords.batches import SpecialIds, make_batches
 from ...subwords.cache import SubwordCache
 from ...subwords.casing import shapes_of_subwords
 from ...subwords.tokenizer import Subwords, SubwordTokenizer
@@ -55,6 +56,9 @@ class Preprocessor:
         self.overlap = min(DEFAULT_OVERLAP, self.window // 4) if overlap is None else overlap
         self.casing = casing
         check_window(self.window, self.overlap)
+        self.make_batches = partial(
+            make_batches, special=special, window=self.window, overlap=self.overlap
+        )
         self._subword_tokenizer = SubwordTokenizer(tokenizer)
         self._cache = SubwordCache()
 
@@ -98,25 +102,6 @@ class Preprocessor:
         step = self.window - self.overlap
         windows = np.maximum(1, -(-(counts - self.overlap) // step))
         return windows * (np.minimum(counts, self.window) + len(self.special))
-
-    def make_batches(
-        self,
-        subwords: Sequence[Subwords],
-        wanted: Sequence[np.ndarray],
-        *,
-        budget: int,
-        overhead: int,
-    ) -> list[PaddedBatch]:
-        """Make batches of the windows of documents; see `subwords.batches.make_batches`."""
-        return make_batches(
-            subwords,
-            wanted,
-            special=self.special,
-            window=self.window,
-            overlap=self.overlap,
-            budget=budget,
-            overhead=overhead,
-        )
 
 
 def check_window(window: int, overlap: int | None) -> None:
