@@ -87,6 +87,13 @@ def test_costs_of_batches(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch):
     assert shim.overhead(train=True) == shim.overhead(train=False) == 8192
 
 
+def test_learning_rates_by_parameter(tiny_encoder: Path):
+    _, shim = make_encoder(tiny_encoder, casing=True, lr_scale=0.5)
+    rates = {name: shim.lr_scale(name) for name, _ in shim.network.named_parameters()}
+    assert rates.pop("casing.weight") == 5.0
+    assert {*rates.values()} == {0.5}
+
+
 def test_defaults_follow_the_model(tiny_encoder: Path):
     _, shim = make_encoder(tiny_encoder)
     assert (shim.text.window, shim.text.overlap, shim.budget) == (62, 15, 2048)

@@ -9,6 +9,7 @@ from thinc.api import Adam
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
+from spacy_bio_crf.encoders.transformer import shim as shim_module
 from spacy_bio_crf.kernels.cpu import (
     SWITCH,
     enabled,
@@ -112,12 +113,12 @@ def test_switched_off_torch_computes_the_same(tiny_encoder: Path, monkeypatch, o
     pretend(monkeypatch, **AMD)
     on = step(tiny_encoder, dropout=0.0, **options)
     monkeypatch.setenv(SWITCH, "0")
+    monkeypatch.setattr(shim_module, "WordTable", None)
+    monkeypatch.setattr(torch, "clear_autocast_cache", None)
     off = step(tiny_encoder, dropout=0.0, **options)
     onednn = "mkldnn::_linear_pointwise"
     assert onednn not in off[2] and "aten::linear" in off[2]
     assert (onednn in on[2]) == (has_linear() and options.get("precision") != "bf16")
-    # torch's own embedding has a dense gradient for every batch.
-    assert "aten::embedding_dense_backward" in off[2]
     if options.get("precision") == "bf16":
         size = float(on[0].abs().max())
         torch.testing.assert_close(off[0], on[0], atol=0.03 * size, rtol=0)
