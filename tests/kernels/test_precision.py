@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from spacy_bio_crf.kernels.precision import PRECISIONS, resolve
+from spacy_bio_crf.kernels.cpu import SWITCH
+from spacy_bio_crf.kernels.precision import PRECISIONS, resolve, shared_casts
 from tests.support.encoder_tools import TEXTS, all_rows, docs_of
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
 from tests.support.tiny_models import make_encoder
@@ -114,3 +115,15 @@ def test_a_caller_s_own_autocast_costs_no_gradient(tiny_encoder):
     assert list(gradients[0]) == list(gradients[1])
     for a, b in zip(*(g.values() for g in gradients), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_switched_off_torch_keeps_its_own_casts(monkeypatch):
+    calls: list[None] = []
+    monkeypatch.setattr(torch, "clear_autocast_cache", lambda: calls.append(None))
+    with shared_casts(CPU):
+        assert len(calls) == 1
+    calls.clear()
+    monkeypatch.setenv(SWITCH, "0")
+    with shared_casts(CPU):
+        pass
+    assert calls == []
