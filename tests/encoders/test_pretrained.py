@@ -154,7 +154,7 @@ def test_an_unknown_name_offline(monkeypatch: pytest.MonkeyPatch):
         storage.fetch("nobody/has-this-encoder")
     assert str(caught.value).startswith(
         "encoder 'nobody/has-this-encoder': expected a folder with a config.json, or the name of a"
-        " model on the Hugging Face hub and a connection to it, got "
+        " model on the Hugging Face hub and a connection to it, got neither; the reason given: "
     )
 
 

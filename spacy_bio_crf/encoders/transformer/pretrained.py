@@ -166,7 +166,10 @@ def _read_config(name: str, **options: Any) -> Any:
             "a folder with a config.json, or the name of a model on the Hugging Face hub and a"
             " connection to it"
         )
-        raise OSError(describe(f"encoder {name!r}", expected=expected, got=Plain(error))) from error
+        got, reason = Plain("neither"), f"the reason given: {error}"
+        raise OSError(
+            describe(f"encoder {name!r}", expected=expected, got=got, remedy=reason)
+        ) from error
     if getattr(config, "is_encoder_decoder", False):
         expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
         got = Plain(f"an encoder-decoder ({config.model_type})")
@@ -252,8 +255,8 @@ def _load_tokenizer(
 
 def _no_tokenizer(name: str, reason: Any) -> ValueError:
     expected = "tokenizer.json or the vocabulary files of its family beside config.json"
-    got = Plain(f"no tokenizer that can be read ({reason})")
-    return ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
+    got, remedy = Plain("no tokenizer that can be read"), f"the reason given: {reason}"
+    return ValueError(describe(f"encoder {name!r}", expected=expected, got=got, remedy=remedy))
 
 
 @contextlib.contextmanager
