@@ -1,3 +1,4 @@
+import errno
 import json
 import sys
 from pathlib import Path
@@ -83,3 +84,22 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delitem(sys.modules, "pyarrow.parquet")
     with pytest.raises(AnnotateError, match="^Parquet needs pyarrow, which is not installed"):
         import_pyarrow(AnnotateError)
+
+
+@pytest.mark.parametrize("step", ["write", "sync"])
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch, step: str):
+    """Python's own error has no path where writing fails, and not opening."""
+
+    def full(*args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if step == "sync":
+        monkeypatch.setattr("os.fsync", full)
+    path = tmp_path / "a.json"
+    with pytest.raises(OSError, match="No space left on device: .*a.json") as caught:  # noqa: SIM117
+        with replacing(path) as aside:
+            aside.write_text("x")
+            if step == "write":
+                full()
+    assert caught.value.errno == errno.ENOSPC
+    assert list(tmp_path.iterdir()) == []

@@ -95,7 +95,8 @@ class Input:
             }
             formats = sorted(set(known.values()))
             if len(formats) != 1:
-                got = f"files of {', '.join(formats)}" if formats else "no such file"
+                none = "no such file in it" if path.is_dir() else f"the suffix {path.suffix!r}"
+                got = f"files of {', '.join(formats)}" if formats else none
                 wanted, remedy = ", ".join(SUFFIXES), "name the format with `format`"
                 raise AnnotateError(f"{path}: expected {wanted}, got {got}; {remedy}")
             format, self.names = formats[0], list(known)

@@ -40,7 +40,10 @@ def calibrate_cli(
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the figures, save no pipeline"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
-    """Fit a temperature, so that of entities with confidence 0.9 nine in ten are right."""
+    """Fit the temperature of confidence on held-out data.
+
+    Afterwards, of entities with confidence 0.9 nine in ten are right.
+    """
     from ..io import write_json
     from ..metrics.calibration import calibration_table
     from ..temperature import fit_temperature, outcomes, take_sample

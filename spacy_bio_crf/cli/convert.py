@@ -74,7 +74,10 @@ def convert_cli(
     ),
     **options: Any,
 ) -> None:
-    """Convert annotated files to spaCy's training data, and report what was found in them."""
+    """Convert annotated files to spaCy's training data.
+
+    The command reports what it found in them.
+    """
     *inputs, output = paths
     if not inputs:
         expected = "input files or folders, and then the output"

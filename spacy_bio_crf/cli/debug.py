@@ -55,7 +55,9 @@ def debug_cli(
         "warning, error or never",
     ),
 ) -> None:
-    """Find what a corpus loses on its way into training. Exit code: 0 if there is nothing worse
+    """Find what a corpus loses on its way into training.
+
+    Exit code: 0 if there is nothing worse
     than information, 3 with warnings, 4 with errors, 1 if the command can't run."""
     paths, overrides = _split(arguments)
     from ..debug import diagnose, read_part, read_settings
@@ -144,7 +146,7 @@ def _show(report: "Report") -> None:
     counts = {s: sum(f.severity == s for f in findings) for s in reversed(SEVERITIES)}
     verdict = ", ".join(f"{n} of severity {s}" for s, n in counts.items() if n)
     show: dict[str, Callable] = {"info": msg.good, "warning": msg.warn, "error": msg.fail}
-    show[report.severity](f"{len(findings)} findings: {verdict}")
+    show[report.severity](f"Findings: {verdict}")
 
 
 def _show_figures(report: "Report") -> None:
@@ -179,7 +181,7 @@ def _show_finding(finding: "Finding") -> None:
     show: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}
     what = finding.detail or check.meaning
     advice = f": {check.advice}" if check.advice else ""
-    show[finding.severity](f"{finding.part}, {finding.count} {what}{advice}")
+    show[finding.severity](f"{finding.part}: {what} ({finding.count}){advice}")
     for example in finding.examples:
         msg.text(f"  {_example(example)}")
     more = finding.count - len(finding.examples)

@@ -45,10 +45,16 @@ def evaluate_cli(
         False, "--all-documents", "-a", help="Show all documents in the report, gold and predicted"
     ),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Print no tables"),
+    all_tables: bool = typer.Option(
+        False, "--all-tables", help="Print all tables, not only scores and numbers of errors"
+    ),
     limit: int = typer.Option(0, "--limit", "-l", min=0, help="Documents, at the most; 0: all"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
-    """Score a pipeline strictly, with partial credit and per token, and show where it fails."""
+    """Score a pipeline and show where it fails.
+
+    Scores are strict, with partial credit, and per token.
+    """
     from ..errors import Plain, describe
     from ..io import write_json, write_text
     from ..metrics import analyze, predict, read_documents
@@ -102,8 +108,13 @@ def evaluate_cli(
         }
     if not quiet:
         typer.echo(f"\n{model} on {corpus}, {metrics['documents']} documents")
-        for table in (*tables(metrics), *comparison_tables(metrics)):
+        shown = tables(metrics)
+        if not all_tables:
+            shown = [shown[0], shown[-1]]
+        for table in (*shown, *comparison_tables(metrics)):
             typer.echo("\n" + _text(table))
+        if not all_tables:
+            typer.echo("\nAll tables: --all-tables, or in the page that --report writes")
     if output is not None:
         write_json(output, metrics)
         msg.good(f"Figures: {output}")

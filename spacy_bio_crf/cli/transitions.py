@@ -21,7 +21,9 @@ def transitions_cli(
         None, "--json", help="Write the scores as JSON"
     ),
 ) -> None:
-    """Show start, transition and end scores: row = a tag, column = the tag after it.
+    """Show start, transition and end scores of a CRF.
+
+    Row = a tag, column = the tag after it.
 
     Scores are in nats, as the emissions; "·" marks transitions that decoding never takes.
     """

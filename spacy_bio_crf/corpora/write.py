@@ -118,6 +118,9 @@ def _rows(tokens: list[Token], summary: Summary) -> str:
             word = "_".join(word.split()) if _breaks_rows(word) else "DOCSTART"
         tag = MISSING if token.ent_iob == EntIob.MISSING else OUTSIDE
         if token.ent_type:
+            if _breaks_rows(token.ent_type_):
+                expected = "labels without TABs and line ends, for a column file"
+                raise ConvertError(describe("output", expected=expected, got=token.ent_type_))
             tag = f"{'I' if begun else 'B'}-{token.ent_type_}"
             begun = True
         rows.append(f"{word}\t{tag}\n")
@@ -175,7 +178,12 @@ def write_outputs(
         for output, docs in parts.items():
             aside = stack.enter_context(replacing(output))
             summary.outputs[output] = 0
-            WRITERS[output.suffix](_counted(docs, output, summary), aside, summary)
+            try:
+                WRITERS[output.suffix](_counted(docs, output, summary), aside, summary)
+            except UnicodeEncodeError as error:
+                got = error.object[error.start : error.end]
+                place, expected = str(output), "characters that UTF-8 has"
+                raise ConvertError(describe(place, expected=expected, got=got)) from None
             if not summary.outputs[output]:
                 raise empty
 

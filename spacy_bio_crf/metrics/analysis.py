@@ -87,6 +87,7 @@ def _counts(documents: Sequence[Document]) -> dict[str, int]:
         "tokens": sum(len(doc.words) for doc in documents),
         "unannotated_tokens": sum(int((~doc.known).sum()) for doc in documents),
         "ignored_predictions": sum(doc.ignored for doc in documents),
+        "unfit_gold": sum(doc.unfit for doc in documents),
     }
 
 

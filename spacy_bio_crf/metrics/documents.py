@@ -29,6 +29,7 @@ class Document:
     confidence (list[float | None]): The probability of each prediction; None if it has none.
     ignored (int): Predictions that touch a token without annotation. They are neither right nor
         wrong, as in spaCy's scorer.
+    unfit (int): Gold entities that do not fit the prediction's tokens. They count as missed.
     """
 
     words: list[str]
@@ -37,6 +38,7 @@ class Document:
     predicted: list[Span]
     confidence: list[float | None]
     ignored: int = 0
+    unfit: int = 0
 
 
 def predict(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
@@ -72,7 +74,8 @@ def read_corpus(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
     """
     expected = "annotated documents (.spacy, or a folder of such files)"
     if not path.is_dir() and path.suffix != ".spacy":
-        raise ValueError(describe(str(path), expected=expected, got=path.suffix))
+        remedy = "make one of other formats with `python -m spacy bio-ner convert`"
+        raise ValueError(describe(str(path), expected=expected, got=path.suffix, remedy=remedy))
     try:
         with warnings.catch_warnings():
             # W090, a folder without .spacy files, is the error below.
@@ -108,6 +111,8 @@ def read_document(example: Example) -> Document:
     scores = read_scores(example.predicted)
     # spaCy compares all tokens each time the alignment is asked for.
     to_reference = example.alignment.x2y
+    starts = {token.idx for token in example.predicted}
+    ends = {token.idx + len(token) for token in example.predicted}
     predicted: list[Span] = []
     confidence: list[float | None] = []
     ignored = 0
@@ -129,6 +134,7 @@ def read_document(example: Example) -> Document:
         predicted=predicted,
         confidence=confidence,
         ignored=ignored,
+        unfit=sum(e.start_char not in starts or e.end_char not in ends for e in reference.ents),
     )
 
 

@@ -50,7 +50,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     RETURNS (list[Table]): The tables.
     """
     return [
-        _entity_table(metrics["entity"]),
+        _entity_table(metrics["entity"], metrics["counts"]),
         _partial_table(metrics["partial"]),
         _token_table(metrics["token"]),
         *_breakdown_tables(metrics["breakdowns"]),
@@ -59,7 +59,7 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _entity_table(scores: Mapping[str, Any]) -> Table:
+def _entity_table(scores: Mapping[str, Any], counts: Mapping[str, int]) -> Table:
     """Strict figures of each label and of the averages, with intervals of F1."""
     chance = scores.get("intervals")
     rows = [
@@ -70,14 +70,25 @@ def _entity_table(scores: Mapping[str, Any]) -> Table:
         if scores[key] is not None:
             row = scores[key]
             rows.append((name, *_prf(row), _ends(chance and chance[key]), *_sizes(row)))
-    note = ""
+    notes = []
+    if counts["unannotated_tokens"]:
+        notes.append(
+            f"Not scored: tokens without annotation, {counts['unannotated_tokens']:,} of"
+            f" {counts['tokens']:,}, with any gold that `convert` left aside there, and predictions"
+            f" on them, {counts['ignored_predictions']:,}."
+        )
+    if counts["unfit_gold"]:
+        notes.append(
+            f"Gold entities that do not fit the pipeline's tokens and count as missed:"
+            f" {counts['unfit_gold']:,}."
+        )
     if chance:
-        note = (
+        notes.append(
             f"Intervals: bootstrap over documents, {chance['level']:.0%}, {chance['resamples']:,}"
             f" samples, seed {chance['seed']}."
         )
     header = ("", *PRF, "interval of F1", "gold", "predicted")
-    return Table("Per entity: boundaries and label right", header, rows, note)
+    return Table("Per entity: boundaries and label right", header, rows, "\n".join(notes))
 
 
 def _partial_table(scores: Mapping[str, Any]) -> Table:

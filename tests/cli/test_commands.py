@@ -48,3 +48,7 @@ def test_every_option_is_explained(name: str):
     unexplained = [p.name for p in commands()[name].params if not getattr(p, "help", None)]
     assert unexplained in ([], ["paths"], ["path"])
     assert commands()[name].help
+
+
+def test_no_summary_is_cut():
+    assert "..." not in CliRunner().invoke(app, ["--help"]).output

@@ -56,7 +56,9 @@ def test_exit_codes_follow_the_severity(debug):
     assert "odd.conll:1: 'I-PER' continues no entity of its label" in output
     assert "info train 1 tokens with U+FFFD" in output
     code, output = debug("none.conll")
-    assert code == 4 and "train, 1 documents, and not one entity: nothing can be learned" in output
+    assert (
+        code == 4 and "train: documents, and not one entity (1): nothing can be learned" in output
+    )
     for fail_on, codes in ("warning", (3, 4)), ("error", (0, 4)), ("never", (0, 0)):
         got = [debug(f"{name}.conll", "--fail-on", fail_on)[0] for name in ("odd", "none")]
         assert tuple(got) == codes
@@ -110,7 +112,7 @@ def test_a_trained_pipeline(debug, trained, tmp_path: Path):
     Path("new.conll").write_text("K2\tB-MISC\nBo\tB-PER\n")
     code, output = debug("new.conll", "--model", tmp_path / "model")
     assert code == 4 and "labels LOC; PER" in output
-    assert "train, 1 entities with labels that the trained model lacks" in output
+    assert "train: entities with labels that the trained model lacks (1)" in output
     assert "MISC 1 entities" in output
     code, output = debug("new.conll", "--model", tmp_path / "model", "--nlp.lang", "pt")
     assert code == 1 and "--model: expected a config file, got" in output

@@ -70,11 +70,19 @@ def test_figures_are_those_of_the_scorer(model, corpus, tmp_path):
     assert (figures["model"], figures["corpus"]) == (str(model), str(corpus))
     assert figures["documents"] == 6
     # Washington, which nobody annotated, is found and does not count.
-    assert figures["counts"] == {"tokens": 38, "unannotated_tokens": 1, "ignored_predictions": 1}
+    assert figures["counts"] == {
+        "tokens": 38,
+        "unannotated_tokens": 1,
+        "ignored_predictions": 1,
+        "unfit_gold": 0,
+    }
     assert figures["confidence"]["entities"] == figures["entity"]["all"]["predicted"]
     assert figures["entity"]["intervals"]["resamples"] == 200
     assert figures["breakdowns"]["surface"] is None
     f1 = f"{100 * scores['ents_f']:.2f}"
+    assert "Not scored: tokens without annotation, 1 of 38" in " ".join(printed.split())
+    assert "Per token" not in printed and "Errors" in printed
+    assert "Per token" in run(model, corpus, "--all-tables", "--resamples", 0)
     assert any(
         line.split()[:2] == ["micro", "(all)"] and f1 in line for line in printed.splitlines()
     )
@@ -82,7 +90,7 @@ def test_figures_are_those_of_the_scorer(model, corpus, tmp_path):
 
 def test_pipeline_of_another_kind(rules, corpus, tmp_path):
     out, report = tmp_path / "figures.json", tmp_path / "report.html"
-    printed = run(rules, corpus, "-o", out, "-r", report, "--resamples", 0)
+    printed = run(rules, corpus, "-o", out, "-r", report, "--resamples", 0, "--all-tables")
     figures = json.loads(out.read_text("utf-8"))
     assert figures["confidence"] is None and figures["entity"]["intervals"] is None
     assert figures["entity"]["all"]["predicted"] == 5
@@ -176,7 +184,7 @@ def test_limit(model, corpus, tmp_path):
         (
             b"Ana B-PER\n",
             "test.conll",
-            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'",
+            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'; make .* bio-ner convert`",
         ),
         (b"Ana B-PER\n", "bad.spacy", "bad.spacy: expected annotated documents .* got .*E"),
         (

@@ -1,7 +1,9 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_bio_crf.corpora.readers.char_spans import in_characters
+from spacy_bio_crf.errors import ConvertError
 from tests.support.convert_tools import plain
 
 
@@ -24,3 +26,12 @@ def test_offsets_in_utf16(text, data):
     spans = [(2, 3, "x"), (before + 3, before + 3 + length, text[start:end])]
     found = in_characters("\U0001f642x" + text, spans)
     assert found == [(1, 2), (start + 2, end + 2)]
+
+
+@pytest.mark.parametrize(
+    "record", [{"text": "Ana \ud800"}, {"text": "Ana", "spans": [[0, 3, "P\ud800"]]}]
+)
+def test_half_a_surrogate_pair_is_named(folder, record: dict):
+    path = folder.write([record], "a.jsonl")
+    with pytest.raises(ConvertError, match="line 1: expected Unicode text under .*half a surr"):
+        folder.convert(path)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_bio_crf.corpora import convert
+from spacy_bio_crf.errors import ConvertError
 from tests.support.convert_tools import everything, load, make_doc, save
 
 DOCS = [
@@ -138,3 +139,13 @@ def test_any_doc_survives(tmp_path_factory, data):
         convert([source], folder / name)
         convert([folder / name], folder / "c.spacy", force=True, **options)
         assert list(map(everything, load(folder / "c.spacy"))) == expected
+
+
+@pytest.mark.parametrize("label", ["A\tB", "A\nB", "A\rB"])
+@pytest.mark.parametrize("suffix", [".conll", ".iob2", ".tsv"])
+def test_labels_that_a_column_file_can_not_hold_are_refused(tmp_path, label: str, suffix: str):
+    source = save([make_doc(["Ana"], None, [(0, 1, label)], [])], tmp_path / "a.spacy")
+    with pytest.raises(ConvertError, match="expected labels without TABs and line ends"):
+        convert([source], tmp_path / f"b{suffix}")
+    assert not (tmp_path / f"b{suffix}").exists()
+    convert([source], tmp_path / "b.jsonl")

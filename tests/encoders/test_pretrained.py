@@ -339,3 +339,10 @@ def test_a_pipeline_can_be_saved_before_it_has_weights(make_nlp: MakeNlp, tmp_pa
         loaded("Ana")
     loaded.initialize(lambda: make_examples(loaded))
     assert loaded("Ana").text == "Ana"
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": "1.0", "tru', b"\xff\xfe\x00"])
+def test_a_damaged_tokenizer_is_named(folder: Path, content: bytes):
+    (folder / "tokenizer.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"tokenizer.json is damaged: "):
+        storage.load_folder(folder)

@@ -71,3 +71,17 @@ def test_comparison_by_hand():
     (table,) = comparison_tables({**metrics, "comparison": {"model": "other", **compared}})
     assert table.title == "F1 beside other"
     assert table.rows[0] == ("A", "100.00", "66.67", "+33.33", "-", "-")
+
+
+def test_the_first_table_says_what_is_not_scored():
+    """Gold that fits no predicted token is missed; unannotated tokens do not count."""
+    vocab = Vocab()
+    gold = Doc(vocab, words=["Ana", "Ruiz", "s", "x"], spaces=[True, False, True, False])
+    gold.set_ents([Span(gold, 0, 2, label="PER")], missing=[gold[3:4]], default="outside")
+    found = Doc(vocab, words=["Ana", "Ruizs", "x"], spaces=[True, True, False])
+    found.set_ents([Span(found, 2, 3, label="PER")], default="outside")
+    metrics = analyze([Example(found, gold)])
+    assert metrics["counts"]["unfit_gold"] == 1 and metrics["entity"]["all"]["r"] == 0.0
+    note = tables(metrics)[0].note
+    assert "tokens without annotation, 1 of 4" in note and "predictions on them, 1." in note
+    assert "do not fit the pipeline's tokens and count as missed: 1." in note

@@ -63,6 +63,7 @@ def read_span(value: Any, record: JsonRecord, summary: Summary) -> Given:
     if type(start) is not int or type(end) is not int or not isinstance(label, str) or not label:
         expected = "an entity as [start, end, label] or with the keys 'start', 'end' and 'label'"
         raise record.error(expected, value)
+    checked_text(label, "label", record)
     return Given(start, end, label, text if isinstance(text, str) else None)
 
 

@@ -246,11 +246,22 @@ def _load_tokenizer(
     try:
         tokenizer = read(name, **options)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise _no_tokenizer(name, error) from error
+        raise _no_tokenizer(name, _damage(Path(name) / "tokenizer.json") or error) from error
     # transformers 5 makes a tokenizer of special sub-words alone where there are no files.
     if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
         raise _no_tokenizer(name, "its vocabulary is empty")
     return tokenizer
+
+
+def _damage(path: Path) -> str | None:
+    """Where a file is no JSON; transformers would name a package that it does without."""
+    try:
+        json.loads(path.read_bytes())
+    except ValueError as error:
+        return f"{path} is damaged: {error}"
+    except OSError:
+        pass
+    return None
 
 
 def _no_tokenizer(name: str, reason: Any) -> ValueError:
