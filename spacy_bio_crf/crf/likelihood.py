@@ -1,6 +1,7 @@
 """The log-partition, the score of a path, and the loss made of both, with exact gradients."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,18 +28,20 @@ class _Total(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, all_paths, tags, lengths, emissions, start, transitions, end):
+    def forward(
+        ctx: Any, all_paths: bool, tags: Tensor | None, lengths: Lengths, *scores: Tensor
+    ) -> Tensor:
         # The batch may share memory with the scores: torch notices if they change in between.
-        ctx.save_for_backward(emissions, start, transitions, end)
-        ctx.batch = batch = make_batch(emissions, lengths, start, transitions, end)
-        ctx.sums, ctx.tags, ctx.barred = None, tags, None
+        ctx.save_for_backward(*scores)
+        ctx.batch = batch = make_batch(scores[0], lengths, *scores[1:])
+        ctx.sums = ctx.path = ctx.barred = None
         if all_paths:
             ctx.sums = Sums(batch)
             log_z = batch.by_sequence(ctx.sums.log_z)
-            if tags is None:
-                return log_z
-        score = score_paths(tags, emissions, batch.packing.lengths, start, transitions, end)
-        score = score.to(batch.device)
+        if tags is None:
+            return log_z
+        score = score_paths(tags, scores[0], batch.packing.lengths, *scores[1:]).to(batch.device)
+        ctx.path = tags.to(batch.device, torch.int64).index_select(0, batch.index)
         if not all_paths:
             return score
         ctx.barred = score == -math.inf
@@ -46,7 +49,7 @@ class _Total(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx, grad):
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         scores, batch = ctx.saved_tensors, ctx.batch
         if ctx.barred is not None:
             grad = grad.masked_fill(ctx.barred, 0.0)
@@ -57,8 +60,8 @@ class _Total(torch.autograd.Function):
         else:
             tags, pairs = ctx.sums.counts(weights)
             weights = -weights
-        if ctx.tags is not None:
-            _count_path(ctx.tags, batch, weights, tags, pairs)
+        if ctx.path is not None:
+            _count_path(ctx.path, batch, weights, tags, pairs)
         rows = batch.unpack(tags.to(scores[0].dtype))
         first, last = batch.packing.first, batch.last
         counts = rows, tags[first].sum(dim=0), pairs, tags[last].sum(dim=0)
@@ -67,15 +70,14 @@ class _Total(torch.autograd.Function):
 
 
 def _count_path(
-    tags: Tensor, batch: PackedBatch, weights: Tensor, tag_counts: Tensor, pair_counts: Tensor
+    path: Tensor, batch: PackedBatch, weights: Tensor, tags: Tensor, pairs: Tensor
 ) -> None:
-    """Add what paths use to counts [N, K] and [K, K], in place, weighted by rank [A]."""
+    """Add what paths, packed tags [N], use to counts [N, K] and [K, K], weighted by rank [A]."""
     before, after = batch.packing.before, batch.packing.after
-    packed = tags.to(batch.device, torch.int64).index_select(0, batch.index)
     by_row = weights[batch.row_ranks]
-    tag_counts.scatter_add_(1, packed[:, None], by_row[:, None])
-    moves = packed[before] * len(pair_counts) + packed[after]
-    pair_counts.view(-1).index_add_(0, moves, by_row[after])
+    tags.scatter_add_(1, path[:, None], by_row[:, None])
+    moves = path[before] * len(pairs) + path[after]
+    pairs.view(-1).index_add_(0, moves, by_row[after])
 
 
 def score_paths(tags: Tensor, emissions: Tensor, lengths: np.ndarray, *chain: Tensor) -> Tensor:

@@ -107,9 +107,9 @@ def _score_forward(
     rank = packing.ranks
     reach = _max_plus(transitions, packing.first.stop)
     # A time step is worked on as [K, width], so that the inner loop runs over pieces.
-    runs = _split_by_width(packed, packing)
-    results = [np.empty(run.shape, run.dtype) for run in runs]
-    scores = [step for run in runs for step in np.ascontiguousarray(run)]
+    groups = _split_by_width(packed, packing)
+    results = [np.empty(group.shape, group.dtype) for group in groups]
+    scores = [step for group in groups for step in np.ascontiguousarray(group)]
     best = [step for result in results for step in result]
     # shape: (K, P), by rank; a piece whose predecessor is unknown is entered evenly
     entering = np.repeat(transitions.max(axis=0)[:, None], len(rank), axis=1)
@@ -120,19 +120,19 @@ def _score_forward(
         _sweep_forward(scores, best, left, reach, known=True)
         if not np.array_equal(_leave(best, left, reach, pieces), left):
             _mend(scores, best, left, reach, pieces)
-    for run, result in zip(runs, results, strict=True):
-        run[:] = result
+    for group, result in zip(groups, results, strict=True):
+        group[:] = result
     return packed
 
 
 def _split_by_width(packed: np.ndarray, packing: Packing) -> list[np.ndarray]:
-    """View packed rows [N, K] as runs of equally wide time steps [steps, K, width]."""
+    """View packed rows [N, K] as groups of equally wide time steps [steps, K, width]."""
     changes = np.flatnonzero(packing.widths[1:] != packing.widths[:-1]) + 1
     rows = np.split(packed, packing.offsets[changes])
     widths = packing.widths[[0, *changes]].tolist()
     return [
-        run.reshape(-1, width, run.shape[1]).transpose(0, 2, 1)
-        for run, width in zip(rows, widths, strict=True)
+        group.reshape(-1, width, group.shape[1]).transpose(0, 2, 1)
+        for group, width in zip(rows, widths, strict=True)
     ]
 
 

@@ -175,6 +175,17 @@ def test_gradcheck(engine, n_tags, forbidden):
         assert torch.autograd.gradcheck(function, leaves_of(chain))
 
 
+def test_tags_may_change_before_the_way_back():
+    chain = random_chain(0, 3, [4, 2])
+    tags = torch.tensor([0, 1, 2, 0, 1, 1])
+    leaves = leaves_of(chain)
+    wanted = torch.autograd.grad(crf.negative_log_likelihood(*chain.args, tags=tags).sum(), leaves)
+    loss = crf.negative_log_likelihood(*chain.args, tags=tags).sum()
+    tags.zero_()
+    for grad, other in zip(torch.autograd.grad(loss, leaves), wanted, strict=True):
+        assert torch.equal(grad, other)
+
+
 def test_scores_that_change_before_the_way_back_are_noticed():
     chain = random_chain(0, 3, [4], dtype=torch.float32)
     emissions = chain.emissions.requires_grad_()
