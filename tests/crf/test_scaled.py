@@ -9,7 +9,7 @@ from spacy_bio_crf import crf
 from spacy_bio_crf.crf.batch import make_batch
 from spacy_bio_crf.crf.scaled import ScaledMessages, Underflow
 from spacy_bio_crf.crf.tree import TreeMessages
-from tests.support.chain_oracle import RAGGED, Chain, all_paths, log_sum, random_chain
+from tests.support.chain_oracle import RAGGED, Chain, all_paths, few_rows, log_sum, random_chain
 
 
 def test_usual_scores_take_the_fast_road():
@@ -78,11 +78,6 @@ def test_messages_that_hardly_meet(engine):
     assert crf.log_partition(*chain.args).item() == pytest.approx(-855.0)
     expected = torch.tensor([[0.0, 1.0]]).double().repeat(33, 1)
     torch.testing.assert_close(crf.marginals(*chain.args), expected, rtol=0.0, atol=1e-12)
-
-
-def few_rows(emissions: list, start: list, transitions: list, end: list) -> Chain:
-    tensors = [torch.tensor(x, dtype=torch.float64) for x in (emissions, start, transitions, end)]
-    return Chain(tensors[0], [len(emissions)], *tensors[1:])
 
 
 NO = -math.inf

@@ -2,14 +2,17 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_bio_crf import crf
 from spacy_bio_crf.crf.batch import TUNING, make_batch
+from spacy_bio_crf.crf.logs import LogMessages
+from spacy_bio_crf.crf.sums import Sums
 from spacy_bio_crf.crf.tree import Tree
-from tests.support.chain_oracle import RAGGED, Chain, chains, leaves_of, random_chain
+from tests.support.chain_oracle import RAGGED, Chain, chains, few_rows, leaves_of, random_chain
 
 
 @pytest.mark.parametrize("lengths", [RAGGED, [2], [1], [7, 33, 20], [5, 5, 5], []])
@@ -100,6 +103,25 @@ def test_a_node_that_has_lost_the_better_way_is_noticed(engine):
     emissions[:, 5] = never
     chain = Chain(emissions, [6], start, transitions, end)
     assert crf.log_partition(*chain.args).item() == pytest.approx(-860.0)
+
+
+def test_a_message_from_behind_that_has_lost_the_better_way_is_noticed(engine):
+    # forwards nothing is lost; backwards a node loses ways that are rare beside another one
+    no = -math.inf
+    late = [[-25, 0, 0], [-25, 0, 0], [-25, no, 0], [-25, no, 0], [-25, 0, 0], [-25, no, 0]]
+    chain = few_rows(
+        [[0, 0, 0], [0, 0, 0], [no, 0, 0], [0, 0, 0], [0, 0, 0], [no, 0, 0], *late],
+        [-100, -460, -460],
+        [[-200, -200, -50], [-200, -400, -400], [no, -460, -200]],
+        [-200, no, no],
+    )
+    batch = make_batch(*chain.args)
+    _, expected = LogMessages(batch).logs(slice(None))
+    found = torch.empty_like(expected)
+    for rows, _, log_beta in Sums(batch).logs_at(np.arange(len(found))):
+        found[rows] = log_beta
+    # each row is right up to a constant
+    torch.testing.assert_close(found - found[:, :1], expected - expected[:, :1])
 
 
 @chains

@@ -80,6 +80,12 @@ def random_chain(
     )
 
 
+def few_rows(emissions: list, start: list, transitions: list, end: list) -> Chain:
+    """One sequence with the given scores."""
+    tensors = [torch.tensor(x, dtype=torch.float64) for x in (emissions, start, transitions, end)]
+    return Chain(tensors[0], [len(emissions)], *tensors[1:])
+
+
 def leaves_of(chain: Chain) -> list[torch.Tensor]:
     """The four tensors of scores, as leaves that take gradients."""
     scores = chain.emissions, chain.start, chain.transitions, chain.end
