@@ -103,7 +103,7 @@ def segment_log_posteriors(
         part = torch.logsumexp(weights.masked_fill(~wanted, -math.inf), dim=1)
         # Nothing out of nothing is nothing.
         share = torch.where(part > -math.inf, part - torch.logsumexp(weights, dim=1), -math.inf)
-        log_p.index_add_(0, owner, share.clamp(max=0.0))
+        log_p.index_add_(0, owner, share)
     return log_p.to(emissions.device, result_dtype(emissions, start, transitions, end))
 
 

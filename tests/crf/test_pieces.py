@@ -23,6 +23,15 @@ def test_pieces_do_not_change_a_tag(chain):
         assert np.array_equal(found, whole)
 
 
+@pytest.mark.parametrize("candidates, block", [(0, 2**17), (0, 200), (2**20, 200)])
+def test_a_time_step_in_blocks_changes_no_tag(monkeypatch, candidates, block):
+    chain = random_chain(0, 13, [200, 70, 3])
+    whole = in_pieces(chain, 16)
+    monkeypatch.setattr(pieces, "NUMPY_CANDIDATES", candidates)
+    monkeypatch.setattr(pieces, "BLOCK", block)
+    assert np.array_equal(in_pieces(chain, 16), whole)
+
+
 def test_pieces_that_do_not_fit_are_mended(monkeypatch):
     mended = []
     original = pieces._mend
