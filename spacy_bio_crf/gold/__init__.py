@@ -1,0 +1,1 @@
+"""Gold annotation: the tags that training and presets allow."""

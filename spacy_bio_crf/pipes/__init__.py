@@ -1,5 +1,1 @@
-"""The spaCy components, the only part of the package that writes to Docs."""
-
-from ..installed import warn_of_clash
-
-warn_of_clash()
+"""Components, the only room that writes to Docs."""

@@ -1,0 +1,1 @@
+"""Tags of labels: tag sets, the schemes of files, and spans."""

@@ -1,0 +1,1 @@
+"""Training: optimizer steps of torch networks, and logs."""
