@@ -51,4 +51,5 @@ def test_every_option_is_explained(name: str):
 
 
 def test_no_summary_is_cut():
-    assert "..." not in CliRunner().invoke(app, ["--help"]).output
+    _, _, summaries = CliRunner().invoke(app, ["--help"]).output.partition("Commands:")
+    assert summaries.count("\n") > len(KNOWN) and "..." not in summaries

@@ -184,7 +184,8 @@ def test_limit(model, corpus, tmp_path):
         (
             b"Ana B-PER\n",
             "test.conll",
-            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'; make .* bio-ner convert`",
+            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'; "
+            "make .* bio-ner convert`",
         ),
         (b"Ana B-PER\n", "bad.spacy", "bad.spacy: expected annotated documents .* got .*E"),
         (

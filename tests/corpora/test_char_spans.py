@@ -1,7 +1,11 @@
+import json
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from spacy_bio_crf.corpora import convert
 from spacy_bio_crf.corpora.readers.char_spans import in_characters
 from spacy_bio_crf.errors import ConvertError
 from tests.support.convert_tools import plain
@@ -31,7 +35,8 @@ def test_offsets_in_utf16(text, data):
 @pytest.mark.parametrize(
     "record", [{"text": "Ana \ud800"}, {"text": "Ana", "spans": [[0, 3, "P\ud800"]]}]
 )
-def test_half_a_surrogate_pair_is_named(folder, record: dict):
-    path = folder.write([record], "a.jsonl")
+def test_half_a_surrogate_pair_is_named(tmp_path: Path, record: dict):
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps(record))
     with pytest.raises(ConvertError, match="line 1: expected Unicode text under .*half a surr"):
-        folder.convert(path)
+        convert(path, tmp_path / "b.spacy")
