@@ -28,7 +28,12 @@ def test_parts_by_hand():
     predicted.spans["bio_ner"].attrs["scores"] = [0.9, 0.8]
     figures = analyze([Example(predicted, gold)], known={"bo": {"PER"}})
     assert figures["documents"] == 1
-    assert figures["counts"] == {"tokens": 6, "unannotated_tokens": 1, "ignored_predictions": 1}
+    assert figures["counts"] == {
+        "tokens": 6,
+        "unannotated_tokens": 1,
+        "ignored_predictions": 1,
+        "unfit_gold": 0,
+    }
     assert figures["entity"]["per_type"].keys() == figures["token"]["per_type"].keys() == {"PER"}
     assert figures["entity"]["all"]["r"] == 1 / 2 and figures["entity"]["intervals"] is None
     assert figures["token"]["acc"] == 4 / 5
