@@ -32,7 +32,7 @@ def viterbi(
     Of equally good paths the one with the lowest last tag is taken, then with the lowest tag before
     that, and so on. A sequence's tags do not depend on what else is in the batch.
 
-    RETURNS (Tuple[Tensor, Tensor]): Tag ids int64 [N], and scores [B] (0.0 for an empty sequence).
+    RETURNS (tuple[Tensor, Tensor]): Tag ids int64 [N], and scores [B] (0.0 for an empty sequence).
         Where no path is allowed the score is -inf and the tags mean nothing.
     """
     checked = check_batch(emissions, lengths, start, transitions, end)
@@ -78,7 +78,7 @@ def kbest(
     algorithms with applications"). Computed on the CPU, in float64.
 
     k (int): How many paths, one or more.
-    RETURNS (List[List[ScoredPath]]): For each sequence its paths, best first. There are fewer than
+    RETURNS (list[list[ScoredPath]]): For each sequence its paths, best first. There are fewer than
         k where fewer are allowed, none where none is, and one of no tags for an empty sequence.
     RAISES: ValueError, if k is less than one.
     """

@@ -39,7 +39,7 @@ class LogMessages:
         These are the gradients of the log-partition (Lafferty et al. 2001, section 4).
 
         weights (Tensor): The weight of each sequence, float64, by rank [A].
-        RETURNS (Tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs, from and to
+        RETURNS (tuple[Tensor, Tensor]): Of tags, packed rows [N, K], and of pairs, from and to
             [K, K]. A sequence that has no path counts nothing.
         """
         batch, alpha, beta = self.batch, self._alpha, self._beta

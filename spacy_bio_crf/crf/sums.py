@@ -114,7 +114,7 @@ class Sums:
     def logs_at(self, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Tensor, Tensor]]:
         """Give the messages of packed rows, int64 [R], those of a section at a time.
 
-        YIELDS (Tuple[ndarray, Tensor, Tensor]): Places in `rows`, in rising order, int64 [r], with
+        YIELDS (tuple[ndarray, Tensor, Tensor]): Places in `rows`, in rising order, int64 [r], with
             log alpha and log beta [r, K], each row up to a constant.
         """
         for own, _, section in self._backwards():
