@@ -29,8 +29,8 @@ class Quantizer:
     """Quantizes inputs, and keeps the last result: query, key and value share their input."""
 
     def __init__(self) -> None:
-        self._seen: weakref.ref | None = None
-        self._result: tuple[Tensor, Tensor] | None = None
+        # Input and result in one attribute, which another thread may replace at any time.
+        self._last: tuple[weakref.ref, tuple[Tensor, Tensor]] | None = None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Quantize every row to its own scale.
@@ -38,16 +38,18 @@ class Quantizer:
         x (Tensor): float32 [..., i].
         RETURNS (tuple[Tensor, Tensor]): uint8 [n, i], zero at 128, and scales, float32 [n, 1].
         """
-        if self._result is None or self._seen is None or self._seen() is not x:
-            rows = x.reshape(-1, x.shape[-1])
-            # shape: [n, 1]
-            largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
-            scales = largest.clamp_(min=TINY).div_(LARGEST_INT8)
-            # All are positive, so that cutting off the fraction rounds.
-            rounded = (rows * scales.reciprocal()).add_(ZERO_POINT + 0.5).to(torch.uint8)
-            self._result = rounded, scales
-            self._seen = weakref.ref(x)
-        return self._result
+        last = self._last
+        if last is not None and last[0]() is x:
+            return last[1]
+        rows = x.reshape(-1, x.shape[-1])
+        # shape: [n, 1]
+        largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
+        scales = largest.clamp_(min=TINY).div_(LARGEST_INT8)
+        # All are positive, so that cutting off the fraction rounds.
+        rounded = (rows * scales.reciprocal()).add_(ZERO_POINT + 0.5).to(torch.uint8)
+        result = rounded, scales
+        self._last = weakref.ref(x), result
+        return result
 
 
 class Int8Linear(nn.Module):

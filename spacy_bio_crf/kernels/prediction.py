@@ -35,10 +35,15 @@ class PredictionNetwork:
         if precision != INT8 and (dtype is None or not enabled()):
             return network
         state = (precision, enabled(), state_of(network))
-        if self._made is None or self._made[0] != state:
+        made = self._made
+        if made is None or made[0] != state:
+            # The old one goes first: both at once would take twice the memory.
+            made = None
             self.forget()
-            self._made = state, to_int8(network) if dtype is None else to_dtype(network, dtype)
-        return self._made[1]
+            made = state, to_int8(network) if dtype is None else to_dtype(network, dtype)
+            # Another thread may forget it before this one returns.
+            self._made = made
+        return made[1]
 
     def forget(self) -> None:
         """Make the network anew next time: for changes that `state_of` does not see."""

@@ -220,3 +220,19 @@ def test_an_encoder_without_a_transformer_of_its_own():
     example = make_example(nlp, *SENTENCES[0])
     nlp.initialize(lambda: [example])
     assert len(list(nlp.pipe([example.predicted]))) == 1
+
+
+def test_another_thread_may_use_the_quantizer_meanwhile(monkeypatch: pytest.MonkeyPatch):
+    quantizer = Quantizer()
+    a, b = torch.randn(3, 4), torch.randn(5, 4)
+    make_reference = int8.weakref.ref
+
+    def interrupted(x: torch.Tensor):
+        # The last moment before the result of `a` is kept.
+        monkeypatch.setattr(int8.weakref, "ref", make_reference)
+        quantizer(b)
+        return make_reference(x)
+
+    monkeypatch.setattr(int8.weakref, "ref", interrupted)
+    assert torch.equal(quantizer(a)[0], Quantizer()(a)[0])
+    assert torch.equal(quantizer(a)[0], Quantizer()(a)[0])
