@@ -1,7 +1,7 @@
 """Decoding of lattices: the best analysis with its confidence, the k best, tag marginals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,10 +12,8 @@ from ..errors import Plain, describe
 from ..gold.annotation import Annotation
 from ..tags.spans import Span, spans_of_rows
 from ..tags.tagset import TagSet
-from .constrain import restrict
 from .emitter import Head
-from .lattice import Lattice
-from .posterior import entity_probabilities, temper
+from .lattice import Lattice, restrict
 
 # For each document: an earlier component's annotation, which is kept; None if there is none.
 Presets = Sequence[Annotation | None]
@@ -98,11 +96,9 @@ def find_alternatives(
 ) -> list[list[Alternative]]:
     """Find the k most probable tag sequences of each document, as entities.
 
-    lattice (Lattice): The scores of the network.
-    presets (Presets): The annotation to keep.
-    reading (Reading): The settings.
+    The arguments are those of `find_entities`.
+
     k (int): The number of sequences; a short document may have fewer.
-    repair (str): The rule for sequences that are not legal: "begin" or "discard".
     RETURNS (list[list[Alternative]]): For each document, the most probable first.
     RAISES: ValueError for k below 1.
     """
@@ -128,9 +124,8 @@ def tag_marginals(
 ) -> list[np.ndarray]:
     """Compute the probability of each tag at each token.
 
-    lattice (Lattice): The scores of the network.
-    presets (Presets): The annotation to keep.
-    reading (Reading): The settings.
+    The arguments are those of `find_entities`.
+
     sizes (Sequence[int]): The number of tokens of each document.
     RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of the tag
         set; NaN for tokens that have no row: white space and tokens without a sub-word.
@@ -146,12 +141,8 @@ def tag_marginals(
 
 
 def decode_tags(head: Head, lattice: Lattice) -> np.ndarray:
-    """Find the best tag of each row: by Viterbi, or by argmax for an unconstrained softmax.
-
-    head (Head): Whether sequences have to be legal.
-    lattice (Lattice): From `restrict`; no score is NaN or +inf.
-    RETURNS (np.ndarray): Tag ids; int64 [N].
-    """
+    """Find the best tag of each row of a restricted lattice, int64 [N]: by Viterbi, or by argmax
+    for an unconstrained softmax."""
     if not head.crf and not head.constrained:
         tags = lattice.emissions.argmax(dim=1)
     else:
@@ -159,14 +150,62 @@ def decode_tags(head: Head, lattice: Lattice) -> np.ndarray:
     return tags.cpu().numpy()
 
 
-def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
-    """Check that no score is NaN or infinite.
+def temper(lattice: Lattice, temperature: float) -> Lattice:
+    """Divide all scores by a temperature, which changes probabilities and not the best path.
 
-    name (str): The component's name, for the message.
-    docs (Sequence[Doc]): The documents.
-    lattice (Lattice): The scores of the network.
-    RAISES: ValueError that names the document and the token.
+    Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, with paths for
+    classes. Above 1 there is less confidence, below 1 more.
     """
+    if temperature == 1.0:
+        return lattice
+    emissions, start, transitions, end = (scores / temperature for scores in lattice.scores)
+    return replace(lattice, emissions=emissions, start=start, transitions=transitions, end=end)
+
+
+def entity_probabilities(
+    tagset: TagSet, lattice: Lattice, tags: np.ndarray, spans: Sequence[Sequence[Span]]
+) -> list[np.ndarray]:
+    """Compute the posterior probability of each entity in the decoded sequences.
+
+    The probability of all paths that have exactly these tags on the entity's rows, and do not
+    continue its label after them. It is computed by forward-backward (Rabiner 1989, section III.A;
+    Culotta & McCallum 2004, "Confidence Estimation for Information Extraction", section 3).
+
+    tagset (TagSet): The tags.
+    lattice (Lattice): Restricted to the paths that decoding may take.
+    tags (np.ndarray): The decoded tag ids; int64 [N].
+    spans (Sequence[Sequence[Span]]): The entities of each document, in rows.
+    RETURNS (list[np.ndarray]): For each document one probability per entity; float64 [n].
+    """
+    starts, ends, labels = [], [], []
+    base = 0
+    for length, document in zip(lattice.lengths, spans, strict=True):
+        for start, end, label in document:
+            starts.append(base + start)
+            ends.append(base + end)
+            labels.append(tagset.labels.index(label))
+        base += length
+    if not starts:
+        return [np.zeros(0) for _ in spans]
+    goes_on = ~tagset.legal_start & (tagset.label_of == np.array(labels)[:, None])
+    log_p = crf.segment_log_posteriors(
+        *lattice.arguments,
+        starts=torch.tensor(starts),
+        ends=torch.tensor(ends),
+        tags=torch.from_numpy(
+            np.concatenate([tags[s:e] for s, e in zip(starts, ends, strict=True)])
+        ),
+        followers=torch.from_numpy(~goes_on),
+    )
+    # Rounding may carry a certain entity a little over 1.
+    probabilities = np.minimum(log_p.double().exp().cpu().numpy(), 1.0)
+    return np.split(
+        probabilities, np.cumsum([len(document) for document in spans], dtype=np.int64)
+    )[:-1]
+
+
+def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
+    """Raise a ValueError that names component, document and token if a score is not finite."""
     if all(bool(torch.isfinite(scores).all()) for scores in lattice.scores):
         return
     finite = lattice.split(torch.isfinite(lattice.emissions).all(dim=1).cpu().numpy())

@@ -37,11 +37,7 @@ class Head:
                 raise ValueError(describe("class_weights", expected="weights above 0", got=got))
 
     def check_labels(self, labels: Sequence[str]) -> None:
-        """Check that the labels with a weight exist.
-
-        labels (Sequence[str]): The labels of the component.
-        RAISES: ValueError for a weight of another label.
-        """
+        """Raise a ValueError if a label with a weight is none of these."""
         unknown = sorted({label for label, _ in self.class_weights} - {OUTSIDE, *labels})
         if unknown:
             expected = f"'O' or labels of {list(labels)}"
@@ -67,9 +63,7 @@ def build_softmax_head(
 
     constrained (bool): Decode legal tag sequences only; False gives the plain argmax.
     constrained_loss (bool): Train the probability among legal sequences instead of each token's.
-    class_weights (dict[str, float] | None): Weight of labels, or of "O", in training; 1.0 if
-        absent.
-    lr_scale (float): Factor on the optimizer's learning rate.
+    class_weights, lr_scale: As for `Head`.
     RETURNS (Head): The settings.
     """
     return Head(
@@ -91,15 +85,9 @@ def build_crf_head(
 ) -> Head:
     """Build the settings of a linear-chain CRF head. Registered as spacy-bio-crf.CRFHead.v1.
 
-    Lafferty et al. 2001; the parameters are those of pytorch-crf, under its names.
+    Lafferty et al. 2001; the parameters are those of pytorch-crf, under its names. The options are
+    those of `Head`: at a transformer's learning rate the transition scores would hardly move.
 
-    constrained (bool): Decode legal tag sequences only.
-    constrained_loss (bool): Leave illegal sequences out of the normalizer in training as well.
-    class_weights (dict[str, float] | None): Weight of labels, or of "O", in training; 1.0 if
-        absent.
-    lr_scale (float): Factor on the optimizer's learning rate for the emission weights.
-    transitions_lr_scale (float): Factor for start, transition and end scores: at a transformer's
-        learning rate they would hardly move.
     RETURNS (Head): The settings.
     """
     return Head(

@@ -1,10 +1,17 @@
-"""Scores of all tag paths through the rows of several documents."""
+"""Scores of all tag paths through the rows of several documents, some of them closed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
+import torch
 from torch import Tensor
+
+from ..tags.tagset import TagSet
+from .emitter import Head
+
+NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -27,30 +34,68 @@ class Lattice:
 
     @property
     def lengths(self) -> list[int]:
-        """RETURNS (list[int]): Rows of each document; they sum to N."""
+        """Rows of each document; they sum to N."""
         return [len(t) for t in self.tokens]
 
     @property
     def scores(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """RETURNS (tuple): The four tensors that a gradient belongs to."""
+        """The four tensors that a gradient belongs to."""
         return self.emissions, self.start, self.transitions, self.end
 
     @property
     def arguments(self) -> tuple[Tensor, list[int], Tensor, Tensor, Tensor]:
-        """RETURNS (tuple): The arguments of every function of the CRF engine."""
+        """The arguments of every function of the CRF engine."""
         return self.emissions, self.lengths, self.start, self.transitions, self.end
 
     def first_rows(self) -> tuple[np.ndarray, list[int]]:
-        """RETURNS (tuple): Whether a row is the first of its token, bool [N], and how many are, for
-        each document."""
+        """Find the rows that are the first of their token, bool [N], and count them by document."""
         firsts = [np.diff(tokens, prepend=-1) != 0 for tokens in self.tokens]
         empty = np.zeros(0, dtype=bool)
         return np.concatenate([empty, *firsts]), [int(first.sum()) for first in firsts]
 
     def split(self, rows: np.ndarray) -> list[np.ndarray]:
-        """Split an array by document.
-
-        rows (np.ndarray): Any array [N, ...].
-        RETURNS (list[np.ndarray]): The part of each document.
-        """
+        """Split an array [N, ...] by document."""
         return np.split(rows, np.cumsum(self.lengths, dtype=np.int64))[:-1]
+
+
+def restrict(
+    head: Head, tagset: TagSet, lattice: Lattice, allowed: np.ndarray | None = None
+) -> Lattice:
+    """Close the paths that decoding must not take, with scores of -inf.
+
+    head (Head): Whether sequences have to be legal.
+    tagset (TagSet): The legal sequences.
+    lattice (Lattice): The scores of the network.
+    allowed (np.ndarray | None): Tags that each row may have; bool [N, K].
+    """
+    if allowed is not None:
+        shut = torch.from_numpy(~allowed).to(lattice.emissions.device)
+        lattice = replace(lattice, emissions=lattice.emissions.masked_fill(shut, NEVER))
+    if head.constrained:
+        start, transitions, end = constrain(tagset, lattice.start, lattice.transitions, lattice.end)
+        lattice = replace(lattice, start=start, transitions=transitions, end=end)
+    return lattice
+
+
+def constrain(
+    tagset: TagSet, start: Tensor, transitions: Tensor, end: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Close starts, transitions and ends that the scheme forbids, [K], [K, K] and [K].
+
+    No trained weight can open them again.
+    """
+    shut_start, shut, shut_end = _illegal(tagset, start.device)
+    return (
+        start.masked_fill(shut_start, NEVER),
+        transitions.masked_fill(shut, NEVER),
+        end.masked_fill(shut_end, NEVER),
+    )
+
+
+@lru_cache(maxsize=64)
+def _illegal(tagset: TagSet, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    start, between, end = (
+        torch.tensor(~mask, device=device)
+        for mask in (tagset.legal_start, tagset.legal, tagset.legal_end)
+    )
+    return start, between, end

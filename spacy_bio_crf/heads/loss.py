@@ -13,20 +13,15 @@ from ..gold.annotation import Annotation
 from ..tags.schemes import OUTSIDE
 from ..tags.spans import rows_of_spans
 from ..tags.tagset import TagSet
-from .constrain import NEVER, constrain
 from .emitter import Head
-from .lattice import Lattice
+from .lattice import NEVER, Lattice, constrain
 
 # Document, then start, exclusive end and label of a span; counted in tokens that have a row.
 BarredSpan = tuple[int, int, int, str]
 
 
 def annotated_tokens(annotations: Sequence[Annotation]) -> int:
-    """Count the annotated tokens of a batch, the divisor of its loss.
-
-    annotations (Sequence[Annotation]): The gold of each document.
-    RETURNS (int): At least 1.
-    """
+    """Count the annotated tokens of a batch, the divisor of its loss; at least 1."""
     return max(1, sum(int(annotation.known.sum()) for annotation in annotations))
 
 

@@ -9,7 +9,6 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.gold.annotation import Annotation
-from spacy_bio_crf.heads.constrain import restrict
 from spacy_bio_crf.heads.decode import (
     Alternative,
     Entities,
@@ -19,10 +18,10 @@ from spacy_bio_crf.heads.decode import (
     find_alternatives,
     find_entities,
     tag_marginals,
+    temper,
 )
 from spacy_bio_crf.heads.emitter import Head, build_softmax_head
-from spacy_bio_crf.heads.lattice import Lattice
-from spacy_bio_crf.heads.posterior import temper
+from spacy_bio_crf.heads.lattice import Lattice, restrict
 from spacy_bio_crf.tags.tagset import TagSet
 from tests.support.lattices import (
     RAGGED,

@@ -7,10 +7,9 @@ import pytest
 import torch
 from torchcrf import CRF
 
-from spacy_bio_crf.heads.constrain import restrict
 from spacy_bio_crf.heads.decode import decode_tags
 from spacy_bio_crf.heads.emitter import Emitter, build_crf_head, build_softmax_head
-from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.lattice import Lattice, restrict
 from spacy_bio_crf.heads.loss import lattice_loss
 from tests.support.lattices import (
     TAGSETS,

@@ -1,9 +1,10 @@
-"""Rows of a lattice by document and by token."""
+"""Rows of a lattice by document and by token; closed paths, against the words of the schemes."""
 
 import numpy as np
 import torch
 
-from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.lattice import NEVER, Lattice, constrain
+from tests.support.lattices import TAGSETS, every_path, make_lattice, scheme
 
 
 def lattice_of(tokens: list[list[int]]) -> Lattice:
@@ -31,3 +32,21 @@ def test_the_order_of_the_scores():
     lattice = lattice_of([[0]])
     assert lattice.scores == (lattice.emissions, lattice.start, lattice.transitions, lattice.end)
     assert lattice.arguments == (lattice.emissions, [1], *lattice.scores[1:])
+
+
+@scheme
+def test_constrain_shuts_exactly_what_is_illegal(scheme: str):
+    tagset = TAGSETS[scheme]
+    lattice = make_lattice(tagset, [1], crf=True)
+    start, transitions, end = constrain(tagset, *lattice.scores[1:])
+    k = len(tagset.tags)
+    paths = {tuple(p) for n in (1, 2, 3, 4) for p in every_path(scheme, n, legal=True).tolist()}
+    for i in range(k):
+        assert (start[i] == NEVER) == (i not in {path[0] for path in paths})
+        assert (end[i] == NEVER) == (i not in {path[-1] for path in paths})
+        for j in range(k):
+            seen = any((i, j) in zip(path, path[1:], strict=False) for path in paths)
+            assert (transitions[i, j] == NEVER) == (not seen)
+    for shut, before in zip((start, transitions, end), lattice.scores[1:], strict=True):
+        assert torch.equal(shut[shut != NEVER], before[shut != NEVER])
+        assert before.isfinite().all()

@@ -13,10 +13,9 @@ from thinc.api import Optimizer
 
 from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder
 from spacy_bio_crf.gold.annotation import Annotation
-from spacy_bio_crf.heads.constrain import restrict
 from spacy_bio_crf.heads.decode import Presets, Reading, decode_tags
 from spacy_bio_crf.heads.emitter import build_softmax_head
-from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.lattice import Lattice, restrict
 from spacy_bio_crf.model import build_bio_tagger
 from spacy_bio_crf.pipes.labeller import SequenceLabeller
 from spacy_bio_crf.pipes.task import Task, TaskOption

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_bio_crf.heads.constrain import restrict
-from spacy_bio_crf.heads.decode import decode_tags
+from spacy_bio_crf.heads.decode import decode_tags, entity_probabilities, temper
 from spacy_bio_crf.heads.emitter import Head
-from spacy_bio_crf.heads.posterior import entity_probabilities, temper
+from spacy_bio_crf.heads.lattice import restrict
 from tests.support.lattices import (
     TAGSETS,
     every_path,
