@@ -39,8 +39,8 @@ class Annotation:
         tagset (TagSet): The tags.
         tokens (np.ndarray): The token of each row, in order; repeated if a token trains several
             sub-words; int64 [n].
-        continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-) or
-            repeat its tag.
+        continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-), as
+            in BIO they can, or repeat its tag.
         RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
         """
         opens = np.ones(len(tokens), dtype=bool)
@@ -62,7 +62,9 @@ class Annotation:
         rows = allowed[np.cumsum(opens) - 1]
         if continued:
             word_tags = tags[np.cumsum(opens) - 1]
-            going_on = np.eye(len(tagset.tags), dtype=bool)[tagset.continuation(word_tags)]
+            # In BIO, I- follows B- of the same label.
+            inner = word_tags + tagset.begins[word_tags]
+            going_on = np.eye(len(tagset.tags), dtype=bool)[inner]
             # Later sub-words of an unknown word may continue the entity that it begins.
             rows[~opens] = (going_on | ~self.known[tokens, None])[~opens]
         return rows
@@ -79,7 +81,7 @@ class Preset(Annotation):
 
     @property
     def blocked(self) -> list[tuple[int, int]]:
-        """RETURNS (list[tuple[int, int]]): Start and exclusive end of each blocked token."""
+        """Start and exclusive end of each blocked token."""
         blocked = self.known.copy()
         for start, end, _ in self.spans:
             blocked[start:end] = False
@@ -113,12 +115,11 @@ def read_example(
         known = _array(reference, "ENT_IOB") != EntIob.MISSING
     else:
         try:
-            carried = carry_over(reference, predicted, policy=misaligned)
+            spans, known, unfit = carry_over(reference, predicted, policy=misaligned)
         except ValueError as error:
             raise ValueError(f"document {reference.text[:40]!r}: {error}") from error
-        spans, known = carried.spans, carried.known
         ents = reference.ents
-        misfits = [(ents[i].start, ents[i].end, ents[i].label_) for i in carried.misfits]
+        misfits = [(ents[i].start, ents[i].end, ents[i].label_) for i in unfit]
         chars = [(span.start_char, span.end_char, span.label_) for span in group]
         wrong = carry_spans(reference, predicted, chars)
     for start, end, label in sorted(set(wrong) & set(spans)):

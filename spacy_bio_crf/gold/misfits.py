@@ -98,21 +98,9 @@ def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing
     return fit
 
 
-@dataclass(frozen=True)
-class Carried:
-    """The entities of one document on the tokens of another.
-
-    spans (list[Span]): The entities, in order, without overlap.
-    known (np.ndarray): False for tokens without annotation; bool [n_tokens].
-    misfits (list[int]): Indices of the entities that do not fit, under every policy.
-    """
-
-    spans: list[Span]
-    known: np.ndarray
-    misfits: list[int]
-
-
-def carry_over(reference: Doc, predicted: Doc, *, policy: str = "missing") -> Carried:
+def carry_over(
+    reference: Doc, predicted: Doc, *, policy: str = "missing"
+) -> tuple[list[Span], np.ndarray, list[int]]:
     """Put the entities of one document on the tokens of another.
 
     A token is known if it lies in an entity, if it is white space, or if all of its characters are
@@ -122,11 +110,13 @@ def carry_over(reference: Doc, predicted: Doc, *, policy: str = "missing") -> Ca
     reference (Doc): The annotated document.
     predicted (Doc): The same text in other tokens; white space and case may differ.
     policy (str): The rule for entities that do not fit: one of `POLICIES`.
-    RETURNS (Carried): Entities and knowledge on the tokens of `predicted`.
+    RETURNS (tuple): On the tokens of `predicted` the entities, in order, without overlap, and
+        whether a token is known, bool [n_tokens]; and the indices of the entities that do not fit,
+        under every policy.
     RAISES: ValueError for texts that differ in more, for an unknown policy and, under "strict", for
         an entity that does not fit.
     """
-    theirs, ours = match_characters(reference.text, predicted.text)
+    theirs, ours = _match_characters(reference.text, predicted.text)
     spans = [(ent.start_char, ent.end_char, ent.label_) for ent in reference.ents]
     chars, origins = _moved(spans, theirs, ours)
     fit = fit_to_tokens(predicted, chars, policy=policy)
@@ -141,30 +131,20 @@ def carry_over(reference: Doc, predicted: Doc, *, policy: str = "missing") -> Ca
             kept.append((start, end, label))
     known = taken | _outside(reference, predicted, theirs, ours)
     fitting = {origin for i, origin in enumerate(origins) if i not in misaligned}
-    return Carried(sorted(kept), known, [i for i in range(len(spans)) if i not in fitting])
+    return sorted(kept), known, [i for i in range(len(spans)) if i not in fitting]
 
 
 def carry_spans(reference: Doc, predicted: Doc, spans: Sequence[CharSpan]) -> list[Span]:
-    """Put spans, which may overlap, on the tokens of another document; misfits are left out.
-
-    reference (Doc): The annotated document.
-    predicted (Doc): The same text in other tokens; white space and case may differ.
-    spans (Sequence[tuple[int, int, str]]): Start, exclusive end and label, in characters of
-        `reference`.
-    RETURNS (list[Span]): Those that fit, in tokens of `predicted`.
-    RAISES: ValueError for texts that differ in more.
-    """
-    chars, _ = _moved(spans, *match_characters(reference.text, predicted.text))
+    """Put spans in characters of `reference`, which may overlap, on the tokens of `predicted`, as
+    `carry_over` does. Those that do not fit are left out."""
+    chars, _ = _moved(spans, *_match_characters(reference.text, predicted.text))
     return fit_to_tokens(predicted, chars).spans
 
 
-def match_characters(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
-    """Match the characters of two texts, white space and case apart.
+def _match_characters(source: str, target: str) -> tuple[np.ndarray, np.ndarray]:
+    """Find the offsets in each text of the characters that are no white space; int64 [n] both.
 
-    source (str), target (str): The texts.
-    RETURNS (tuple[np.ndarray, np.ndarray]): Offsets in each text, in order, of the characters that
-        are no white space; int64 [n] both. A character that is folded to several occurs as often.
-    RAISES: ValueError for texts that differ in more.
+    A character that case folding makes several occurs as often.
     """
     folded, offsets = _folded(source)
     if source == target:

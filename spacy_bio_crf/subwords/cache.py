@@ -33,12 +33,7 @@ class SubwordCache:
         return SubwordCache, ()
 
     def look_up(self, docs: Sequence[Doc], cut: Cut) -> list[Subwords]:
-        """Find the sub-words of documents within `holding`, or cut the documents.
-
-        docs (Sequence[Doc]): The documents.
-        cut (Cut): Cuts documents into sub-words.
-        RETURNS (list[Subwords]): One for each document.
-        """
+        """Find the sub-words of documents within `holding`, or cut the documents."""
         at_hand = self._at_hand
         known = [at_hand[id(doc)] for doc in docs if id(doc) in at_hand]
         return known if known and len(known) == len(docs) else cut(list(docs))

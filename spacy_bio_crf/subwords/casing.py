@@ -25,11 +25,6 @@ class Shape(IntEnum):
 
 @lru_cache(maxsize=REMEMBERED_SHAPES)
 def shape_of(text: str) -> Shape:
-    """Find the shape of a word.
-
-    text (str): The word.
-    RETURNS (Shape): Its shape.
-    """
     if any(c.isdigit() for c in text):
         return Shape.DIGITS
     if text.islower():
@@ -42,10 +37,8 @@ def shape_of(text: str) -> Shape:
 
 
 def shapes_of_subwords(doc: Doc, subwords: Subwords) -> np.ndarray:
-    """Find the shape of the token that each sub-word belongs to.
+    """Find the shape of the token that each sub-word of a document belongs to.
 
-    doc (Doc): The document.
-    subwords (Subwords): Its sub-words.
     RETURNS (np.ndarray): int64 [n_subwords]; `Shape.OTHER` where a sub-word belongs to no token,
         the last of its tokens where it belongs to several.
     """

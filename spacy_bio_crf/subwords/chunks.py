@@ -59,17 +59,11 @@ class Encoding:
     owners: np.ndarray
 
     def select(self, which: np.ndarray | slice) -> "Encoding":
-        """RETURNS (Encoding): Some of the sub-words."""
         return Encoding(self.ids[which], self.starts[which], self.ends[which], self.owners[which])
 
 
 def make_chunks(texts: list[str], uncut: set[int]) -> list[Chunk]:
-    """Cut texts into chunks.
-
-    texts (list[str]): The texts.
-    uncut (set[int]): Indices of texts that must stay whole.
-    RETURNS (list[Chunk]): At least one for each text, in order.
-    """
+    """Cut texts into chunks, in order, but for those whose indices are in `uncut`."""
     chunks = []
     base = 0
     for i, text in enumerate(texts):

@@ -269,11 +269,8 @@ def _align(
 ) -> list[Subwords]:
     """Assign sub-words to tokens, all Docs at once: their texts are laid end to end.
 
-    docs (list[Doc]): The Docs.
     codes (np.ndarray): The code of each character; uint32 [n_characters].
-    encoding (Encoding): The sub-words of the Docs.
     markers (dict[int, int]): Codes and ids of the sub-words that mark a space.
-    RETURNS (list[Subwords]): One for each Doc.
     """
     # Measured in characters that are not white space, white space has no length, so sub-words and
     # tokens overlap exactly if they share a character that counts.

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import describe
-
 
 @dataclass(frozen=True, eq=False)
 class Windows:
@@ -28,13 +26,11 @@ class Windows:
 
     starts (ndarray): First sub-word of each window.
     ends (ndarray): End of each window.
-    core_starts (ndarray): First sub-word of each core.
-    core_ends (ndarray): End of each core. The cores partition the sequence.
+    core_ends (ndarray): End of each core. Each begins where the one before ends.
     """
 
     starts: np.ndarray
     ends: np.ndarray
-    core_starts: np.ndarray
     core_ends: np.ndarray
 
     def __len__(self) -> int:
@@ -56,18 +52,7 @@ def make_windows(
     boundaries (ndarray | None): bool [n], True where a word begins. Edges of windows move to such
         places if that leaves at least half of a window's fresh part; a longer word is cut.
     RETURNS (Windows): The windows and their cores.
-    RAISES: ValueError for an impossible size, overlap or length, or boundaries of another shape.
     """
-    if n < 0:
-        raise ValueError(describe("n", expected="0 or more", got=n))
-    if size < 1:
-        raise ValueError(describe("size", expected="1 or more", got=size))
-    if not 0 <= overlap < size:
-        expected = f"0 or more and less than the size of {size}"
-        raise ValueError(describe("overlap", expected=expected, got=overlap))
-    if boundaries is not None and np.shape(boundaries) != (n,):
-        shape = np.shape(boundaries)
-        raise ValueError(describe("boundaries", expected=f"the shape ({n},)", got=shape))
     # shape: [n_words]
     words = np.flatnonzero(boundaries) if boundaries is not None else None
     starts, ends = _edges(n, size, overlap, words)
@@ -75,12 +60,7 @@ def make_windows(
     # (p - start) from the edge of the second. It belongs to the first while the former is not
     # smaller, hence the rounding.
     borders = (ends[:-1] + starts[1:] + 1) // 2
-    if n:
-        core_starts = np.concatenate([[0], borders])
-        core_ends = np.concatenate([borders, [n]])
-    else:
-        core_starts, core_ends = starts, ends
-    return Windows(starts, ends, core_starts, core_ends)
+    return Windows(starts, ends, np.concatenate([borders, ends[-1:]]))
 
 
 def _edges(

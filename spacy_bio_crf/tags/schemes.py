@@ -63,10 +63,8 @@ def split_tag(tag: str) -> tuple[str, str]:
 
 
 def scheme_name(name: str) -> str:
-    """Look up the scheme of a file.
+    """Look up a key of `FILE_SCHEMES`, or an alias of one, in any case: "iob2", "BILOU", "IOBES".
 
-    name (str): A scheme or an alias of one, in any case: "iob2", "BILOU", "IOBES".
-    RETURNS (str): A key of `FILE_SCHEMES`.
     RAISES: ValueError for an unknown scheme.
     """
     upper = name.upper()

@@ -42,40 +42,40 @@ class TagSet:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): All K tags: O, then those of each label, B first."""
+        """All K tags: O, then those of each label, B first."""
         prefixes = FILE_SCHEMES[self.scheme]
         return (OUTSIDE, *(f"{p}-{label}" for label in self.labels for p in prefixes))
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        """RETURNS (dict[str, int]): From a tag to its id."""
+        """From a tag to its id."""
         return {tag: i for i, tag in enumerate(self.tags)}
 
     @cached_property
     def prefix_of(self) -> np.ndarray:
-        """RETURNS (np.ndarray): The prefix of each tag, "O" for O; str of one character, [K]."""
+        """The prefix of each tag, "O" for O; str of one character, [K]."""
         return _frozen(np.array([tag[0] for tag in self.tags]))
 
     @cached_property
     def label_of(self) -> np.ndarray:
-        """RETURNS (np.ndarray): The index in `labels` of each tag's label, -1 for O; int64 [K]."""
+        """The index in `labels` of each tag's label, -1 for O; int64 [K]."""
         n_prefixes = len(FILE_SCHEMES[self.scheme])
         labels = np.repeat(np.arange(len(self.labels), dtype=np.int64), n_prefixes)
         return _frozen(np.concatenate([np.array([-1], dtype=np.int64), labels]))
 
     @cached_property
     def begins(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Whether the tag begins an entity (B, U); bool [K]."""
+        """Whether the tag begins an entity (B, U); bool [K]."""
         return _frozen(np.isin(self.prefix_of, ["B", "U"]))
 
     @cached_property
     def closes(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Whether the tag closes its entity (L, U); bool [K]."""
+        """Whether the tag closes its entity (L, U); bool [K]."""
         return _frozen(np.isin(self.prefix_of, ["L", "U"]))
 
     @cached_property
     def legal(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Whether one tag may follow another; bool [K, K], (from, to)."""
+        """Whether one tag may follow another; bool [K, K], (from, to)."""
         same_label = self.label_of[:, None] == self.label_of[None, :]
         # An entity continues from a tag that does not close it to one that does not begin one.
         inside = np.isin(self.prefix_of, ["B", "I"])
@@ -84,12 +84,12 @@ class TagSet:
 
     @cached_property
     def legal_start(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Whether a document may begin with the tag; bool [K]."""
+        """Whether a document may begin with the tag; bool [K]."""
         return _frozen(~self._continues)
 
     @cached_property
     def legal_end(self) -> np.ndarray:
-        """RETURNS (np.ndarray): Whether a document may end with the tag; bool [K]."""
+        """Whether a document may end with the tag; bool [K]."""
         if self.scheme == "BIO":
             return _frozen(np.ones(len(self.tags), dtype=bool))
         return _frozen(self.closes | (self.label_of < 0))
@@ -149,19 +149,6 @@ class TagSet:
             starts, ends = starts[whole], ends[whole]
         labels = map(self.labels.__getitem__, label_of[starts].tolist())
         return list(zip(starts.tolist(), ends.tolist(), labels, strict=True))
-
-    def continuation(self, tag_ids: Any) -> np.ndarray:
-        """The tags of a word's later sub-words, if all of them carry its label: B- becomes I-.
-
-        tag_ids (array-like): The tag ids of the words, int of any shape.
-        RETURNS (np.ndarray): Tag ids of the same shape, int64.
-        RAISES: ValueError in BILUO, where no tag can continue L- or U-.
-        """
-        if self.scheme != "BIO":
-            expected = "'BIO', where later sub-words can continue a word's tag"
-            raise ValueError(describe("scheme", expected=expected, got=self.scheme))
-        tag_ids = np.asarray(tag_ids, dtype=np.int64)
-        return tag_ids + self.begins[tag_ids]  # I- follows B- of the same label
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

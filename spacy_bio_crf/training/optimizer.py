@@ -77,9 +77,7 @@ def take_thinc_step(optimizer: Optimizer, owner: int, trained: Named, lr_scale: 
 def average_weights(optimizer: Optimizer, owner: int, trained: Named) -> None:
     """Update the moving averages of weights, if the optimizer keeps some (`use_averages`).
 
-    optimizer (Optimizer): spaCy's optimizer.
-    owner (int): The id of the parameters' shim.
-    trained (Named): The parameters that took a step.
+    The arguments are those of `take_thinc_step`.
     """
     averages: Any = optimizer.averages
     if averages is None:
@@ -97,12 +95,7 @@ def average_weights(optimizer: Optimizer, owner: int, trained: Named) -> None:
 
 
 def decays(name: str, parameter: nn.Parameter) -> bool:
-    """Decide on weight decay: not for biases, layer norms and transition scores.
-
-    name (str): The parameter's name.
-    parameter (nn.Parameter): The parameter; vectors are biases or norms.
-    RETURNS (bool): True for weight matrices.
-    """
+    """Decide on weight decay: not for biases and norms, which are vectors, and transitions."""
     return parameter.ndim > 1 and not name.endswith("transitions")
 
 
@@ -120,17 +113,12 @@ class LossScale:
         self._finite: bool | None = None
 
     def scale(self, gradient: Tensor) -> Tensor:
-        """Multiply a gradient by the factor, where float16 begins in the backward pass.
-
-        gradient (Tensor): Any gradient.
-        RETURNS (Tensor): Of the same shape.
-        """
+        """Multiply a gradient by the factor, where float16 begins in the backward pass."""
         return gradient * self.factor
 
     def unscale(self, parameters: Iterable[nn.Parameter]) -> bool:
         """Divide the gradients by the factor, at the first call of a step.
 
-        parameters (Iterable[nn.Parameter]): Those with a gradient.
         RETURNS (bool): Whether all gradients are finite.
         """
         if self._finite is None:

@@ -34,7 +34,7 @@ class TorchShim(PyTorchShim):
 
     @property
     def network(self) -> Any:
-        """RETURNS (nn.Module): The network. RAISES: ValueError before there is one."""
+        """The network. RAISES: ValueError before there is one."""
         if self._model is None:
             raise ValueError(
                 "The model has no weights yet: call nlp.initialize() or load a trained"
@@ -44,20 +44,17 @@ class TorchShim(PyTorchShim):
 
     @property
     def device(self) -> torch.device:
-        """RETURNS (torch.device): The device of the network."""
+        """The device of the network."""
         parameter = next(self.network.parameters(), None)
         return get_torch_default_device() if parameter is None else parameter.device
 
     def set_network(self, network: nn.Module) -> None:
-        """Put a network in place, on the device of the active thinc ops.
-
-        network (nn.Module): The network.
-        """
+        """Put a network in place, on the device of the active thinc ops."""
         self._model = network.to(get_torch_default_device())
         self._step = None
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
-        """RETURNS (list[tuple[str, nn.Parameter]]): The parameters that hold a gradient."""
+        """The parameters that hold a gradient."""
         if self._model is None:
             return []
         return [(n, p) for n, p in self._model.named_parameters() if p.grad is not None]
@@ -78,10 +75,7 @@ class TorchShim(PyTorchShim):
         self.__dict__.update(state, id=PyTorchShim(None).id)
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """Take one step with the gathered gradients, and clear them.
-
-        optimizer (Optimizer): spaCy's optimizer for this run.
-        """
+        """Take one step with the gathered gradients, and clear them."""
         finite = self.unscale()
         trained = self.trained()
         if finite and trained:

@@ -13,7 +13,6 @@ from spacy_bio_crf.gold.misfits import (
     carry_over,
     carry_spans,
     fit_to_tokens,
-    match_characters,
 )
 from tests.support.many import PROFILE
 
@@ -122,9 +121,10 @@ def test_against_spacys_char_span(data):
 
 
 def carried(predicted, reference, policy="missing"):
-    result = carry_over(reference, make_doc(predicted, [False] * len(predicted)), policy=policy)
+    other = make_doc(predicted, [False] * len(predicted))
+    found, known, misfits = carry_over(reference, other, policy=policy)
     ents = [(ent.start, ent.end, ent.label_) for ent in reference.ents]
-    return result.spans, result.known.tolist(), [ents[i] for i in result.misfits]
+    return found, known.tolist(), [ents[i] for i in misfits]
 
 
 JUNE = make_doc(
@@ -191,17 +191,21 @@ def test_texts_may_differ_in_white_space_and_case():
         ents=[(0, 1, "A"), (2, 4, "B")],
         missing=[4],
     )
-    result = carry_over(reference, make_doc(["Straße", "izmir".replace("i", "i̇", 1), "X"]))
-    assert result.spans == [(0, 1, "A"), (1, 2, "B")] and result.misfits == []
-    assert result.known.tolist() == [True, True, False]
+    spans, known, misfits = carry_over(
+        reference, make_doc(["Straße", "izmir".replace("i", "i̇", 1), "X"])
+    )
+    assert spans == [(0, 1, "A"), (1, 2, "B")] and misfits == []
+    assert known.tolist() == [True, True, False]
     with pytest.raises(ValueError, match="expected the text 'STRASSE.*' but for .*, got 'Stra"):
         carry_over(reference, make_doc(["Strasse"]))
 
 
 def test_characters_match_in_order():
-    theirs, ours = match_characters("a B\nß", " Ab SS")
-    assert theirs.tolist() == [0, 2, 4, 4] and ours.tolist() == [1, 2, 4, 5]
-    assert match_characters("", " ")[1].tolist() == []
+    reference = make_doc(["a", "B", "\n", "ß"], [True, False, False, False])
+    predicted = make_doc([" ", "Ab", "S", "S"], [False, True, False, False])
+    spans = [(0, 3, "X"), (0, 2, "-"), (2, 4, "X"), (3, 5, "Y")]
+    assert carry_spans(reference, predicted, spans) == [(1, 2, "X"), (2, 4, "Y")]
+    assert carry_spans(make_doc([], []), make_doc([" "], [False]), []) == []
 
 
 def test_spans_that_overlap_are_carried_if_they_fit():
@@ -253,8 +257,8 @@ def test_policies_do_what_they_do_to_entities_given_in_characters(case):
             with pytest.raises(ValueError, match="expected borders of tokens"):
                 carry_over(reference, predicted, policy=policy)
             continue
-        result = carry_over(reference, predicted, policy=policy)
-        assert result.misfits == fit.misaligned
+        carried, known, misfits = carry_over(reference, predicted, policy=policy)
+        assert misfits == fit.misaligned
         moved = fit_to_tokens(predicted, chars, policy=policy)
         expected = list(fit.spans)
         for i in fit.misaligned:
@@ -262,12 +266,12 @@ def test_policies_do_what_they_do_to_entities_given_in_characters(case):
                 span = moved.spans[moved.origins.index(i)]
                 if all(span[1] <= s or e <= span[0] for s, e, _ in expected):
                     expected.append(span)
-        assert result.spans == sorted(expected)
+        assert carried == sorted(expected)
         # What an entity touches is part of an entity or unknown, never outside.
-        inside = {i for s, e, _ in result.spans for i in range(s, e)}
+        inside = {i for s, e, _ in carried for i in range(s, e)}
         for s, e, _ in touched:
-            assert all(i in inside or not result.known[i] for i in range(s, e))
-        assert all(result.known[i] for i in inside)
+            assert all(i in inside or not known[i] for i in range(s, e))
+        assert all(known[i] for i in inside)
 
 
 @PROFILE
@@ -277,9 +281,9 @@ def test_against_spacys_alignment(case, upper, spaced):
     words, reference = case
     spaces = [i in spaced for i in range(len(words))]
     predicted = make_doc([word.upper() if upper else word for word in words], spaces)
-    result = carry_over(reference, predicted)
+    carried, known, _ = carry_over(reference, predicted)
     tags = Example(predicted, reference).get_aligned_ner()
-    assert result.known.tolist() == [tag is not None for tag in tags]
+    assert known.tolist() == [tag is not None for tag in tags]
     chars = [(t.idx, t.idx + len(t)) for t in predicted]
     found = biluo_tags_to_offsets(predicted, [tag or "O" for tag in tags])
-    assert [(chars[s][0], chars[e - 1][1], label) for s, e, label in result.spans] == found
+    assert [(chars[s][0], chars[e - 1][1], label) for s, e, label in carried] == found

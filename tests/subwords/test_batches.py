@@ -185,12 +185,3 @@ def test_examples_of_plans():
     assert lists([9, 9], 3, 0) == [[0], [1]]
     assert lists(np.array([2, 2, 2, 2], dtype=np.int32), 4, 0) == [[0, 1], [2, 3]]
     assert lists([0, 0, 2], 2, 5) == [[2], [0, 1]]
-
-
-@pytest.mark.parametrize(
-    ("lengths", "budget", "message"),
-    [([1], 0, "budget: expected 1 or more, got 0"), ([1, -2], 5, "lengths: .* got -2")],
-)
-def test_impossible_plans(lengths, budget, message):
-    with pytest.raises(ValueError, match=message):
-        plan_batches(lengths, budget=budget, overhead=64)

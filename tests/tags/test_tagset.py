@@ -115,16 +115,6 @@ def test_decode_takes_arrays_of_any_integer_type():
     assert tag_set.decode(np.zeros(0)) == []
 
 
-def test_continuation():
-    tag_set = TagSet(LABELS)
-    words = np.array([[tag_set.ids[tag] for tag in ("O", "B-PER", "I-PER", "B-cell-line")]])
-    later = tag_set.continuation(words)
-    assert [tag_set.tags[i] for i in later[0]] == ["O", "I-PER", "I-PER", "I-cell-line"]
-    assert words[0, 1] == tag_set.ids["B-PER"]
-    with pytest.raises(ValueError, match="scheme: expected 'BIO', .* got 'BILUO'"):
-        TagSet(LABELS, "BILUO").continuation([0])
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
