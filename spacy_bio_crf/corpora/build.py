@@ -48,7 +48,6 @@ class Builder:
     def build(self, units: Iterable[Unit]) -> Iterator[tuple[int, Doc]]:
         """Group sentences into Docs, make one Doc of each passage, and take Docs as they are.
 
-        units (Iterable[Sentence | Passage | Doc]): The units, in order.
         YIELDS (tuple[int, Doc]): The number of the document it belongs to, and a Doc with entities
             (missing where unannotated), sentence starts as far as they are known and, in
             `user_data`, "source" (file name and line) and, if the document has a name,
@@ -218,12 +217,8 @@ class Builder:
 
 
 class Kept(NamedTuple):
-    """A choice of spans, as indices.
-
-    kept (list[int]): Spans that stay, in the order of their tokens.
-    overlapping (list[int]): Spans left out because of others, in the order given.
-    repeated (int): The number of spans equal to an earlier one.
-    """
+    """Indices of spans that stay, in the order of their tokens, and of those that overlap them, in
+    the order given; and the number of spans equal to an earlier one."""
 
     kept: list[int]
     overlapping: list[int]

@@ -44,13 +44,7 @@ class Sentence:
 
 
 class TextSpan(NamedTuple):
-    """An entity of a passage.
-
-    start (int): Its first character.
-    end (int): The exclusive end.
-    label (str): Its label.
-    place (str): Its place in the input, for messages: "file, line 3".
-    """
+    """An entity of a passage, with its place in the input for messages: "file, line 3"."""
 
     start: int
     end: int
@@ -97,13 +91,7 @@ Unit = Sentence | Passage | Doc
 
 @dataclass(frozen=True)
 class Repair:
-    """A tag that broke the rules of its scheme.
-
-    path (Path): The file.
-    line (int): The tag's line, from 1.
-    tag (str): The tag.
-    what (str): The repair, a key of `REPAIR_KINDS`.
-    """
+    """A tag that broke the rules of its scheme, and the repair, a key of `REPAIR_KINDS`."""
 
     path: Path
     line: int
@@ -112,12 +100,7 @@ class Repair:
 
 
 class Misaligned(NamedTuple):
-    """An entity that does not fit the borders of tokens.
-
-    place (str): Its place in the input: "file, line 3".
-    text (str): Its text.
-    label (str): Its label.
-    """
+    """An entity that does not fit the borders of tokens, with its place: "file, line 3"."""
 
     place: str
     text: str
@@ -125,13 +108,7 @@ class Misaligned(NamedTuple):
 
 
 class Lost(NamedTuple):
-    """An entity of the input that is not in the output.
-
-    place (str): Its place in the input: "file, line 3".
-    text (str): Its text.
-    label (str): Its label.
-    reason (str): The reason, a key of `Summary.dropped`.
-    """
+    """An entity that is left out, with its place, and the reason as in `Summary.dropped`."""
 
     place: str
     text: str
@@ -195,19 +172,10 @@ class Summary:
     bytes_read: int = 0
 
     def tick(self, n_bytes: int) -> None:
-        """Count bytes of the input that have been dealt with.
-
-        n_bytes (int): Their number since the last call.
-        """
+        """Count bytes of the input that have been dealt with since the last call."""
         self.bytes_read += n_bytes
 
     def lose(self, reason: str, *, place: str, text: str, label: str) -> None:
-        """Count an entity that is left out.
-
-        reason (str): The reason.
-        place (str): The entity's place in the input: "file, line 3".
-        text (str): Its text.
-        label (str): Its label.
-        """
+        """Count and list an entity that is left out."""
         self.dropped[reason] += 1
         self.lost.append(Lost(place, text, label, reason))

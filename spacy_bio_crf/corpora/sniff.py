@@ -23,7 +23,8 @@ HEAD = 1 << 16  # bytes of a file that detection looks at
 _ZLIB = b"\x78\x9c"  # the first bytes of zlib at its usual level, which DocBin uses
 _PARQUET = b"PAR1"
 
-# Yields the units of some files, in order, and adds repairs, losses and notes to the summary.
+# Streams the units of files, in order. The options are those of its format; repairs, losses, notes
+# and remarks go to the summary. RAISES: ConvertError, with file and line, for what can't be read.
 Reader = Callable[[Sequence[Path], ConvertOptions, Summary], Iterator[Unit]]
 
 
@@ -56,11 +57,9 @@ INPUT_FORMATS: dict[str, Format] = {
 
 
 def choose_format(paths: Sequence[Path], name: str) -> tuple[str, list[Path]]:
-    """Choose the one format of all input files.
+    """The one format of all input files, a key of `INPUT_FORMATS`, and the files to read.
 
-    paths (Sequence[Path]): The files.
-    name (str): A key of `INPUT_FORMATS`, or "auto".
-    RETURNS (tuple[str, list[Path]]): A key of `INPUT_FORMATS`, and the files without companions.
+    name (str): The format's name, or "auto" to detect it.
     RAISES: ConvertError if the files have several formats.
     """
     if name == DETECT:
@@ -94,10 +93,8 @@ def _common_format(paths: Sequence[Path]) -> str:
 
 
 def detect_format(path: Path) -> str | None:
-    """Detect a file's format by its name if that is enough, else by its first 64 KiB.
+    """A file's format by its name if that is enough, else by its first 64 KiB; None if it is empty.
 
-    path (Path): The file.
-    RETURNS (str | None): A key of `INPUT_FORMATS`; None if the file is empty.
     RAISES: ConvertError if it is JSON of no known kind.
     """
     for name, format in INPUT_FORMATS.items():
@@ -155,12 +152,7 @@ def _is_list_of_strings(value: object) -> bool:
 
 
 def listed(names: Iterable[str], *, most: int = 5) -> str:
-    """List names for a message.
-
-    names (Iterable[str]): The names.
-    most (int): How many of them to give.
-    RETURNS (str): The first names, and the number of the others.
-    """
+    """The first names, for a message, and the number of the others."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

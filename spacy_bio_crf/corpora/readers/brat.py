@@ -53,15 +53,9 @@ def read_brat(
 ) -> Iterator[Passage]:
     """Read texts with their standoff annotation, one Doc each.
 
-    Lines of other things than entities are left out and counted. brat cuts entities at line ends,
-    so pieces with nothing but white space between are joined. `discontinuous` says how other
-    entities in pieces are read.
-
-    paths (Sequence[Path]): Files .txt, .ann or both.
-    options (ConvertOptions): `discontinuous` is read.
-    summary (Summary): Gets notes, remarks and losses.
-    YIELDS (Passage): The texts, in order.
-    RAISES: ConvertError if a file is missing, or an entity does not fit its text.
+    The paths are those of texts, annotations or both. Lines of other things than entities are left
+    out and counted. brat cuts entities at line ends, so pieces with nothing but white space between
+    are joined. `discontinuous` says how other entities in pieces are read.
     """
     for path in dict.fromkeys(path.with_suffix(".txt") for path in paths):
         annotation = path.with_suffix(".ann")

@@ -42,13 +42,7 @@ def read_columns(
 
     A line of white space ends a sentence. A document begins with each file, at a line with
     "-DOCSTART-" in its first column, and at a "# newdoc" comment. Comments are told from tokens
-    that begin with "#" by their form. Tokens that are empty strings are dropped and counted.
-
-    paths (Sequence[Path]): The files.
-    options (ConvertOptions): The columns, the scheme and the rule of repair are read.
-    summary (Summary): Gets repairs, losses and notes.
-    YIELDS (Sentence): The sentences, in order.
-    RAISES: ConvertError if a line has too few columns, an unknown tag or one of another scheme.
+    that begin with "#" by their form.
     """
     token, tag = _column(options.token_column), _column(options.tag_column)
     layouts = {}
@@ -70,8 +64,7 @@ def read_columns(
 
 
 def document_mark(text: str) -> str | None:
-    """RETURNS (str | None): The name of the document that the comment begins ("" if it has none);
-    None if the line is no such mark."""
+    """The name of the document that a comment begins ("" without one); None for other lines."""
     found = _DOCUMENT_MARK.fullmatch(text.strip())
     return (found[1] or "").strip() if found else None
 
@@ -104,7 +97,7 @@ class Layout:
         return max(n + 1 if n >= 0 else -n for n in (self.token, self.tag))
 
     def row(self, path: Path, line: int, text: str) -> tuple[str, str]:
-        """RETURNS (tuple[str, str]): Token and tag. RAISES: ConvertError if a column is missing."""
+        """Token and tag. RAISES: ConvertError if a column is missing."""
         fields = _split_fields(text, tabs=self.tabs)
         needed = self._needed
         # In a file separated by spaces a token with a space in it would move the columns.
@@ -116,7 +109,7 @@ class Layout:
         return fields[self.token], fields[self.tag]
 
     def is_comment(self, text: str) -> bool:
-        """RETURNS (bool): Whether the line is a comment. One that may be a row is none."""
+        """Whether the line is a comment. One that may be a row is none."""
         if not text.startswith("#"):
             return False
         if self.indexed:
@@ -132,15 +125,13 @@ class Layout:
 
 
 def detect_layout(path: Path, *, token: int | None = None, tag: int | None = None) -> Layout | None:
-    """Detect a file's layout by its first lines.
+    """Detect a file's layout by its first lines; None if it has no rows.
 
     The tags' column is the last one with tags in it. The tokens' column is the first one, or the
     second one after a column of token numbers.
 
-    path (Path): The file.
     token (int | None): The tokens' column if it is known, from 0, negative from the end.
     tag (int | None): The tags' column likewise.
-    RETURNS (Layout | None): The layout; None if the file has no rows.
     RAISES: ConvertError if there is no column of tags.
     """
     sample = _sample(path)

@@ -37,12 +37,6 @@ def read_conllu(
 
     An entity takes in each token one of whose words it takes in. The tag of a range line counts
     for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
-
-    paths (Sequence[Path]): The files.
-    options (ConvertOptions): The scheme and the rule of repair are read.
-    summary (Summary): Gets repairs, losses and notes.
-    YIELDS (Sentence): The sentences, in order.
-    RAISES: ConvertError if a line is no CoNLL-U, or no token of any file has a tag.
     """
     keys = {path: key for path in paths if (key := _key(path)) is not None}
     if not keys:
@@ -68,17 +62,13 @@ def read_conllu(
 
 
 def _misc_values(misc: str) -> dict[str, str]:
-    """RETURNS (dict[str, str]): The pairs in the column MISC, with the keys in lower case."""
+    """The pairs in the column MISC, with the keys in lower case."""
     pairs = (item.partition("=") for item in misc.split("|") if "=" in item)
     return {key.lower(): value for key, _, value in pairs}
 
 
 def looks_like_conllu(text: str) -> bool:
-    """Detect CoNLL-U, with or without entities.
-
-    text (str): The first lines of a file.
-    RETURNS (bool): Whether the first row has ten columns, the first of them a number.
-    """
+    """Whether the first row of a file has ten columns, the first of them a number."""
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             fields = line.split("\t")
@@ -88,7 +78,7 @@ def looks_like_conllu(text: str) -> bool:
 
 
 def has_tags_in_misc(text: str) -> bool:
-    """RETURNS (bool): Whether any of these lines has a key of `KEYS` in its last column."""
+    """Whether any of these lines has a key of `KEYS` in its last column."""
     last = (line.rsplit("\t", 1)[-1] for line in text.splitlines() if not line.startswith("#"))
     return any(not _misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
 

@@ -45,7 +45,7 @@ _ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE)\s*=")
 
 
 def looks_like_xml(text: str) -> bool:
-    """RETURNS (bool): Whether the beginning of a file is XML or has elements that are entities."""
+    """Whether the beginning of a file is XML or has elements that are entities."""
     return _FIRST.match(text) is not None or _ENTITY.search(text) is not None
 
 
@@ -80,12 +80,6 @@ def read_xml(paths: Sequence[Path], options: ConvertOptions, summary: Summary) -
     in an ALT, the one with most entities in the scenario is read ("most"), or the one whose
     entities cover most characters ("coverage"), the first of equals. Entities without category and
     text that the evaluation leaves out (OMITIDO) are left unannotated.
-
-    paths (Sequence[Path]): The files.
-    options (ConvertOptions): `scenario` and `alternatives` are read.
-    summary (Summary): Gets notes, remarks and losses.
-    YIELDS (Passage): The texts, in order.
-    RAISES: ConvertError if a file is not well-formed.
     """
     for path in paths:
         yield from _File(path, options, summary).passages()

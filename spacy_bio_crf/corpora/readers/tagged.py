@@ -57,15 +57,14 @@ def read_tagged(
 ) -> Iterator[Sentence]:
     """Read files in two passes: the first detects the scheme, the second streams.
 
+    Tokens that are empty strings are dropped and counted.
+
     blocks (BlockReader): Reads a file.
     notes (Mapping[Path, str]): The files, with a description of each one's layout.
-    options (ConvertOptions): The scheme and the rule of repair are read.
-    summary (Summary): Gets repairs, losses and notes.
-    YIELDS (Sentence): The sentences, in order.
     RAISES: ConvertError if a tag is unknown or of another scheme.
     """
     if options.scheme == DETECT:
-        schemes = detect_schemes({path: _evidence(blocks, path) for path in notes})
+        schemes = _detect_schemes({path: _evidence(blocks, path) for path in notes})
     else:
         schemes = dict.fromkeys(notes, options.scheme)
     for path, note in notes.items():
@@ -78,7 +77,7 @@ def read_tagged(
 
 
 @dataclass
-class Evidence:
+class _Evidence:
     """Facts about the tags of one file from which its scheme follows.
 
     first_line (dict[str, int]): The line on which each prefix first occurs.
@@ -91,11 +90,7 @@ class Evidence:
     lone_begin: int = 0
 
     def add(self, tags: Sequence[str], lines: Sequence[int]) -> None:
-        """Take in one sentence.
-
-        tags (Sequence[str]): Its tags; values that are no tags are passed over.
-        lines (Sequence[int]): The line of each.
-        """
+        """Take in one sentence; values that are no tags are passed over."""
         label_before = ""
         for tag, line in zip(tags, lines, strict=True):
             label = ""
@@ -111,16 +106,12 @@ class Evidence:
             label_before = label
 
 
-def detect_schemes(evidence: Mapping[Path, Evidence]) -> dict[Path, str]:
-    """Detect the scheme of each file.
+def _detect_schemes(evidence: Mapping[Path, _Evidence]) -> dict[Path, str]:
+    """Detect the scheme of each file. RAISES: ConvertError if none has all prefixes of a file.
 
     Files with no prefix but B- and I- are judged together: a short file may hold too little to tell
     BIO from IOB1. IOB1 writes B- only between neighbors of one label, BIO at the beginning of each
     entity. Files that break both rules are BIO, with tags to repair.
-
-    evidence (Mapping[Path, Evidence]): Facts about each file's tags.
-    RETURNS (dict[Path, str]): Each file's scheme.
-    RAISES: ConvertError if no scheme has all prefixes of a file.
     """
     plain = {path: e for path, e in evidence.items() if e.first_line.keys() <= {"B", "I"}}
     stray = any(e.stray_inside for e in plain.values())
@@ -132,7 +123,7 @@ def detect_schemes(evidence: Mapping[Path, Evidence]) -> dict[Path, str]:
     }
 
 
-def _closed_scheme(path: Path, evidence: Evidence) -> str:
+def _closed_scheme(path: Path, evidence: _Evidence) -> str:
     seen = evidence.first_line
     for scheme, prefixes in FILE_SCHEMES.items():
         if seen.keys() <= prefixes.keys():
@@ -144,8 +135,8 @@ def _closed_scheme(path: Path, evidence: Evidence) -> str:
     )
 
 
-def _evidence(blocks: BlockReader, path: Path) -> Evidence:
-    evidence = Evidence()
+def _evidence(blocks: BlockReader, path: Path) -> _Evidence:
+    evidence = _Evidence()
     for block in blocks(path, None):
         evidence.add(block.tags, block.lines)
     return evidence
@@ -204,20 +195,14 @@ def _spaces(block: Block) -> list[bool] | None:
         return [s for s, word in zip(block.spaces, block.words, strict=True) if word]
     if block.text is None:
         return None
-    spaces = spaces_in(block.text, [word for word in block.words if word])
+    spaces = _spaces_in(block.text, [word for word in block.words if word])
     if spaces:
         spaces[-1] = not block.glued
     return spaces
 
 
-def spaces_in(text: str, words: Sequence[str]) -> list[bool] | None:
-    """Find the words of a sentence that a space follows.
-
-    text (str): The sentence's text, for example of a "# text = ..." comment.
-    words (Sequence[str]): Its words.
-    RETURNS (list[bool] | None): Whether a space follows each word. None if the words, with single
-        spaces between some of them, do not make up the text.
-    """
+def _spaces_in(text: str, words: Sequence[str]) -> list[bool] | None:
+    """Whether a space follows each word; None if words and single spaces are not the text."""
     spaces = []
     at = 0
     for word in words:
