@@ -80,7 +80,6 @@ class ScoredGroup(SpanGroup):
 def read_scores(doc: Doc, key: str | None = None) -> dict[Span, float]:
     """The scores of the span groups that have some.
 
-    doc (Doc): A document that `bio_ner` or `spancat` has written to.
     key (str | None): One group's name; None reads all of them.
     RETURNS (dict[Span, float]): From a span in tokens to its probability. Where two groups score a
         span, the first one counts.

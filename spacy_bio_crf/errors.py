@@ -42,11 +42,7 @@ def check_choice(
 ) -> None:
     """Check the value of an option that has a fixed set of values.
 
-    option (str): The option's name.
-    value (Any): Its value.
-    choices (Iterable[Any]): The values it may have.
-    error (type[ValueError]): The type of error to raise.
-    RAISES: ValueError for any other value.
+    RAISES: ValueError, or another type `error`, for any other value.
     """
     known = list(choices)
     if value not in known:

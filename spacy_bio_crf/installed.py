@@ -21,7 +21,7 @@ def find_clash(version_of: Callable[[str], str] = version) -> str | None:
         bridge, library = version_of("spacy-transformers"), version_of("transformers")
     except PackageNotFoundError:
         return None
-    if _major(bridge) >= 2 or _major(library) < 5:
+    if int(bridge.split(".")[0]) >= 2 or int(library.split(".")[0]) < 5:
         return None
     return describe(
         "transformers",
@@ -37,7 +37,3 @@ def warn_of_clash() -> None:
     """Warn once of what `find_clash` finds, before spaCy fails with another package's traceback."""
     if clash := find_clash():
         warnings.warn(clash, stacklevel=2)
-
-
-def _major(release: str) -> int:
-    return int(release.split(".")[0])

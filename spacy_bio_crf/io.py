@@ -65,10 +65,7 @@ def numbered_lines(
 def read_text(path: Path, error: type[BioError]) -> str:
     """Read a UTF-8 file as it stands, with its line ends and its BOM.
 
-    path (Path): The file.
-    error (type[BioError]): The type of error to raise.
-    RETURNS (str): Its text.
-    RAISES: BioError if it is not UTF-8.
+    RAISES: BioError of the type `error` if it is not UTF-8.
     """
     raw = path.read_bytes()
     try:
@@ -84,11 +81,7 @@ def _not_utf8(path: Path, line: int, err: UnicodeDecodeError, error: type[BioErr
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file aside and rename it.
-
-    path (Path): The file; its folder is made if missing.
-    text (str): Its content, as UTF-8 with the line ends it has.
-    """
+    """Write a text file aside and rename it: UTF-8, with the line ends of `text`."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
 
@@ -96,8 +89,6 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, data: Any) -> None:
     """Write indented JSON aside and rename it.
 
-    path (Path): The file; its folder is made if missing.
-    data (Any): Its content.
     RAISES: ValueError for a number that JSON does not have, such as NaN.
     """
     write_text(path, json.dumps(data, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
@@ -106,8 +97,7 @@ def write_json(path: Path, data: Any) -> None:
 def import_pyarrow(error: type[BioError]) -> None:
     """Check that Parquet files can be read and written.
 
-    error (type[BioError]): The type of error to raise.
-    RAISES: BioError if pyarrow is not installed.
+    RAISES: BioError of the type `error` if pyarrow is not installed.
     """
     try:
         import pyarrow.parquet  # noqa: F401
@@ -119,10 +109,8 @@ def import_pyarrow(error: type[BioError]) -> None:
 def open_parquet(path: Path, error: type[BioError]) -> Any:
     """Open a Parquet file.
 
-    path (Path): The file.
-    error (type[BioError]): The type of error to raise.
     RETURNS (pyarrow.parquet.ParquetFile): The file, a context manager.
-    RAISES: BioError if it is no Parquet file or pyarrow is not installed.
+    RAISES: BioError of the type `error` if it is no Parquet file or pyarrow is not installed.
     """
     import_pyarrow(error)
     from pyarrow import ArrowException

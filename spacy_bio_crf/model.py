@@ -68,7 +68,8 @@ def _init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
         )
     emitter.set_dim("nI", encoder.get_dim("nO"))
     emitter.set_dim("nO", model.get_dim("nO"))
-    emitter_shim(emitter).make(emitter.get_dim("nI"), emitter.get_dim("nO"))
+    shim = emitter_shim(emitter)
+    shim.set_network(Emitter(emitter.get_dim("nI"), emitter.get_dim("nO"), crf=shim.head.crf))
 
 
 def _forward(
@@ -110,11 +111,7 @@ def _projection(emitter: Model, *, train: bool) -> Project:
 
 
 def emitter_shim(emitter: Model) -> "EmitterShim":
-    """Get the shim of an emitter.
-
-    emitter (Model): The layer that `build_bio_tagger` makes, its ref "emitter".
-    RETURNS (EmitterShim): Holds the network.
-    """
+    """Get the shim of the layer "emitter" that `build_bio_tagger` makes."""
     return cast(EmitterShim, emitter.shims[0])
 
 
@@ -127,14 +124,6 @@ class EmitterShim(TorchShim):
     def __init__(self, head: Head):
         super().__init__(None, lr_scale=head.scale_of)
         self.head = head
-
-    def make(self, width: int, n_tags: int) -> None:
-        """Make a fresh emitter.
-
-        width (int): d.
-        n_tags (int): K.
-        """
-        self.set_network(Emitter(width, n_tags, crf=self.head.crf))
 
     def to_bytes(self) -> bytes:
         """The emitter's parameters as safetensors."""
@@ -155,9 +144,5 @@ class EmitterShim(TorchShim):
 
 
 def torch_shims(model: Model) -> Sequence[TorchShim]:
-    """Find the networks of a model that this package steps itself.
-
-    model (Model): Any model.
-    RETURNS (Sequence[TorchShim]): The shims, in the order of the layers.
-    """
+    """Find the networks of a model that this package steps itself, in the order of its layers."""
     return [s for node in model.walk() for s in node.shims if isinstance(s, TorchShim)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from spacy import util
@@ -21,11 +22,7 @@ GOLDEN = (5**0.5 - 1) / 2
 
 @dataclass(frozen=True)
 class Sample:
-    """Annotated documents with their lattices, computed once for all temperatures.
-
-    component (BioNer): The component.
-    batches (list[tuple[list[Example], Lattice]]): Examples and their lattice, batch by batch.
-    """
+    """Annotated documents with their lattices, computed once for all temperatures."""
 
     component: BioNer
     batches: list[tuple[list[Example], Lattice]]
@@ -52,7 +49,6 @@ def outcomes(sample: Sample, temperature: float) -> Outcomes:
 
     Entities that touch a token without gold annotation are left out.
 
-    sample (Sample): Annotated documents.
     temperature (float): Scales the confidence; the entities do not depend on it.
     RETURNS (Outcomes): One entry for each entity.
     """
@@ -91,15 +87,17 @@ def fit_temperature(sample: Sample) -> float:
             describe(repr(sample.component.name), expected=expected, got=Plain("none"))
         )
     low, high = np.log(COLDEST), np.log(HOTTEST)
-    inner = [high - GOLDEN * (high - low), low + GOLDEN * (high - low)]
-    losses = [log_loss(outcomes(sample, float(np.exp(x)))) for x in inner]
+    colder, hotter = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+
+    @cache
+    def loss(log_temperature: float) -> float:
+        return log_loss(outcomes(sample, float(np.exp(log_temperature))))
+
     while high - low > PRECISION:
-        if losses[0] <= losses[1]:
-            high, inner[1], losses[1] = inner[1], inner[0], losses[0]
-            inner[0] = high - GOLDEN * (high - low)
-            losses[0] = log_loss(outcomes(sample, float(np.exp(inner[0]))))
+        if loss(colder) <= loss(hotter):
+            high, hotter = hotter, colder
+            colder = high - GOLDEN * (high - low)
         else:
-            low, inner[0], losses[0] = inner[0], inner[1], losses[1]
-            inner[1] = low + GOLDEN * (high - low)
-            losses[1] = log_loss(outcomes(sample, float(np.exp(inner[1]))))
+            low, colder = colder, hotter
+            hotter = low + GOLDEN * (high - low)
     return float(np.exp((low + high) / 2))

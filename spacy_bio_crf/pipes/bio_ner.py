@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -131,12 +132,12 @@ class EntityTask:
     RAISES: ValueError for an option out of range.
     """
 
-    repair: str
-    overwrite: bool
-    misaligned: str
-    incorrect_spans_key: str | None
-    spans_key: str | None
-    threshold: float
+    repair: str = "begin"
+    overwrite: bool = False
+    misaligned: str = "missing"
+    incorrect_spans_key: str | None = None
+    spans_key: str | None = "bio_ner"
+    threshold: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("repair", self.repair, REPAIRS)
@@ -147,15 +148,12 @@ class EntityTask:
             )
 
     def labels_of(self, doc: Doc) -> list[str]:
-        """RETURNS (list[str]): The label of each entity."""
+        """The label of each entity."""
         return [ent.label_ for ent in doc.ents]
 
     def gold(self, example: Example, labels: Sequence[str]) -> Annotation:
-        """Read the gold entities of an example, and the spans known to be wrong.
+        """Read the gold entities of an example, and the spans known to be wrong; see `Task.gold`.
 
-        example (Example): Predicted and reference Doc.
-        labels (Sequence[str]): The labels of the component.
-        RETURNS (Annotation): The annotation of the predicted tokens.
         RAISES: ValueError for another label and, under "strict", for an entity that does not fit.
         """
         annotation = read_example(
@@ -169,12 +167,11 @@ class EntityTask:
         return annotation
 
     def presets(self, doc: Doc) -> Preset | None:
-        """RETURNS (Preset | None): Entities and blocked tokens of earlier components; None if there
-        are none, or if they are overwritten."""
+        """Entities and blocked tokens of earlier components, or None."""
         return None if self.overwrite else read_presets(doc)
 
     def find(self, lattice: Lattice, presets: Presets, reading: Reading) -> list[Entities]:
-        """RETURNS (list[Entities]): The entities of each document, scored if anyone asks."""
+        """The entities of each document, scored if anyone asks."""
         return find_entities(
             lattice,
             presets,
@@ -187,15 +184,11 @@ class EntityTask:
     def find_alternatives(
         self, lattice: Lattice, presets: Presets, reading: Reading, *, k: int
     ) -> list[list[Alternative]]:
-        """RETURNS (list[list[Alternative]]): The k best analyses of each document."""
+        """The k best analyses of each document."""
         return find_alternatives(lattice, presets, reading, k=k, repair=self.repair)
 
     def write(self, doc: Doc, found: Entities) -> None:
-        """Write entities to `doc.ents`. Tokens without annotation become outside.
-
-        doc (Doc): The document.
-        found (Entities): The result of `find` for it.
-        """
+        """Write entities to `doc.ents`. Tokens without annotation become outside."""
         preset = found.preset if isinstance(found.preset, Preset) else None
         if self.overwrite:
             # set_ents leaves the links and ids of former entities on their tokens.
@@ -237,21 +230,15 @@ class BioNer(SequenceLabeller):
         name: str = "bio_ner",
         *,
         scheme: str = "BIO",
-        repair: str = "begin",
-        overwrite: bool = False,
-        misaligned: str = "missing",
-        incorrect_spans_key: str | None = None,
-        spans_key: str | None = "bio_ner",
-        threshold: float = 0.0,
         buffer_tokens: int | None = None,
         scorer: Callable | None = None,
+        **options: Any,
     ):
-        task = EntityTask(repair, overwrite, misaligned, incorrect_spans_key, spans_key, threshold)
         super().__init__(
             vocab,
             model,
             name,
-            task=task,
+            task=EntityTask(**options),
             scheme=scheme,
             buffer_tokens=buffer_tokens,
             scorer=scorer,

@@ -19,7 +19,7 @@ def write_scores(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[flo
 
     doc (Doc): The document, with its entities.
     key (str): Name of the group in `doc.spans`.
-    spans (Sequence[Span]): Start token, exclusive end token and label.
+    spans (Sequence[Span]): Entities.
     scores (Sequence[float]): A probability for each.
     """
     rated = dict(zip(spans, map(float, scores), strict=True))

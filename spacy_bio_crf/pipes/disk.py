@@ -20,41 +20,8 @@ class StoredPipe(TrainablePipe):
 
     @property
     def encoder(self) -> Encoder:
-        """RETURNS (Encoder): The interface of the model's encoder."""
+        """The interface of the model's encoder."""
         return encoder_of(self.model.get_ref("encoder"))
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        """Write a trained component with the encoder's weights and tokenizer.
-
-        exclude (Iterable[str]): Names of fields to leave out.
-        RETURNS (bytes): The component.
-        """
-        return util.to_bytes(
-            {
-                "cfg": lambda: srsly.json_dumps(self.cfg),
-                "vocab": lambda: self.vocab.to_bytes(exclude=exclude),
-                "model": self.model.to_bytes,
-            },
-            exclude,
-        )
-
-    def from_bytes(self: Stored, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Stored:
-        """Read the result of `to_bytes`.
-
-        bytes_data (bytes): The component.
-        exclude (Iterable[str]): Names of fields to leave out.
-        RETURNS (StoredPipe): This component.
-        """
-        util.from_bytes(
-            bytes_data,
-            {
-                "cfg": lambda data: self.cfg.update(srsly.json_loads(data)),
-                "vocab": lambda data: self.vocab.from_bytes(data, exclude=exclude),
-                "model": self.model.from_bytes,
-            },
-            exclude,
-        )
-        return self
 
     def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write the component, and its encoder as a Hugging Face folder called `encoder`.

@@ -26,7 +26,7 @@ from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
 from .disk import StoredPipe
 from .forks import install_fork_guards
-from .stream import work_on
+from .stream import gather, halve_on_failure
 from .task import Task
 
 # Batches of the encoder's budget that `pipe` gathers documents for.
@@ -40,11 +40,7 @@ class SequenceLabeller(StoredPipe):
     model (Model[list[Doc], Lattice]): The network, `spacy-bio-crf.BioTagger.v1`.
     name (str): The component's name.
     task (Task): Reads and writes labels.
-    scheme (str): The scheme of the tags.
-    buffer_tokens (int | None): Tokens that `pipe` gathers, across the batches of the stream, to
-        sort documents by length. None takes eight times the encoder's `batch_subwords`; 0 works on
-        each batch alone.
-    scorer (Callable | None): The scoring function.
+    scheme, buffer_tokens, scorer: Options of `make_bio_ner`.
     RAISES: ValueError for an option out of range.
     """
 
@@ -75,22 +71,22 @@ class SequenceLabeller(StoredPipe):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The labels, in the order of their tags."""
+        """The labels, in the order of their tags."""
         return tuple(self.cfg["labels"])
 
     @property
     def label_data(self) -> list[str]:
-        """RETURNS (list[str]): The output of `spacy init labels`, for `initialize`."""
+        """The output of `spacy init labels`, for `initialize`."""
         return list(self.labels)
 
     @property
     def tagset(self) -> TagSet:
-        """RETURNS (TagSet): The tags of the labels in the component's scheme."""
+        """The tags of the labels in the component's scheme."""
         return _make_tagset(self.labels, self.cfg["scheme"])
 
     @property
     def head(self) -> Head:
-        """RETURNS (Head): The settings of the head."""
+        """The settings of the head."""
         return emitter_shim(self.model.get_ref("emitter")).head
 
     def add_label(self, label: str) -> int:
@@ -165,7 +161,6 @@ class SequenceLabeller(StoredPipe):
     def predict(self, docs: Iterable[Doc]) -> list[Any]:
         """Find the best analysis of each document, without writing to it.
 
-        docs (Iterable[Doc]): The documents.
         RETURNS (list[Any]): The task's analyses; for `bio_ner` `Entities`, found and preset.
         RAISES: ValueError before initialization, and for scores that are not finite.
         """
@@ -175,7 +170,6 @@ class SequenceLabeller(StoredPipe):
     def kbest(self, docs: Iterable[Doc], k: int) -> list[list[Alternative]]:
         """Find the k most probable analyses of each document, with their probabilities.
 
-        docs (Iterable[Doc]): The documents; nothing is written to them.
         k (int): The number of analyses; a short document may have fewer.
         RETURNS (list[list[Alternative]]): For each document, the most probable first.
         RAISES: ValueError for k below 1, and as `predict`.
@@ -187,7 +181,6 @@ class SequenceLabeller(StoredPipe):
     def marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
         """Compute the probability of each tag at each token.
 
-        docs (Iterable[Doc]): The documents; nothing is written to them.
         RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of
             `tagset.tags`; NaN for tokens without a sub-word and white space.
         RAISES: As `predict`.
@@ -199,7 +192,6 @@ class SequenceLabeller(StoredPipe):
     def lattice(self, docs: Sequence[Doc]) -> Lattice:
         """Compute the scores of all tag paths, before any constraint.
 
-        docs (Sequence[Doc]): The documents.
         RETURNS (Lattice): One row for each token that has a sub-word.
         RAISES: ValueError before initialization, and for scores that are not finite.
         """
@@ -210,11 +202,7 @@ class SequenceLabeller(StoredPipe):
         return lattice
 
     def presets(self, docs: Iterable[Doc]) -> list[Annotation | None]:
-        """Read the annotation of earlier components that this one keeps.
-
-        docs (Iterable[Doc]): The documents.
-        RETURNS (list[Annotation | None]): For each document; None if nothing is kept.
-        """
+        """Read the annotation of earlier components; None where this one keeps nothing of it."""
         return [self.task.presets(doc) for doc in docs]
 
     def reading(self, *, temperature: float | None = None) -> Reading:
@@ -267,7 +255,6 @@ class SequenceLabeller(StoredPipe):
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Any]) -> None:
         """Write analyses to their documents.
 
-        docs (Iterable[Doc]): The documents.
         scores (Sequence[Any]): The result of `predict` for them.
         """
         for doc, found in zip(docs, scores, strict=True):
@@ -287,7 +274,8 @@ class SequenceLabeller(StoredPipe):
         if tokens is None:
             tokens = BUFFERED_BATCHES * self.encoder.budget
         report = partial(self.get_error_handler(), self.name, self)
-        yield from work_on(stream, self._annotate, report, batch_size=batch_size, tokens=tokens)
+        for docs in gather(stream, batch_size=batch_size, tokens=tokens):
+            yield from halve_on_failure(docs, self._annotate, report)
 
     def _annotate(self, docs: list[Doc]) -> None:
         self.set_annotations(docs, self.predict(docs))
@@ -305,7 +293,6 @@ class SequenceLabeller(StoredPipe):
         A batch that exceeds the encoder's budget is worked on in parts, and the gradient does not
         depend on them.
 
-        examples (Iterable[Example]): The batch.
         drop (float): Dropout on the vectors that enter the head.
         sgd (Optimizer | None): Takes a step at once, if given.
         losses (dict[str, float] | None): Losses by component, updated with this one's.
@@ -338,8 +325,7 @@ class SequenceLabeller(StoredPipe):
     def get_loss(self, examples: Iterable[Example], scores: Lattice) -> tuple[float, Lattice]:
         """Compute the negative log-likelihood of the annotation, per annotated token.
 
-        examples (Iterable[Example]): The batch.
-        scores (Lattice): The scores of the model for it.
+        scores (Lattice): The scores of the model for the batch.
         RETURNS (tuple[float, Lattice]): The loss and its gradient.
         RAISES: ValueError for a label that the component lacks.
         """
@@ -365,12 +351,7 @@ class SequenceLabeller(StoredPipe):
         return self.task.gold(example, self.labels)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
-        """Score predictions. Each set of labels that can't be predicted causes one warning.
-
-        examples (Iterable[Example]): Predicted and reference documents.
-        kwargs (Any): Passed on to the scorer.
-        RETURNS (dict[str, Any]): The scores; empty without a scorer.
-        """
+        """Score predictions. Each set of labels that can't be predicted causes one warning."""
         examples = list(examples)
         found = {label for eg in examples for label in self.task.labels_of(eg.reference)}
         unknown = tuple(sorted(found - set(self.labels)))
@@ -385,10 +366,7 @@ class SequenceLabeller(StoredPipe):
         return super().score(examples, **kwargs)
 
     def finish_update(self, sgd: Optimizer) -> None:
-        """Take a step with the gathered gradients, clipped by their common norm.
-
-        sgd (Optimizer): The optimizer; its `grad_clip` is the greatest norm.
-        """
+        """Take a step with the gathered gradients, clipped by their common norm."""
         clip_global_norm(torch_shims(self.model), sgd.grad_clip)
         self.model.finish_update(sgd)
 

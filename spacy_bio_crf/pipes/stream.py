@@ -12,22 +12,6 @@ _Work = Callable[[list[Doc]], None]
 _Report = Callable[[list[Doc], Exception], None]
 
 
-def work_on(
-    stream: Iterable[Doc], work: _Work, report: _Report, *, batch_size: int, tokens: int
-) -> Iterator[Doc]:
-    """Work on the documents of a stream, group by group, in order.
-
-    stream (Iterable[Doc]): The documents.
-    work (Callable): Works on a group of documents, in place.
-    report (Callable): Is given a list of one document that `work` can't deal with, and the error.
-    batch_size (int): Documents in a group, if `tokens` is 0.
-    tokens (int): Tokens in a group; see `gather`.
-    YIELDS (Doc): The same documents, in order, without those that failed.
-    """
-    for docs in gather(stream, batch_size=batch_size, tokens=tokens):
-        yield from halve_on_failure(docs, work, report)
-
-
 def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[list[Doc]]:
     """Gather groups of documents, in order.
 
@@ -59,7 +43,6 @@ def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[l
 def halve_on_failure(docs: list[Doc], work: _Work, report: _Report) -> Iterator[Doc]:
     """Work on documents together; after a failure in halves, down to the documents at fault.
 
-    docs (list[Doc]): The documents.
     work (Callable): Works on a list of documents, in place.
     report (Callable): Is given a list of one document that failed, and the error.
     YIELDS (Doc): The same documents, in order, without those that failed.

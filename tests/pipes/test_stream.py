@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.pipes import stream as streaming
-from spacy_bio_crf.pipes.stream import gather, halve_on_failure, work_on
+from spacy_bio_crf.pipes.stream import gather, halve_on_failure
 from tests.support.pipelines import SENTENCES, MakeNlp, make_examples, spans_of, train
 
 HARD = [
@@ -164,10 +164,6 @@ def test_failures_are_halved_without_a_model():
     assert reported == [([docs[5]], "five")]
     sizes = [len(group) for group in worked]
     assert sizes == [8, 4, 4, 2, 1, 1, 2] and worked[4:6] == [["4"], ["5"]]
-    worked.clear()
-    out = list(work_on(iter(docs), work, report, batch_size=3, tokens=0))
-    assert out == [*docs[:5], *docs[6:]]
-    assert worked[:2] == [["0", "1", "2"], ["3", "4", "5"]]
 
 
 def test_an_error_of_the_consumer_is_no_failure():
