@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def convert(
         disable=None if progress else True,  # None: unless stderr is a terminal
     ) as bar:
         units = _watched(INPUT_FORMATS[format].read(paths, options, summary), summary, bar)
-        docs = _builder(options, summary).build(units)
+        docs = Builder(*_language(options.lang), options, summary).build(units)
         parts: Sequence[Iterable[Doc]] = [(doc for _, doc in docs)]
         if options.shares:
             numbered = list(docs)
@@ -92,7 +93,8 @@ def read(
     paths, format = _input(inputs, options)
     summary = Summary()
     units = INPUT_FORMATS[format].read(paths, options, summary)
-    return [doc for _, doc in _builder(options, summary).build(units)], summary
+    builder = Builder(*_language(options.lang), options, summary)
+    return [doc for _, doc in builder.build(units)], summary
 
 
 def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:
@@ -108,7 +110,11 @@ def _files(inputs: Iterable[Path | str]) -> list[Path]:
     paths: dict[Path, None] = {}
     for given in map(Path, inputs):
         if given.is_dir():
-            found = sorted(p for p in given.rglob("*") if p.is_file() and not _hidden(p, given))
+            found = sorted(
+                path
+                for path in given.rglob("*")
+                if path.is_file() and "/." not in f"/{path.relative_to(given).as_posix()}"
+            )
             if not found:
                 raise ConvertError(
                     describe(str(given), expected="a folder with files", got=Plain("none in it"))
@@ -125,11 +131,6 @@ def _files(inputs: Iterable[Path | str]) -> list[Path]:
     return list(paths)
 
 
-def _hidden(path: Path, folder: Path) -> bool:
-    """Whether the file or a folder between has a name that begins with a dot."""
-    return any(part.startswith(".") for part in path.relative_to(folder).parts)
-
-
 def _empty(paths: Sequence[Path]) -> ConvertError:
     place = listed(map(str, paths))
     return ConvertError(describe(place, expected="a sentence with a token", got=Plain("none")))
@@ -143,11 +144,6 @@ def _watched(units: Iterable[Unit], summary: Summary, bar: tqdm) -> Iterator[Uni
     bar.update(summary.bytes_read - bar.n)
 
 
-def _builder(options: ConvertOptions, summary: Summary) -> Builder:
-    vocab, tokenize = _language(options.lang)
-    return Builder(vocab=vocab, tokenize=tokenize, options=options, summary=summary)
-
-
 def _language(lang: str) -> tuple[Vocab, Callable[[str], Doc]]:
     """A language's vocabulary, and its tokenizer, which is made when the first text needs it."""
     try:
@@ -156,17 +152,13 @@ def _language(lang: str) -> tuple[Vocab, Callable[[str], Doc]]:
         message = describe("lang", expected="a language that spaCy has", got=lang)
         raise ConvertError(f"{message}: {err}") from None
     vocab = create_vocab(language.lang, language.Defaults)
-    tokenizer: list[Any] = []
 
-    def tokenize(text: str) -> Doc:
-        if not tokenizer:
-            try:
-                tokenizer.append(language(vocab).tokenizer)
-            except ImportError as err:
-                message = describe(
-                    "lang", expected="a language whose tokenizer is installed", got=lang
-                )
-                raise ConvertError(f"{message}: {err}") from None
-        return tokenizer[0](text)
+    @cache
+    def tokenizer() -> Callable[[str], Doc]:
+        try:
+            return language(vocab).tokenizer
+        except ImportError as err:
+            expected = "a language whose tokenizer is installed"
+            raise ConvertError(f"{describe('lang', expected=expected, got=lang)}: {err}") from None
 
-    return vocab, tokenize
+    return vocab, lambda text: tokenizer()(text)

@@ -37,16 +37,10 @@ def _option(
     metavar: str | None = None,
     only_convert: bool = False,
 ) -> Any:
-    """A field with a description of the option.
+    """A field with a description of the option as metadata.
 
-    default (Any): The value if none is given.
-    help (str): The description.
-    formats (Sequence[str]): The formats that use it; empty if all do.
-    choices (Mapping[str, str] | Sequence[str]): The values it may have, with their meanings; empty
-        if there is no list of them.
-    flags (Sequence[str]): Its names on the command line, if not the field's name with two dashes.
-    metavar (str | None): The form of its value on the command line.
-    only_convert (bool): The option concerns the output, so `read` has no use for it.
+    `flags` are its names on the command line, if not the field's name with two dashes, and
+    `metavar` is the form of its value there. `only_convert`: `read` has no use for it.
     """
     metadata = {
         "help": help,
@@ -173,8 +167,8 @@ class ConvertOptions:
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            if option.metadata["choices"]:
-                choices = option.metadata["choices"]
+            choices = option.metadata["choices"]
+            if choices:
                 check_choice(option.name, getattr(self, option.name), choices, error=ConvertError)
         for name in ("tag_names", "drop"):
             if isinstance(getattr(self, name), str):
@@ -212,11 +206,7 @@ class ConvertOptions:
         return () if self.split is None else _read_shares(self.split)
 
     def check_format(self, format: str) -> None:
-        """Check that the format uses all options that have been given.
-
-        format (str): The format of the input.
-        RAISES: ConvertError for an option that it does not use.
-        """
+        """RAISES: ConvertError for an option given that the format has no use for."""
         for option in self._given():
             formats = option.metadata["formats"]
             if formats and format not in formats:
@@ -224,10 +214,7 @@ class ConvertOptions:
                 _fail(option.name, expected, Plain(format))
 
     def check_read_only(self) -> None:
-        """Check that no option for the output has been given.
-
-        RAISES: ConvertError if there is one.
-        """
+        """RAISES: ConvertError for an option for the output that has been given."""
         for option in self._given():
             if option.metadata["only_convert"]:
                 value = getattr(self, option.name)

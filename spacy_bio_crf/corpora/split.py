@@ -38,7 +38,7 @@ def split_docs(
     random.Random(seed).shuffle(order)
     part_of: dict[int, int] = {}
     at = 0
-    for part, size in enumerate(part_sizes(len(order), shares)):
+    for part, size in enumerate(_part_sizes(len(order), shares)):
         part_of.update(dict.fromkeys(order[at : at + size], part))
         at += size
     parts: list[list[Doc]] = [[] for _ in shares]
@@ -47,13 +47,8 @@ def split_docs(
     return parts, what
 
 
-def part_sizes(n: int, shares: Sequence[int]) -> list[int]:
-    """Cut a number into parts by the method of the largest remainder, none of them empty.
-
-    n (int): The number, not less than there are shares.
-    shares (Sequence[int]): The shares.
-    RETURNS (list[int]): The parts, which add up to n.
-    """
+def _part_sizes(n: int, shares: Sequence[int]) -> list[int]:
+    """Parts of a number by the method of the largest remainder, none of them empty."""
     total = sum(shares)
     sizes = [n * share // total for share in shares]
     remainders = sorted(range(len(shares)), key=lambda i: (-(n * shares[i] % total), i))

@@ -72,5 +72,5 @@ def check_reading(part: CorpusPart, recorder: Recorder) -> None:
 
 def _short_place(place: str) -> str:
     """From "folder/file.txt, line 3" to "file.txt:3", the form in `doc.user_data`."""
-    found = re.fullmatch(r"(.+), line (\d+)", place)
+    found = re.fullmatch(r"(.+), (?:line|record|row) (\d+)", place)
     return f"{Path(found[1]).name}:{found[2]}" if found else place

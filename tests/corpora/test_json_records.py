@@ -11,19 +11,19 @@ def test_records_lines_and_bytes_of_every_form(folder):
     lines = "\ufeff\n" + "\n\n".join(map(json.dumps, values))
     array = json.dumps(values, indent=1, ensure_ascii=False)
     objects = "\n\n".join(json.dumps(value, indent=1) for value in values)
-    for content, numbers in (
-        (lines, [2, 4, 6, 8, 10]),
-        ("\ufeff" + array, None),
-        (objects, [1, 10, 19, 28, 37]),
-        (" [\n" + ",\n".join(map(json.dumps, values)) + "]\n ", [2, 3, 4, 5, 6]),
+    for content, unit, numbers in (
+        (lines, "line", [2, 4, 6, 8, 10]),
+        ("\ufeff" + array, "record", [1, 2, 3, 4, 5]),
+        (objects, "record", [1, 2, 3, 4, 5]),
+        (" [\n" + ",\n".join(map(json.dumps, values)) + "]\n ", "record", [1, 2, 3, 4, 5]),
     ):
         read = []
         path = folder.write(content, "a.json")
         records = list(json_records(path, read.append))
         assert [r.data for r in records] == values
         assert sum(read) == path.stat().st_size
-        if numbers:
-            assert [r.line for r in records] == numbers
+        assert [r.number for r in records] == numbers
+        assert [r.place for r in records] == [f"{path}, {unit} {n}" for n in numbers]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_records_lines_and_bytes_of_every_form(folder):
         ('{"a": ' + "[" * 10**5, "a.json, line 1: expected a JSON value (maximum recursion depth"),
         ('{"a": 1}\n{"a": ' + "[" * 10**5, "a.json, line 2: expected a JSON object (maximum rec"),
         ('{"a": 1}\n\n3\n', "a.json, line 3: expected a JSON object {…}, got 3"),
-        ('[{"a": 1},\n[2]]', "a.json, line 2 (record 2): expected a JSON object {…}, got [2]"),
+        ('[{"a": 1},\n[2]]', "a.json, record 2: expected a JSON object {…}, got [2]"),
         ('[{"a": 1}\n{"a": 2}]', "a.json, line 2: expected ',' or ']' after a value of the array"),
         ('[{"a": 1},\n]', "a.json, line 2: expected a JSON value"),
         ('[{"a": 1}', "a.json, line 1: expected ',' or ']' after a value of the array, got ''"),

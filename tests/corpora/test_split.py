@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_bio_crf.corpora import ConvertError, Leaks, convert
-from spacy_bio_crf.corpora.split import part_sizes
+from spacy_bio_crf.corpora.split import _part_sizes as part_sizes
 from tests.support.convert_tools import load
 
 PARTS = ("train", "dev", "test")

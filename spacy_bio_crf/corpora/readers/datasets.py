@@ -66,8 +66,8 @@ def read_datasets(
             yield Block(
                 words=words,
                 tags=tags,
-                lines=[record.line] * len(tags),
-                line=record.line,
+                lines=[record.number] * len(tags),
+                line=record.number,
                 starts_document=name != document_id,
                 document_id=name,
             )
@@ -123,7 +123,7 @@ def _records(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
             data = row.get("row", row) if isinstance(row, dict) else row
             if not isinstance(data, dict):
                 raise record.error(f"objects in {ROWS_KEY!r}", data)
-            yield JsonRecord(data, record.line, f"{record.place}, row {number}")
+            yield JsonRecord(data, record.number, f"{record.place}, row {number}")
 
 
 def _is_parquet(path: Path) -> bool:
@@ -132,9 +132,9 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _parquet_rows(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
+    number = 0
     with open_parquet(path, ConvertError) as file:
         per_row = path.stat().st_size // max(1, file.metadata.num_rows)
-        number = 0
         for batch in file.iter_batches(batch_size=_BATCH):
             if tick is not None:
                 tick(per_row * batch.num_rows)
@@ -158,12 +158,8 @@ def _names(path: Path, tag_key: str) -> Sequence[str] | None:
 
 
 def _names_in_features(features: Any, key: str) -> Sequence[str] | None:
-    """A column's class names in a description of features, in the order of their ids.
-
-    The description has a feature under each column's name, or is a list of objects with "name" and
-    "type".
-    """
-    if isinstance(features, list):
+    """A column's class names, in the order of their ids."""
+    if isinstance(features, list):  # of objects with "name" and "type"
         features = {f.get("name"): f.get("type") for f in features if isinstance(f, dict)}
     return _class_names(features.get(key)) if isinstance(features, dict) else None
 

@@ -25,12 +25,12 @@ class JsonRecord(NamedTuple):
     """One record of a file.
 
     data (dict[str, Any]): The JSON object.
-    line (int): The line on which it begins, from 1.
-    place (str): The same for messages.
+    number (int): The line on which it begins, or its number in an array; both from 1.
+    place (str): The same for messages: "file, line 3" or "file, record 3".
     """
 
     data: dict[str, Any]
-    line: int
+    number: int
     place: str
 
     def error(self, expected: str, got: Any, *, remedy: str | None = None) -> ConvertError:
@@ -56,13 +56,15 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
     YIELDS (JsonRecord): The objects, in order.
     RAISES: ConvertError if the file is no JSON or has anything but objects.
     """
-    for value, line, place in _lines(path, tick) if _is_by_line(path) else _values(path, tick):
+    by_line = _is_by_line(path)
+    for number, value in _lines(path, tick) if by_line else enumerate(_values(path, tick), start=1):
+        place = f"{path}, {'line' if by_line else 'record'} {number}"
         if isinstance(value, list) and list(map(type, value)) == [str, dict]:
             value = {"text": value[0], **value[1]}
         if not isinstance(value, dict):
             got = Plain(_cut(json.dumps(value, ensure_ascii=False)))
             raise ConvertError(describe(place, expected="a JSON object {…}", got=got))
-        yield JsonRecord(value, line, place)
+        yield JsonRecord(value, number, place)
 
 
 def _is_by_line(path: Path) -> bool:
@@ -78,20 +80,20 @@ def _is_by_line(path: Path) -> bool:
     return True
 
 
-def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
+def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[int, Any]]:
     for line, text in numbered_lines(path, ConvertError, tick):
         if text.strip():
-            place = f"{path}, line {line}"
             try:
                 value = json.loads(text)
             except _JSON_ERRORS as err:
                 where = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
                 expected = f"a JSON object ({_reason(err)}{where})"
+                place = f"{path}, line {line}"
                 raise ConvertError(describe(place, expected=expected, got=_cut(text))) from None
-            yield value, line, place
+            yield line, value
 
 
-def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
+def _values(path: Path, tick: Tick | None) -> Iterator[Any]:
     """The values of an array, or values one after another."""
     text = read_text(path, ConvertError).removeprefix("\ufeff")
     size, told = path.stat().st_size, 0
@@ -109,11 +111,8 @@ def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
     in_array = text[at] == "["
     if in_array:
         at = skip_blanks(at + 1)
-    line, counted, number = 1, 0, 0
     more = not (in_array and text.startswith("]", at))
     while more:
-        line, counted = line + text.count("\n", counted, at), at
-        number += 1
         try:
             value, end = decode(text, at)
         except _JSON_ERRORS as err:
@@ -122,7 +121,7 @@ def _values(path: Path, tick: Tick | None) -> Iterator[tuple[Any, int, str]]:
             done = size * end // len(text)
             tick(done - told)
             told = done
-        yield value, line, f"{path}, line {line} (record {number})"
+        yield value
         at = skip_blanks(end)
         more = at < len(text)
         if in_array and text.startswith(",", at):

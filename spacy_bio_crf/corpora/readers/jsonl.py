@@ -83,7 +83,7 @@ def _passage(
         text=text,
         spans=spans,
         path=path,
-        line=record.line,
+        line=record.number,
         place=record.place,
         missing=missing,
         starts_document=not name or name != before,

@@ -43,7 +43,7 @@ def read_label_studio(
                 text=text,
                 spans=locate(text, given, record, summary),
                 path=path,
-                line=record.line,
+                line=record.number,
                 place=record.place,
                 document_id=str(record.data.get("id", "")),
             )
