@@ -1,6 +1,5 @@
 """Command `bio-ner transitions`: the transition scores of a CRF as a table, a plot and JSON."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import typer
@@ -39,19 +38,19 @@ def transitions_cli(
     table = transition_table(
         pipe.tagset, *pipe.transition_scores(), constrained=pipe.head.constrained
     )
-    strength = max(abs(score) for row in table.scores for score in row if score is not None)
+    strength = max(abs(score) for row in table["scores"] for score in row if score is not None)
     rows = []
-    for name, row in zip(table.rows, table.scores, strict=True):
+    for name, row in zip(table["rows"], table["scores"], strict=True):
         cells = ["·" if score is None else _colored(score, strength) for score in row]
         rows.append((name, *cells))
     msg.table(
         rows,
-        header=("", *table.columns),
-        aligns=("l", *("r" for _ in table.columns)),
+        header=("", *table["columns"]),
+        aligns=("l", *("r" for _ in table["columns"])),
         divider=True,
     )
     if json_path is not None:
-        write_json(json_path, asdict(table))
+        write_json(json_path, table)
         msg.good(f"Scores: {json_path}")
     if plot is not None and plots is not None:
         save_plot(plots.draw_transitions(table), plot)

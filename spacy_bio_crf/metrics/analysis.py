@@ -7,12 +7,11 @@ from typing import Any
 from spacy.training import Example
 
 from .averages import count_entities, strict_table
-from .breakdowns import Surfaces, document_lengths, entity_lengths, surfaces
+from .breakdowns import Surfaces, breakdowns
 from .calibration import confidence_table
 from .chance import Chance, difference, intervals
-from .confusion import confusion
 from .documents import Document, labels_of, read_documents
-from .mistakes import KINDS, find_mistakes
+from .mistakes import KINDS, confusion, find_mistakes
 from .partial import semeval_table
 from .scorer import score_examples
 
@@ -40,7 +39,6 @@ def analyze(
     """
     documents = read_documents(examples)
     counted = count_entities(documents)
-    matrix = confusion(documents)
     kinds = Counter(mistake.kind for mistake in find_mistakes(documents))
     return {
         "documents": len(documents),
@@ -48,16 +46,8 @@ def analyze(
         "entity": {**strict_table(counted), "intervals": intervals(counted, chance)},
         "token": _token_table(examples),
         "partial": semeval_table(documents),
-        "confusion": {
-            "names": matrix.names,
-            "entities": matrix.entities.tolist(),
-            "tokens": matrix.tokens.tolist(),
-        },
-        "breakdowns": {
-            "entity_length": entity_lengths(documents),
-            "document_length": document_lengths(documents),
-            "surface": None if known is None else surfaces(documents, known),
-        },
+        "confusion": confusion(documents),
+        "breakdowns": breakdowns(documents, known),
         "confidence": confidence_table(documents, bins=bins),
         "errors": {kind: kinds[kind] for kind in KINDS},
     }

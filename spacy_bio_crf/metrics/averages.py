@@ -31,12 +31,7 @@ class StrictCounts:
 def count_entities(
     documents: Sequence[Document], labels: Sequence[str] | None = None
 ) -> StrictCounts:
-    """Count right and wrong entities.
-
-    documents (Sequence[Document]): Gold and predictions.
-    labels (Sequence[str] | None): The labels; None stands for all that occur.
-    RETURNS (StrictCounts): The counts.
-    """
+    """Count right and wrong entities of the labels; None stands for all labels that occur."""
     labels = labels_of(documents) if labels is None else list(labels)
     ids = {label: i for i, label in enumerate(labels)}
     # shape: (n_documents, L, 3)
@@ -88,9 +83,8 @@ def averages(counts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def row_of(counts: np.ndarray) -> dict[str, Any]:
-    """The figures of a label or an average.
+    """The figures of a label or an average with its TP, FP and FN; int [3].
 
-    counts (np.ndarray): TP, FP and FN; int [3].
     RETURNS (dict): `p`, `r`, `f` (None where nothing was counted), `gold` and `predicted` entities.
     """
     tp, fp, fn = (int(n) for n in counts)
@@ -101,7 +95,6 @@ def row_of(counts: np.ndarray) -> dict[str, Any]:
 def strict_table(counted: StrictCounts) -> dict[str, Any]:
     """The strict figures of all labels and their averages.
 
-    counted (StrictCounts): The counts.
     RETURNS (dict): `all` (micro), `macro`, `weighted` (None without any label) and, under
         `per_type`, each label: `p`, `r`, `f`, and except for `macro` and `weighted` also `gold` and
         `predicted`, the numbers of entities.

@@ -24,13 +24,55 @@ Surfaces = Mapping[str, set[str]]
 Sort = Callable[[Span, Document], Any]
 
 
-def by_sort(documents: Sequence[Document], sort: Sort) -> dict[Any, np.ndarray]:
-    """Count right and wrong entities of each sort.
+def breakdowns(
+    documents: Sequence[Document], known: Surfaces | None
+) -> dict[str, list[dict[str, Any]] | None]:
+    """Strict figures by each kind of sort.
 
     documents (Sequence[Document]): Gold and predictions.
-    sort (Callable[[Span, Document], Any]): The sort of an entity.
-    RETURNS (dict[Any, np.ndarray]): TP, FP and FN of each sort that occurs; int64 [3].
+    known (Surfaces | None): From `read_surfaces`.
+    RETURNS (dict): `entity_length` in tokens, `document_length` in doubling steps from 16 tokens,
+        and `surface`: seen in training with this label, with another one, or unseen; None without
+        `known`. Each has a row for each sort that occurs, with its name under `sort`.
     """
+    lengths = {n: f"{n} token" if n == 1 else f"{n} tokens" for n in range(1, LONG)}
+    lengths[LONG] = f"{LONG} tokens or more"
+    by_document = _by_sort(documents, lambda _, doc: _doubling(len(doc.words)))
+    steps = {top: f"{top // 2 + 1} to {top} tokens" for top in sorted(by_document)}
+    if 16 in steps:
+        steps[16] = "1 to 16 tokens"
+
+    def seen(span: Span, doc: Document) -> str:
+        text = "".join(doc.words[span[0] : span[1]])
+        labels = (known or {}).get(_surface(text), set())
+        return SEEN if span[2] in labels else OTHER_LABEL if labels else UNSEEN
+
+    by_entity = _by_sort(documents, lambda span, _: min(span[1] - span[0], LONG))
+    by_surface = None if known is None else _by_sort(documents, seen)
+    names = {name: name for name in SURFACE_SORTS}
+    return {
+        "entity_length": _rows(by_entity, lengths),
+        "document_length": _rows(by_document, steps),
+        "surface": None if by_surface is None else _rows(by_surface, names),
+    }
+
+
+def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:
+    """RETURNS (dict[str, set[str]]): The surfaces of the entities, and their labels."""
+    known: dict[str, set[str]] = {}
+    for doc in docs:
+        for ent in doc.ents:
+            known.setdefault(_surface(ent.text), set()).add(ent.label_)
+    return known
+
+
+def _surface(text: str) -> str:
+    """Normalize case and white space: "New\\n YORK" becomes "new york"."""
+    return re.sub(r"\s+", " ", text).strip().casefold()
+
+
+def _by_sort(documents: Sequence[Document], sort: Sort) -> dict[Any, np.ndarray]:
+    """TP, FP and FN of each sort of entities that occurs; int64 [3]."""
     counts: dict[Any, np.ndarray] = {}
 
     def count(span: Span, doc: Document, what: int, n: int = 1) -> None:
@@ -44,67 +86,6 @@ def by_sort(documents: Sequence[Document], sort: Sort) -> dict[Any, np.ndarray]:
         for span in doc.gold:
             count(span, doc, FN)
     return counts
-
-
-def entity_lengths(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """Strict figures by the number of tokens of the entity.
-
-    documents (Sequence[Document]): Gold and predictions.
-    RETURNS (list[dict]): A row for each sort that occurs, with its name under `sort`.
-    """
-    counts = by_sort(documents, lambda span, _: min(span[1] - span[0], LONG))
-    names = {n: f"{n} token" if n == 1 else f"{n} tokens" for n in range(1, LONG)}
-    names[LONG] = f"{LONG} tokens or more"
-    return _rows(counts, names)
-
-
-def document_lengths(documents: Sequence[Document]) -> list[dict[str, Any]]:
-    """Strict figures by the number of tokens of the document, in doubling steps from 16.
-
-    documents (Sequence[Document]): Gold and predictions.
-    RETURNS (list[dict]): A row for each sort that occurs, with its name under `sort`.
-    """
-    counts = by_sort(documents, lambda _, doc: _doubling(len(doc.words)))
-    names = {top: f"{top // 2 + 1} to {top} tokens" for top in counts}
-    names[16] = "1 to 16 tokens"
-    return _rows(counts, {top: names[top] for top in sorted(names)})
-
-
-def surfaces(documents: Sequence[Document], known: Surfaces) -> list[dict[str, Any]]:
-    """Strict figures by surface: seen in training with this label, with another one, or unseen.
-
-    documents (Sequence[Document]): Gold and predictions.
-    known (Surfaces): From `read_surfaces`.
-    RETURNS (list[dict]): A row for each sort that occurs, with its name under `sort`.
-    """
-
-    def sort(span: Span, doc: Document) -> str:
-        labels = known.get(surface("".join(doc.words[span[0] : span[1]])), set())
-        return SEEN if span[2] in labels else OTHER_LABEL if labels else UNSEEN
-
-    return _rows(by_sort(documents, sort), {name: name for name in SURFACE_SORTS})
-
-
-def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:
-    """Collect the entities of annotated documents, such as the training data.
-
-    docs (Iterable[Doc]): The documents.
-    RETURNS (dict[str, set[str]]): Each surface with its labels.
-    """
-    known: dict[str, set[str]] = {}
-    for doc in docs:
-        for ent in doc.ents:
-            known.setdefault(surface(ent.text), set()).add(ent.label_)
-    return known
-
-
-def surface(text: str) -> str:
-    """Normalize case and white space: "New\\n YORK" becomes "new york".
-
-    text (str): The text of an entity.
-    RETURNS (str): The surface.
-    """
-    return re.sub(r"\s+", " ", text).strip().casefold()
 
 
 def _doubling(n: int) -> int:

@@ -1,6 +1,6 @@
 """Calibration of the probabilities of entities, and precision and recall over a threshold."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,46 +25,6 @@ class Outcomes:
     correct: np.ndarray
 
 
-def reliability(results: Outcomes, *, bins: int = 10) -> list[dict[str, Any]]:
-    """Compare confidence with precision in bins of equal width: the reliability diagram.
-
-    results (Outcomes): Predicted entities.
-    bins (int): Number of bins.
-    RETURNS (list[dict]): From the lowest confidence to the highest: `low` (inclusive) and `high`
-        (exclusive except for 1.0), `count` of entities, and of these the mean `confidence` and the
-        `precision`, both None for an empty bin.
-    """
-    # A confidence of exactly 1.0 belongs to the last bin.
-    place = np.minimum((results.confidence * bins).astype(int), bins - 1)
-    diagram = []
-    for i in range(bins):
-        inside = place == i
-        count = int(inside.sum())
-        diagram.append(
-            {
-                "low": i / bins,
-                "high": (i + 1) / bins,
-                "count": count,
-                "confidence": float(results.confidence[inside].mean()) if count else None,
-                "precision": float(results.correct[inside].mean()) if count else None,
-            }
-        )
-    return diagram
-
-
-def expected_calibration_error(diagram: Sequence[Mapping[str, Any]]) -> float:
-    """The mean gap between confidence and precision, weighted by the entities of each bin.
-
-    Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", section 3.
-
-    diagram (Sequence[Mapping]): From `reliability`.
-    RETURNS (float): From 0, perfectly calibrated, to 1; 0.0 without any entity.
-    """
-    total = sum(b["count"] for b in diagram)
-    gaps = (b["count"] * abs(b["confidence"] - b["precision"]) for b in diagram if b["count"])
-    return sum(gaps) / total if total else 0.0
-
-
 def log_loss(results: Outcomes) -> float:
     """The mean negative log-likelihood of being right or wrong, given the confidence.
 
@@ -78,15 +38,33 @@ def log_loss(results: Outcomes) -> float:
 def calibration_table(results: Outcomes, *, bins: int = 10) -> dict[str, Any]:
     """All figures of calibration, ready for JSON.
 
+    The expected calibration error is the mean gap between confidence and precision, weighted by the
+    entities of each bin (Naeini et al. 2015, "Obtaining Well Calibrated Probabilities Using
+    Bayesian Binning", section 3).
+
     results (Outcomes): Predicted entities, at least one.
-    bins (int): Bins of the reliability diagram.
-    RETURNS (dict): `entities` (how many), `expected_calibration_error`, `log_loss` (nats) and
-        `bins`, the diagram.
+    bins (int): Bins of the reliability diagram, of equal width.
+    RETURNS (dict): `entities` (how many), `expected_calibration_error` (0 to 1), `log_loss` (nats)
+        and `bins`, from the lowest confidence to the highest: `low` (inclusive) and `high`
+        (exclusive except for 1.0), `count` of entities, and of these the mean `confidence` and the
+        `precision`, both None for an empty bin.
     """
-    diagram = reliability(results, bins=bins)
+    # A confidence of exactly 1.0 belongs to the last bin.
+    place = np.minimum((results.confidence * bins).astype(int), bins - 1)
+    diagram, error = [], 0.0
+    for i in range(bins):
+        inside = place == i
+        count = int(inside.sum())
+        means: dict[str, float | None] = {"confidence": None, "precision": None}
+        if count:
+            confidence = float(results.confidence[inside].mean())
+            precision = float(results.correct[inside].mean())
+            means = {"confidence": confidence, "precision": precision}
+            error += count * abs(confidence - precision)
+        diagram.append({"low": i / bins, "high": (i + 1) / bins, "count": count, **means})
     return {
         "entities": len(results.confidence),
-        "expected_calibration_error": expected_calibration_error(diagram),
+        "expected_calibration_error": error / len(results.confidence),
         "log_loss": log_loss(results),
         "bins": diagram,
     }
@@ -97,8 +75,9 @@ def confidence_table(documents: Sequence[Document], *, bins: int = 10) -> dict[s
 
     documents (Sequence[Document]): Gold and predictions.
     bins (int): Bins of the reliability diagram.
-    RETURNS (dict | None): The figures of `calibration_table`, and `curve` from `threshold_curve`;
-        None where no prediction has a confidence.
+    RETURNS (dict | None): The figures of `calibration_table`, and `curve`: `threshold`, `p`, `r`
+        and `f` for each confidence that occurs, from the lowest, which drops nothing, to the
+        highest; at most `MAX_POINTS`, evenly chosen. None where no prediction has a confidence.
     """
     scored = [
         (score, right)
@@ -112,19 +91,14 @@ def confidence_table(documents: Sequence[Document], *, bins: int = 10) -> dict[s
     results = Outcomes(confidence.astype(np.float64), correct.astype(bool))
     return {
         **calibration_table(results, bins=bins),
-        "curve": threshold_curve(documents, results),
+        "curve": _threshold_curve(documents, results),
     }
 
 
-def threshold_curve(documents: Sequence[Document], results: Outcomes) -> list[dict[str, float]]:
+def _threshold_curve(documents: Sequence[Document], results: Outcomes) -> list[dict[str, float]]:
     """Precision, recall and F1 if entities below a threshold were dropped.
 
     Entities without a confidence, such as those of a ruler, are kept at every threshold.
-
-    documents (Sequence[Document]): Gold and predictions.
-    results (Outcomes): The predictions that have a confidence.
-    RETURNS (list[dict]): `threshold`, `p`, `r` and `f` for each confidence that occurs, from the
-        lowest, which drops nothing, to the highest; at most `MAX_POINTS`, evenly chosen.
     """
     order = np.argsort(results.confidence)
     confidence = results.confidence[order]

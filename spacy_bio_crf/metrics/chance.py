@@ -21,7 +21,7 @@ import numpy as np
 
 from .averages import StrictCounts, averages, prf
 
-SAMPLES_AT_ONCE = 256  # samples at once: bounds the memory
+SAMPLES_AT_ONCE = 256  # bounds the memory
 ROUNDING = 1e-12  # rounding errors of a difference
 
 
@@ -63,8 +63,8 @@ def intervals(counted: StrictCounts, chance: Chance) -> dict[str, Any] | None:
 def difference(first: StrictCounts, second: StrictCounts, chance: Chance) -> dict[str, Any]:
     """Compare two pipelines on the same documents.
 
-    first (StrictCounts): StrictCounts of one pipeline by document.
-    second (StrictCounts): StrictCounts of the other, of the same documents and labels.
+    first (StrictCounts): The counts of one pipeline by document.
+    second (StrictCounts): Those of the other, of the same documents and labels.
     chance (Chance): Number and seed of the samples.
     RETURNS (dict): `resamples`, `seed`, `level`; `all`, `macro`, `weighted` and, under `per_type`,
         each label: for `p`, `r` and `f` the `difference` (first minus second), its `interval`
@@ -107,13 +107,7 @@ def difference(first: StrictCounts, second: StrictCounts, chance: Chance) -> dic
 def _bootstrap(
     counts: np.ndarray, figures: Callable[[np.ndarray], np.ndarray], chance: Chance
 ) -> np.ndarray:
-    """Low and high ends of all figures.
-
-    counts (np.ndarray): A row for each document; int64 [n_documents, columns].
-    figures (Callable[[np.ndarray], np.ndarray]): From sums of rows, [size, columns], to figures,
-        [size, …].
-    RETURNS (np.ndarray): float64 [2, …].
-    """
+    """Low and high ends of the figures, [2, …], that `figures` makes of sums of rows."""
     # Documents of equal counts are drawn as one: most documents have no entity at all.
     rows, times = np.unique(counts, axis=0, return_counts=True)
     rng = np.random.default_rng(chance.seed)
@@ -145,7 +139,6 @@ def _randomize(
 
 
 def _blocks(chance: Chance) -> Iterator[int]:
-    """Sizes of blocks of samples."""
     for start in range(0, chance.resamples, SAMPLES_AT_ONCE):
         yield min(SAMPLES_AT_ONCE, chance.resamples - start)
 
@@ -163,7 +156,6 @@ def _figures(counts: np.ndarray, n_labels: int) -> np.ndarray:
 
 
 def _by_name(rows: list[dict[str, Any]], labels: list[str]) -> dict[str, Any]:
-    """The rows of `_figures` by name."""
     micro, macro, weighted, *others = rows
     return {
         "all": micro,

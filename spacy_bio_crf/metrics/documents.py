@@ -89,23 +89,16 @@ def read_corpus(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
 
 
 def read_documents(examples: Iterable[Example]) -> list[Document]:
-    """Put predictions on the tokens of their references.
+    """Put predictions on the tokens of their references that share a character with them.
 
     examples (Iterable[Example]): Predicted documents beside their references.
     RETURNS (list[Document]): One for each. Their spans give the `ents_p`, `ents_r` and `ents_f` of
         spaCy's scorer.
     """
-    return [read_document(example) for example in examples]
+    return [_read_document(example) for example in examples]
 
 
-def read_document(example: Example) -> Document:
-    """Put the predictions of one document on the tokens of its reference.
-
-    A prediction covers each reference token that shares a character with it.
-
-    example (Example): A predicted document beside its reference.
-    RETURNS (Document): Both.
-    """
+def _read_document(example: Example) -> Document:
     reference = example.reference
     known = np.array([token.ent_iob != EntIob.MISSING for token in reference], dtype=bool)
     scores = read_scores(example.predicted)
@@ -139,9 +132,5 @@ def read_document(example: Example) -> Document:
 
 
 def labels_of(documents: Sequence[Document]) -> list[str]:
-    """All gold and predicted labels, sorted.
-
-    documents (Sequence[Document]): The documents.
-    RETURNS (list[str]): The labels.
-    """
+    """RETURNS (list[str]): All gold and predicted labels, sorted."""
     return sorted({s[2] for doc in documents for s in (*doc.gold, *doc.predicted)})

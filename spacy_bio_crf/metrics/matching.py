@@ -12,7 +12,6 @@ best pairing is P2 with G1 and P3 with G2, both with the right label.
 """
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 
 from ..errors import check_choice
 from ..tags.spans import Span
@@ -64,10 +63,9 @@ def _clusters(
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Indices of entities connected by overlaps, with at least one on each side."""
     spans = sorted(
-        chain(
-            ((start, end, 0, i) for i, (start, end, _) in enumerate(gold)),
-            ((start, end, 1, i) for i, (start, end, _) in enumerate(predicted)),
-        )
+        (start, end, side, i)
+        for side, entities in enumerate((gold, predicted))
+        for i, (start, end, _) in enumerate(entities)
     )
     sides: tuple[list[int], list[int]] = ([], [])
     reach = -1

@@ -1,10 +1,14 @@
-"""Mistakes of a pipeline, one by one, with their kinds."""
+"""Mistakes of a pipeline, one by one with their kinds, and as a confusion of labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
+
+from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
-from .documents import Document
+from .documents import Document, labels_of
 from .matching import match
 
 # From a kind to its meaning, in the order of the report.
@@ -19,20 +23,13 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Mistake:
-    """A gold entity and a prediction that differ, or one without the other.
+    """A gold entity and a prediction that differ, or one without the other."""
 
-    kind (str): A key of `KINDS`.
-    document (int): Index of the document.
-    gold (Span | None): Start, exclusive end and label; None if the prediction is spurious.
-    predicted (Span | None): The same of the prediction; None if the gold entity is missed.
-    confidence (float | None): The prediction's probability.
-    """
-
-    kind: str
-    document: int
-    gold: Span | None
-    predicted: Span | None
-    confidence: float | None = None
+    kind: str  # a key of `KINDS`
+    document: int  # its index
+    gold: Span | None  # None if the prediction is spurious
+    predicted: Span | None  # None if the gold entity is missed
+    confidence: float | None = None  # of the prediction
 
     @property
     def spans(self) -> list[Span]:
@@ -41,11 +38,7 @@ class Mistake:
 
 
 def find_mistakes(documents: Sequence[Document]) -> list[Mistake]:
-    """All mistakes, in the order of the documents and of the text.
-
-    documents (Sequence[Document]): Gold and predictions.
-    RETURNS (list[Mistake]): The mistakes.
-    """
+    """RETURNS (list[Mistake]): All mistakes, in the order of the documents and of the text."""
     mistakes: list[Mistake] = []
     for number, doc in enumerate(documents):
         pairs = match(doc.gold, doc.predicted, prefer="label")
@@ -62,6 +55,41 @@ def find_mistakes(documents: Sequence[Document]) -> list[Mistake]:
                 found.append(Mistake(_kind(gold, span), number, gold, span, score))
         mistakes += sorted(found, key=_place)
     return mistakes
+
+
+def confusion(documents: Sequence[Document]) -> dict[str, Any]:
+    """Count gold labels against predicted ones.
+
+    documents (Sequence[Document]): Gold and predictions.
+    RETURNS (dict): `names` of rows and columns: the labels, and "O" at the end. `entities`: pairs
+        of overlapping entities by gold (row) and predicted (column) label; missed entities in the
+        column O, spurious ones in the row O. `tokens`: annotated tokens, prefixes ignored. Both
+        are lists of L + 1 rows of L + 1 counts.
+    """
+    names = [*labels_of(documents), OUTSIDE]
+    ids = {name: i for i, name in enumerate(names[:-1])}
+    entities = np.zeros((len(names), len(names)), dtype=np.int64)
+    tokens = np.zeros_like(entities)
+    for doc in documents:
+        gold, predicted = ([ids[span[2]] for span in side] for side in (doc.gold, doc.predicted))
+        pairs = match(doc.gold, doc.predicted, prefer="label")
+        for g, p in pairs:
+            entities[gold[g], predicted[p]] += 1
+        for g in set(range(len(gold))) - {g for g, _ in pairs}:
+            entities[gold[g], -1] += 1
+        for p in set(range(len(predicted))) - {p for _, p in pairs}:
+            entities[-1, predicted[p]] += 1
+        sides = [_paint(s, ids, len(doc.words))[doc.known] for s in (doc.gold, doc.predicted)]
+        np.add.at(tokens, tuple(sides), 1)
+    return {"names": names, "entities": entities.tolist(), "tokens": tokens.tolist()}
+
+
+def _paint(spans: Sequence[Span], ids: dict[str, int], n: int) -> np.ndarray:
+    """The label id of each token, that of O outside; int64 [n]."""
+    painted = np.full(n, len(ids), dtype=np.int64)
+    for start, end, label in spans:
+        painted[start:end] = ids[label]
+    return painted
 
 
 def _kind(gold: Span | None, predicted: Span) -> str:

@@ -19,7 +19,6 @@ Interactions from Biomedical Texts", after Chinchor & Sundheim 1993, "MUC-5 Eval
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,23 +38,13 @@ CORRECT, INCORRECT, PARTIAL, MISSED, SPURIOUS = VERDICTS = (
 CREDIT = {CORRECT: 1.0, PARTIAL: 0.5}
 
 
-@dataclass(frozen=True)
-class Schema:
-    """A way to judge a pair.
-
-    prefer (str): The preference of `match` that gives the schema the highest score.
-    verdict (Callable[[bool, bool], str]): From same boundaries and same label to the verdict.
-    """
-
-    prefer: str
-    verdict: Callable[[bool, bool], str]
-
-
-SCHEMAS = {
-    "strict": Schema("pairs", lambda span, label: CORRECT if span and label else INCORRECT),
-    "exact": Schema("pairs", lambda span, label: CORRECT if span else INCORRECT),
-    "partial": Schema("pairs", lambda span, label: CORRECT if span else PARTIAL),
-    "type": Schema("label", lambda span, label: CORRECT if label else INCORRECT),
+# The preference of `match` that gives the schema the highest score, and the verdict on a pair with
+# or without the same boundaries and the same label.
+SCHEMAS: dict[str, tuple[str, Callable[[bool, bool], str]]] = {
+    "strict": ("pairs", lambda span, label: CORRECT if span and label else INCORRECT),
+    "exact": ("pairs", lambda span, label: CORRECT if span else INCORRECT),
+    "partial": ("pairs", lambda span, label: CORRECT if span else PARTIAL),
+    "type": ("label", lambda span, label: CORRECT if label else INCORRECT),
 }
 
 
@@ -67,10 +56,12 @@ def semeval_table(documents: Sequence[Document]) -> dict[str, Any]:
         counted) and `per_type`, with the same three for each label: precision of the predictions
         with it, recall of the gold entities with it.
     """
-    return {name: _judge(documents, schema) for name, schema in SCHEMAS.items()}
+    return {name: _judge(documents, *schema) for name, schema in SCHEMAS.items()}
 
 
-def _judge(documents: Sequence[Document], schema: Schema) -> dict[str, Any]:
+def _judge(
+    documents: Sequence[Document], prefer: str, judge: Callable[[bool, bool], str]
+) -> dict[str, Any]:
     verdicts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
     # For each label, credit and number of its predictions (row 0) and of its gold entities (row 1).
     by_label: dict[str, np.ndarray] = {}
@@ -79,10 +70,10 @@ def _judge(documents: Sequence[Document], schema: Schema) -> dict[str, Any]:
         by_label.setdefault(span[2], np.zeros((2, 2)))[side] += (credit, 1)
 
     for doc in documents:
-        pairs = match(doc.gold, doc.predicted, prefer=schema.prefer)
+        pairs = match(doc.gold, doc.predicted, prefer=prefer)
         for g, p in pairs:
             gold, predicted = doc.gold[g], doc.predicted[p]
-            verdict = schema.verdict(gold[:2] == predicted[:2], gold[2] == predicted[2])
+            verdict = judge(gold[:2] == predicted[:2], gold[2] == predicted[2])
             verdicts[verdict] += 1
             count(predicted, 0, CREDIT.get(verdict, 0.0))
             count(gold, 1, CREDIT.get(verdict, 0.0))

@@ -100,10 +100,10 @@ def token_scores(
 
 
 def _gold_tags(example: Example) -> list[str | None]:
-    """The gold tag of each token of the predicted document.
+    """The gold BIO tag of each token of the predicted document.
 
-    RETURNS (list[str | None]): BIO tags; None where the reference is not annotated, or has an
-        entity or a token that does not fit the predicted tokens. A blocked token is outside.
+    None where the reference is not annotated, or has an entity or a token that does not fit the
+    predicted tokens. A blocked token is outside.
     """
     predicted = example.predicted
     if len(predicted) == 0:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .mistakes import KINDS
+from .partial import VERDICTS
 
 PRF = ("P", "R", "F1")
 AVERAGE_TITLES = {"all": "micro (all)", "macro": "macro", "weighted": "weighted"}
@@ -44,11 +45,7 @@ def percent(score: float | None) -> str:
 
 
 def tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """All tables of one pipeline.
-
-    metrics (Mapping[str, Any]): From `analysis.analyze`.
-    RETURNS (list[Table]): The tables.
-    """
+    """RETURNS (list[Table]): All tables of one pipeline, from `analysis.analyze`."""
     return [
         _entity_table(metrics["entity"], metrics["counts"]),
         _partial_table(metrics["partial"]),
@@ -60,7 +57,6 @@ def tables(metrics: Mapping[str, Any]) -> list[Table]:
 
 
 def _entity_table(scores: Mapping[str, Any], counts: Mapping[str, int]) -> Table:
-    """Strict figures of each label and of the averages, with intervals of F1."""
     chance = scores.get("intervals")
     rows = [
         (label, *_prf(row), _ends(chance and chance["per_type"][label]), *_sizes(row))
@@ -92,17 +88,14 @@ def _entity_table(scores: Mapping[str, Any], counts: Mapping[str, int]) -> Table
 
 
 def _partial_table(scores: Mapping[str, Any]) -> Table:
-    """Partial credit by schema."""
-    verdicts = ("correct", "incorrect", "partial", "missed", "spurious")
     rows = [
-        (f"{name}: {SCHEMA_TITLES[name]}", *_prf(row), *(str(row[v]) for v in verdicts))
+        (f"{name}: {SCHEMA_TITLES[name]}", *_prf(row), *(str(row[v]) for v in VERDICTS))
         for name, row in scores.items()
     ]
-    return Table("Partial credit (SemEval-2013 task 9)", ("", *PRF, *verdicts), rows)
+    return Table("Partial credit (SemEval-2013 task 9)", ("", *PRF, *VERDICTS), rows)
 
 
 def _token_table(scores: Mapping[str, Any]) -> Table:
-    """Figures per token."""
     rows = [
         (label, *_prf(row), str(row["gold"]))
         for label, row in (*scores["per_type"].items(), ("all", scores["all"]))
@@ -112,7 +105,6 @@ def _token_table(scores: Mapping[str, Any]) -> Table:
 
 
 def _breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
-    """Strict figures by sort of entity, a table for each breakdown."""
     return [
         Table(
             f"Per entity, by {name}",
@@ -125,7 +117,6 @@ def _breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
 
 
 def _confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
-    """Calibration of the confidence; no table without confidence."""
     if scores is None:
         return []
     rows = [
@@ -147,17 +138,12 @@ def _confidence_tables(scores: Mapping[str, Any] | None) -> list[Table]:
 
 
 def _error_table(kinds: Mapping[str, int]) -> Table:
-    """Number of errors of each kind."""
     rows = [(f"{kind}: {KINDS[kind]}", str(n)) for kind, n in kinds.items()]
     return Table("Errors", ("", "number"), rows)
 
 
 def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
-    """Comparison with another pipeline.
-
-    metrics (Mapping[str, Any]): With `comparison`, if there is another pipeline.
-    RETURNS (list[Table]): One table; none without another pipeline.
-    """
+    """RETURNS (list[Table]): The comparison of `metrics` with another pipeline, if it has one."""
     comparison = metrics.get("comparison")
     if comparison is None or comparison["difference"] is None:
         return []
@@ -203,5 +189,4 @@ def _sizes(row: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _ends(ends: Mapping[str, Any] | None) -> str:
-    """The interval of F1."""
     return "-" if not ends else f"{percent(ends['f'][0])} to {percent(ends['f'][1])}"

@@ -46,16 +46,11 @@ Sides = tuple[list[Span], list[Span]]  # gold and predicted entities, from left 
 
 
 class Fragment(NamedTuple):
-    """Text on the page, inside or outside of an entity.
-
-    text (str): The text.
-    label (str | None): The label of an entity; None outside.
-    differs (bool): Whether the entity stands out.
-    """
+    """Text on the page, inside or outside of an entity."""
 
     text: str
-    label: str | None = None
-    differs: bool = False
+    label: str | None = None  # None outside
+    differs: bool = False  # whether the entity stands out
 
 
 def render_report(
@@ -127,7 +122,6 @@ def _cards(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 def _draw(
     metrics: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
 ) -> Iterator[tuple[str, str]]:
-    """The plots: caption and SVG."""
     confidence = metrics["confidence"]
     drawn = [plots.draw_confusion(metrics["confusion"]["names"], metrics["confusion"]["entities"])]
     if confidence:
@@ -141,7 +135,6 @@ def _draw(
 def _kinds(
     documents: Sequence[Document], sides: Sequence[Sides], max_errors: int
 ) -> Iterator[dict[str, Any]]:
-    """The errors by kind, with the number of all and of those shown."""
     mistakes = find_mistakes(documents)
     for kind, meaning in KINDS.items():
         of_kind = [mistake for mistake in mistakes if mistake.kind == kind]
@@ -199,12 +192,7 @@ def _fragments(
 ) -> Iterator[Fragment]:
     """Cut the text from token `low` to `high` at the ends of entities.
 
-    words (Sequence[str]): All tokens, each with the white space after it.
-    spans (Sequence[Span]): All entities of one side, from left to right.
-    differing (Collection[Span]): Those that stand out. Of entities that overlap one is shown; it is
-        one of these if there is one.
-    low (int), high (int): The tokens to show.
-    YIELDS (Fragment): The text, with "…" where there is more.
+    Of entities that overlap one is shown, a differing one if there is one.
     """
     first = bisect_right(spans, low, key=itemgetter(1))
     near = spans[first : bisect_left(spans, high, key=itemgetter(0))]

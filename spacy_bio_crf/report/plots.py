@@ -18,7 +18,6 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from ..io import replacing
-from .transition_table import TransitionTable
 
 INK = "#1c1c1d"  # in a page, the color of its text replaces it
 # These stand out from white and from a dark page. Each line also has dashes of its own.
@@ -235,21 +234,22 @@ def draw_learning(rows: Sequence[Mapping[str, Any]]) -> Plot:
 
 
 @matplotlib.rc_context(STYLE)
-def draw_transitions(table: TransitionTable) -> Plot:
+def draw_transitions(table: Mapping[str, Any]) -> Plot:
     """Draw transition scores: favored in blue, avoided in red, impossible in gray.
 
-    table (TransitionTable): The scores.
+    table (Mapping[str, Any]): From `transition_table`.
     RETURNS (Plot): The plot.
     """
-    scores = [[float("nan") if s is None else s for s in row] for row in table.scores]
-    strength = max((abs(s) for row in table.scores for s in row if s is not None), default=1.0)
-    side = 2.5 + 0.45 * len(table.columns)
+    scores = [[float("nan") if s is None else s for s in row] for row in table["scores"]]
+    strength = max((abs(s) for row in table["scores"] for s in row if s is not None), default=1.0)
+    rows, columns = table["rows"], table["columns"]
+    side = 2.5 + 0.45 * len(columns)
     figure = Figure((side, side))
     ax = figure.subplots()
     ax.set_facecolor("#b0b0b0")
-    extent = (0, len(table.columns), len(table.rows), 0)
+    extent = (0, len(columns), len(rows), 0)
     image = ax.imshow(scores, cmap="RdBu", vmin=-strength, vmax=strength, extent=extent)
-    _name_cells(ax, table.rows, table.columns)
+    _name_cells(ax, rows, columns)
     ax.set(xlabel="to", ylabel="from", title="transition scores (nats); gray: never taken")
     figure.colorbar(image, shrink=0.7)
     return Plot("transitions", "Transition scores", "", figure)

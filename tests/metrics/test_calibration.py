@@ -8,11 +8,9 @@ from sklearn.metrics import precision_recall_curve
 
 from spacy_bio_crf.metrics.calibration import (
     Outcomes,
+    calibration_table,
     confidence_table,
-    expected_calibration_error,
     log_loss,
-    reliability,
-    threshold_curve,
 )
 from tests.support.evaluation_tools import document
 
@@ -23,13 +21,13 @@ RESULTS = Outcomes(
 
 
 def test_reliability_by_hand():
-    bins = reliability(RESULTS, bins=10)
+    table = calibration_table(RESULTS, bins=10)
+    bins = table["bins"]
     assert [b["count"] for b in bins] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 3]
     assert (bins[5]["confidence"], bins[5]["precision"]) == (pytest.approx(0.57), 0.5)
     assert bins[1]["precision"] is bins[1]["confidence"] is None
     gaps = [abs(0.05 - 0.0), 2 * abs(0.57 - 0.5), 3 * abs(2.92 / 3 - 1.0)]
-    assert expected_calibration_error(bins) == pytest.approx(sum(gaps) / 6)
-    assert expected_calibration_error(reliability(Outcomes(np.zeros(0), np.zeros(0, bool)))) == 0.0
+    assert table["expected_calibration_error"] == pytest.approx(sum(gaps) / 6)
 
 
 def test_log_loss_by_hand():
@@ -60,13 +58,10 @@ def test_curve_by_hand():
         [(0, 1, "A"), (1, 2, "B"), (2, 3, "A"), (5, 6, "A")],
         confidence=[0.9, 0.6, None, 0.3],
     )
-    curve = threshold_curve(
-        [doc], Outcomes(np.array([0.9, 0.6, 0.3]), np.array([True, False, False]))
-    )
-    # The entity without a confidence, a right one, stays at every threshold.
-    points = [(c["threshold"], c["p"], c["r"]) for c in curve]
-    assert points == [(0.3, 2 / 4, 2 / 4), (0.6, 2 / 3, 2 / 4), (0.9, 2 / 2, 2 / 4)]
     table = confidence_table([doc])
+    # The entity without a confidence, a right one, stays at every threshold.
+    points = [(c["threshold"], c["p"], c["r"]) for c in table["curve"]]
+    assert points == [(0.3, 2 / 4, 2 / 4), (0.6, 2 / 3, 2 / 4), (0.9, 2 / 2, 2 / 4)]
     assert table["entities"] == 3
     assert [b["count"] for b in table["bins"]] == [0, 0, 0, 1, 0, 0, 1, 0, 0, 1]
     assert table["bins"][0]["precision"] is None

@@ -6,7 +6,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
 from spacy_bio_crf.metrics import analyze, predict
-from spacy_bio_crf.metrics.documents import read_document
+from spacy_bio_crf.metrics.documents import read_documents
 from spacy_bio_crf.metrics.scorer import score_examples
 from tests.support.pipelines import make_examples, spans_of
 
@@ -28,7 +28,7 @@ def test_other_tokens_and_missing_annotation():
         [(0, 1, "LOC"), (2, 3, "LOC"), (4, 5, "PER")],
         [False, False, False, True, False],
     )
-    document = read_document(Example(predicted, gold))
+    document = read_documents([Example(predicted, gold)])[0]
     # Both are parts of one gold token; what is on an unannotated one does not count.
     assert document.predicted == [(0, 1, "LOC"), (0, 1, "LOC")]
     assert document.ignored == 1
@@ -69,11 +69,11 @@ def test_dropped_documents_are_missed_and_not_forgotten(trained, tmp_path):
 
 def test_confidence_of_presets_is_unknown(trained):
     doc = trained("Ana Ruiz met Bo in New York City .")
-    document = read_document(Example(doc, doc.copy()))
+    document = read_documents([Example(doc, doc.copy())])[0]
     assert document.confidence == [pytest.approx(ent._.confidence) for ent in doc.ents]
     doc.spans["bio_ner"] = list(doc.ents)[:1]
     doc.spans["bio_ner"].attrs["scores"] = [0.5]
-    assert read_document(Example(doc, doc.copy())).confidence == [0.5, None, None]
+    assert read_documents([Example(doc, doc.copy())])[0].confidence == [0.5, None, None]
 
 
 class Counting:
@@ -97,5 +97,5 @@ def test_the_alignment_is_computed_once():
     ents = [(i, i + 1, "PER") for i in range(0, 60, 2)]
     words = [f"w{i}" for i in range(60)]
     example = Counting(Example(doc_of(words, ents), doc_of(words, ents)))
-    assert read_document(example).predicted == ents
+    assert read_documents([example])[0].predicted == ents
     assert example.count == 1

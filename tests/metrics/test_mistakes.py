@@ -3,9 +3,8 @@
 from collections import Counter
 
 from spacy_bio_crf.metrics.averages import count_entities
-from spacy_bio_crf.metrics.confusion import confusion
-from spacy_bio_crf.metrics.mistakes import KINDS, find_mistakes
-from tests.support.evaluation_tools import document, random_documents
+from spacy_bio_crf.metrics.mistakes import KINDS, confusion, find_mistakes
+from tests.support.evaluation_tools import document, of_tags, random_documents
 
 
 def test_errors_by_hand():
@@ -35,5 +34,22 @@ def test_errors_and_figures_agree():
     assert kinds["spurious"] + pairs == totals[1]
     assert kinds["missed"] + pairs == totals[2]
     matrix = confusion(documents)
-    assert matrix.entities[-1].sum() == kinds["spurious"]
-    assert matrix.entities[:, -1].sum() == kinds["missed"]
+    assert sum(matrix["entities"][-1]) == kinds["spurious"]
+    assert sum(row[-1] for row in matrix["entities"]) == kinds["missed"]
+
+
+def test_confusion_by_hand():
+    doc = of_tags(
+        "B-A I-A O B-B O B-A O O",
+        "B-A O   O B-A O O   O B-B",
+    )
+    matrix = confusion([doc])
+    assert matrix["names"] == ["A", "B", "O"]
+    # Rows are gold: A as A (another boundary), A missed; B as A; a spurious B.
+    assert matrix["entities"] == [[1, 0, 1], [1, 0, 0], [0, 1, 0]]
+    assert matrix["tokens"] == [[1, 0, 2], [1, 0, 0], [0, 1, 3]]
+
+
+def test_unannotated_tokens_confuse_nobody():
+    doc = document([(0, 1, "A")], [(0, 1, "A")], n=4, missing=(2, 3))
+    assert confusion([doc])["tokens"] == [[1, 0], [0, 1]]

@@ -17,11 +17,10 @@ from spacy_bio_crf.report.plots import (
     draw_threshold,
     draw_transitions,
 )
-from spacy_bio_crf.report.transition_table import TransitionTable
 from tests.report.test_page import Reader
 
 HOSTILE = "\"><b>L&P's</b>"
-TABLE = TransitionTable(["start", "O"], ["O", "end"], [[0.5, None], [-1.0, 2.0]])
+TABLE = {"rows": ["start", "O"], "columns": ["O", "end"], "scores": [[0.5, None], [-1.0, 2.0]]}
 
 
 def reliability(*scores: float) -> Plot:
