@@ -35,8 +35,8 @@ def check_alignment(
     for doc in docs:
         for span in (*doc.ents, *(span for group in doc.spans.values() for span in group)):
             strings.add(span.label_)
-    figures = _Figures()
-    misfits = 0
+    sizes: list[int] = []
+    misfits = n_tokens = n_windows = 0
     for batch in minibatch(docs, size=DOCS_AT_ONCE):
         seen = []
         for reference in batch:
@@ -50,20 +50,25 @@ def check_alignment(
         cut_up = settings.subwords.cut([doc for doc, _ in seen])
         for (doc, annotation), subwords in zip(seen, cut_up, strict=True):
             windows = check_document(doc, annotation, subwords, settings.subwords, recorder)
-            figures.add(doc, subwords, windows)
+            sizes.append(len(subwords.ids))
+            n_tokens += len(doc)
+            n_windows += len(windows)
     if 2 * misfits > sum(len(doc.ents) for doc in docs):
         recorder.add("most_gold_lost", count=misfits)
-    return {} if settings.subwords is None else figures.summary()
+    if settings.subwords is None:
+        return {}
+    return {
+        "tokens_of_pipeline": n_tokens,
+        "subwords": sum(sizes),
+        "longest_in_subwords": max(sizes, default=0),
+        "median_in_subwords": int(np.median(sizes or [0])),
+        "windows": n_windows,
+    }
 
 
 def as_predicted(nlp: Language, reference: Doc) -> Doc:
     """Make the Doc that `spacy.Corpus.v1` makes for a reference. The pipeline's tokenizer makes its
-    tokens, unless the spaces between the reference's tokens are unknown.
-
-    nlp (Language): The pipeline.
-    reference (Doc): The reference.
-    RETURNS (Doc): A Doc without annotation.
-    """
+    tokens, unless the spaces between the reference's tokens are unknown."""
     if not reference.has_unknown_spaces:
         return nlp.make_doc(reference.text)
     words = [token.text for token in reference]
@@ -156,14 +161,10 @@ def _check_entity(
     low, high = int(own.min()), int(own.max())
     if not ((windows.starts <= low) & (high < windows.ends)).any():
         add("entities_cut")
-    elif _across(windows, low, high):
-        add("entities_across_cores")
-
-
-def _across(windows: Windows, low: int, high: int) -> bool:
-    """Do the first and the last sub-word lie in the cores of different windows?"""
-    first, last = np.searchsorted(windows.core_ends, [low, high], side="right")
-    return bool(first != last)
+    else:
+        first, last = np.searchsorted(windows.core_ends, [low, high], side="right")
+        if first != last:
+            add("entities_across_cores")
 
 
 def _token_of(subwords: Subwords, edges: np.ndarray, index: int) -> int:
@@ -171,27 +172,3 @@ def _token_of(subwords: Subwords, edges: np.ndarray, index: int) -> int:
     (found,) = np.nonzero(subwords.rows <= index)
     row = int(found[-1]) if len(found) else 0
     return int(np.searchsorted(edges, row, side="right")) - 1
-
-
-class _Figures:
-    """Counts of sub-words and windows over all documents."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-        self.windows = 0
-        self.tokens = 0
-
-    def add(self, doc: Doc, subwords: Subwords, windows: Windows) -> None:
-        self.sizes.append(len(subwords.ids))
-        self.windows += len(windows)
-        self.tokens += len(doc)
-
-    def summary(self) -> dict[str, Any]:
-        sizes = np.array(self.sizes or [0], dtype=np.int64)
-        return {
-            "tokens_of_pipeline": self.tokens,
-            "subwords": int(sizes.sum()),
-            "longest_in_subwords": int(sizes.max()),
-            "median_in_subwords": int(np.median(sizes)),
-            "windows": self.windows,
-        }

@@ -13,11 +13,7 @@ ZERO_WIDTH = frozenset("\u00ad\u200b\u200e\u200f\u2060\u2061\u2062\u2063\u2064\u
 
 
 def check_characters(docs: Sequence[Doc], recorder: Recorder) -> None:
-    """Check the characters of every token.
-
-    docs (Sequence[Doc]): The Docs.
-    recorder (Recorder): Gets the findings.
-    """
+    """Check the characters of every token."""
     kinds: dict[str, tuple[str, ...]] = {}  # token text -> checks that it fails
     for doc in docs:
         for token in doc:

@@ -13,16 +13,11 @@ HIGHEST_RATE = 5e-4
 
 @dataclass(frozen=True)
 class Check:
-    """What a finding means.
-
-    severity (str): One of `SEVERITIES`.
-    meaning (str): What was counted.
-    advice (str): The consequence, or what to do.
-    """
+    """What a finding means."""
 
     severity: str
-    meaning: str
-    advice: str
+    meaning: str  # what was counted
+    advice: str  # the consequence, or what to do
 
 
 GROUPS: dict[str, dict[str, Check]] = {
@@ -212,8 +207,3 @@ GROUPS: dict[str, dict[str, Check]] = {
     },
 }
 CHECKS = {name: check for group in GROUPS.values() for name, check in group.items()}
-
-
-def worse(a: str, b: str) -> str:
-    """RETURNS (str): The worse one of two severities."""
-    return max(a, b, key=SEVERITIES.index)

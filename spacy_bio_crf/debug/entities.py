@@ -17,12 +17,7 @@ DOCUMENT_LENGTHS = (128, 256, 400, 512)  # in tokens; the figures count longer d
 
 
 def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
-    """Check entities, and find tokens without annotation.
-
-    docs (Sequence[Doc]): The reference Docs.
-    recorder (Recorder): Gets the findings.
-    RETURNS (dict[str, Any]): Counts of documents, tokens and entities, and entities by label.
-    """
+    """Check entities, find tokens without annotation, and count documents, tokens and entities."""
     labels: Counter[str] = Counter()
     sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
     longest = 0
@@ -109,12 +104,7 @@ def check_labels(
 
 
 def check_tags(docs: Sequence[Doc], scheme: str, recorder: Recorder) -> None:
-    """Record tags of the scheme that no training document has.
-
-    docs (Sequence[Doc]): The training Docs.
-    scheme (str): "BIO" or "BILUO".
-    recorder (Recorder): Gets the findings.
-    """
+    """Record tags of the scheme, "BIO" or "BILUO", that no training document has."""
     labels = sorted({ent.label_ for doc in docs for ent in doc.ents})
     tagset = TagSet(tuple(labels), scheme)
     seen = np.zeros(len(tagset.tags), dtype=np.int64)

@@ -5,8 +5,7 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from ..errors import check_choice
-from .checks import CHECKS, EXIT_CODES, worse
+from .checks import CHECKS, EXIT_CODES, SEVERITIES
 
 EXCERPT = 60  # characters of a text in an example
 
@@ -33,19 +32,12 @@ class Occurrence:
 
 @dataclass
 class Finding:
-    """All findings of one check in one part of the corpus.
+    """All findings of one check in one part of the corpus."""
 
-    check (str): A key of `CHECKS`.
-    part (str): "train" or "dev".
-    count (int): How many.
-    detail (str): The kind, where a check has several.
-    examples (list[Occurrence]): The first ones.
-    """
-
-    check: str
+    check: str  # a key of `CHECKS`
     part: str
     count: int = 0
-    detail: str = ""
+    detail: str = ""  # the kind, where a check has several
     examples: list[Occurrence] = field(default_factory=list)
 
     @property
@@ -70,25 +62,13 @@ class Report:
     @property
     def severity(self) -> str:
         """The worst severity of all findings; "info" if there are none."""
-        worst = "info"
-        for finding in self.findings:
-            worst = worse(worst, finding.severity)
-        return worst
+        severities = (finding.severity for finding in self.findings)
+        return max(severities, key=SEVERITIES.index, default="info")
 
     @property
     def exit_code(self) -> int:
         """The exit code of the worst severity."""
         return EXIT_CODES[self.severity]
-
-    def find(self, check: str, part: str) -> Finding:
-        """RETURNS (Finding): The findings of a check in a part put together; a count of 0 if there
-        are none."""
-        result = Finding(check, part)
-        for finding in self.findings:
-            if (finding.check, finding.part) == (check, part):
-                result.count += finding.count
-                result.examples += finding.examples
-        return result
 
     def to_json(self) -> dict[str, Any]:
         """RETURNS (dict[str, Any]): The whole report in types that JSON has."""
@@ -110,11 +90,7 @@ class Report:
 
 
 class Recorder:
-    """Count the findings in one part, and keep the first examples of each kind.
-
-    part (str): The part's name.
-    n_examples (int): Most examples of a kind.
-    """
+    """Count the findings in one part, and keep the first `n_examples` of each kind."""
 
     def __init__(self, part: str, n_examples: int):
         self.part = part
@@ -130,35 +106,22 @@ class Recorder:
         example (Occurrence | None): Where it is.
         count (int): How many; with 0 nothing is found.
         detail (str): The kind, where a check has several.
-        RAISES: ValueError for an unknown check.
         """
-        check_choice("check", check, CHECKS)
         if not count:
             return
-        key = (check, detail)
-        finding = self._findings.setdefault(key, Finding(check, self.part, 0, detail))
+        default = Finding(check, self.part, 0, detail)
+        finding = self._findings.setdefault((check, detail), default)
         finding.count += count
         if example is not None and len(finding.examples) < self._n_examples:
             finding.examples.append(example)
 
-    def _full(self, check: str) -> bool:
-        finding = self._findings.get((check, ""))
-        return finding is not None and len(finding.examples) >= self._n_examples
-
     def tokens(
         self, check: str, doc: Doc, start: int, end: int, *, label: str = "", note: str = ""
     ) -> None:
-        """Count adjacent tokens of a document.
-
-        check (str): A key of `CHECKS`.
-        doc (Doc): The document; its "source" in `user_data` is the place.
-        start (int): The first token.
-        end (int): The exclusive end.
-        label (str): An entity's label.
-        note (str): A remark.
-        """
-        if self._full(check):
-            self.add(check)
+        """Count the tokens from `start` to `end`, exclusive, of a document."""
+        known = self._findings.get((check, ""))
+        if known is not None and len(known.examples) >= self._n_examples:
+            known.count += 1
             return
         text = excerpt(doc[start:end].text)
         self.add(check, Occurrence(place_of(doc), text, start, end, label, note))
@@ -179,5 +142,4 @@ def place_of(doc: Doc) -> str:
 
 
 def excerpt(text: str) -> str:
-    """RETURNS (str): The beginning of a text."""
     return text if len(text) <= EXCERPT else f"{text[:EXCERPT]}…"

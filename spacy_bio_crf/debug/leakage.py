@@ -14,25 +14,15 @@ from .findings import Occurrence, Recorder, excerpt, place_of
 
 @dataclass
 class Index:
-    """Places of the texts of the training data. White space is normalized.
-
-    documents (dict[str, str]): Text of a whole Doc -> where it first occurs.
-    sentences (dict[str, str]): Text of a sentence that is not short -> where it first occurs.
-    names (set[str]): The texts of entities.
-    """
+    """Texts of one part, and where they first occur. White space is normalized."""
 
     documents: dict[str, str] = field(default_factory=dict)
-    sentences: dict[str, str] = field(default_factory=dict)
-    names: set[str] = field(default_factory=set)
+    sentences: dict[str, str] = field(default_factory=dict)  # that are not short
+    names: set[str] = field(default_factory=set)  # of entities
 
 
 def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
-    """Record documents that occur several times in one part.
-
-    docs (Sequence[Doc]): The Docs of the part.
-    recorder (Recorder): Gets the findings.
-    RETURNS (Index): The part's texts.
-    """
+    """Record documents that occur several times in one part, and return the part's texts."""
     index = Index()
     annotations: dict[str, frozenset[Span]] = {}
     for doc in docs:
@@ -55,13 +45,8 @@ def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
 
 
 def check_leakage(docs: Sequence[Doc], train: Index, recorder: Recorder) -> dict[str, Any]:
-    """Record texts that held-out documents share with the training data.
-
-    docs (Sequence[Doc]): The held-out Docs.
-    train (Index): The texts of the training data.
-    recorder (Recorder): Gets the findings.
-    RETURNS (dict[str, Any]): The number of entities with the text of an entity in train.
-    """
+    """Record texts that held-out documents share with the training data, and count the entities
+    with the text of an entity in train."""
     known = 0
     for doc in docs:
         known += sum(plain_text(ent.text) in train.names for ent in doc.ents)

@@ -42,11 +42,7 @@ def read_part(
 
 
 def check_reading(part: CorpusPart, recorder: Recorder) -> None:
-    """Record the repairs, losses and decisions of the reader.
-
-    part (CorpusPart): The part.
-    recorder (Recorder): Gets the findings.
-    """
+    """Record the repairs, losses and decisions of the reader."""
     summary = part.summary
     for repair in summary.repairs:
         place = f"{repair.path.name}:{repair.line}"

@@ -14,7 +14,7 @@ from spacy_bio_crf.debug.alignment import as_predicted, check_document
 from spacy_bio_crf.debug.findings import Recorder
 from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.subwords.tokenizer import Subwords
-from tests.support.debug_tools import PLENTY, found, make_doc
+from tests.support.debug_tools import PLENTY, find, found, make_doc
 
 
 def test_sub_words(settings):
@@ -45,10 +45,10 @@ def test_windows(settings):
     (piece,) = cut_up.subwords.cut([doc])
     assert piece.lengths[2] > 4
     report = diagnose([CorpusPart("train", [*PLENTY, doc])], cut_up, n_examples=100)
-    assert [s.place for s in report.find("long_documents", "train").examples][-1] == "a:9"
-    cut = report.find("entities_cut", "train").examples
+    assert [s.place for s in find(report, "long_documents", "train").examples][-1] == "a:9"
+    cut = find(report, "entities_cut", "train").examples
     assert ("a:9", 2) in [(s.place, s.start) for s in cut]
-    assert ("a:9", 2) in [(s.place, s.start) for s in report.find("words_cut", "train").examples]
+    assert ("a:9", 2) in [(s.place, s.start) for s in find(report, "words_cut", "train").examples]
     whole = diagnose([CorpusPart("train", [*PLENTY, doc])], settings())
     assert whole.findings == []
     assert whole.model["window"] == 62
@@ -63,12 +63,12 @@ def test_the_pipeline_s_tokenizer(settings):
     assert [t.text for t in as_predicted(nlp, kept)] == ["Ana", "-", "lysis"]
     odd = make_doc(["do", "n't", "Bo", "b"], [(2, 3, "PER")], spaces=[False] * 4, known_spaces=True)
     report = diagnose([CorpusPart("train", [*PLENTY, odd, kept])], settings())
-    (spot,) = report.find("retokenized_entities", "train").examples
+    (spot,) = find(report, "retokenized_entities", "train").examples
     assert (spot.place, spot.text, spot.label) == ("a:1", "Bo", "PER")
     assert spot.note == "misaligned = missing"
     # Training would stop; the diagnosis goes on.
     strict = diagnose([CorpusPart("train", [*PLENTY, odd, odd])], settings(misaligned="strict"))
-    assert strict.find("retokenized_entities", "train").count == 2
+    assert find(strict, "retokenized_entities", "train").count == 2
 
 
 def test_a_span_both_right_and_wrong(settings):
@@ -151,6 +151,6 @@ def test_most_of_the_gold_lost_is_an_error(settings):
     text = make_doc(list("安娜住在里"), [(0, 2, "PER")], spaces=[False] * 5, known_spaces=True)
     assert len(text) == 5 and len(as_predicted(settings().nlp, text)) == 1
     lost = diagnose([CorpusPart("train", [*PLENTY, *[text] * 30])], settings())
-    assert (lost.find("most_gold_lost", "train").count, lost.severity) == (30, "error")
+    assert (find(lost, "most_gold_lost", "train").count, lost.severity) == (30, "error")
     kept = diagnose([CorpusPart("train", [*PLENTY, text])], settings())
-    assert kept.find("most_gold_lost", "train").count == 0
+    assert find(kept, "most_gold_lost", "train").count == 0

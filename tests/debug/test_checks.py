@@ -3,18 +3,13 @@
 from pathlib import Path
 
 from spacy_bio_crf.debug import CHECKS, EXIT_CODES, SEVERITIES
-from spacy_bio_crf.debug.checks import GROUPS, worse
+from spacy_bio_crf.debug.checks import GROUPS
 from tests.support.paths import ROOT
 
 
 def test_every_check_has_a_severity_and_one_group():
     assert sum(map(len, GROUPS.values())) == len(CHECKS)
     assert {check.severity for check in CHECKS.values()} == set(SEVERITIES) == set(EXIT_CODES)
-
-
-def test_the_worse_severity():
-    assert worse("info", "warning") == worse("warning", "info") == "warning"
-    assert worse("error", "warning") == "error"
 
 
 def test_every_check_is_seen_by_a_test():

@@ -4,7 +4,7 @@ import pytest
 from spacy.tokens import Doc, Span
 
 from spacy_bio_crf.debug import EXIT_CODES, CorpusPart, diagnose
-from tests.support.debug_tools import PLENTY, check_one, found, make_doc
+from tests.support.debug_tools import PLENTY, check_one, find, found, make_doc
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_spans_that_overlap_within_their_group():
         Span(doc, 5, 6),
     ]
     doc.spans["other"] = [Span(doc, 0, 1, "X"), Span(doc, 1, 2, "X")]
-    finding = diagnose([CorpusPart("train", [*PLENTY, doc])]).find("overlapping_spans", "train")
+    finding = find(diagnose([CorpusPart("train", [*PLENTY, doc])]), "overlapping_spans", "train")
     assert [(s.start, s.end, s.note) for s in finding.examples] == [
         (1, 2, "doc.spans['sc']"),
         (3, 5, "doc.spans['sc']"),
@@ -53,19 +53,19 @@ def test_labels_that_are_rare_or_in_one_part_only():
         ("dev", "unlearnt_labels"): 1,
         ("dev", "absent_labels"): 2,
     }
-    assert [s.text for s in report.find("rare_labels", "train").examples] == ["MISC"]
-    assert report.find("rare_labels", "train").examples[0].note == "1 entities"
-    assert sorted(s.text for s in report.find("absent_labels", "dev").examples) == ["LOC", "MISC"]
+    assert [s.text for s in find(report, "rare_labels", "train").examples] == ["MISC"]
+    assert find(report, "rare_labels", "train").examples[0].note == "1 entities"
+    assert sorted(s.text for s in find(report, "absent_labels", "dev").examples) == ["LOC", "MISC"]
     assert report.exit_code == EXIT_CODES["warning"] == 3
     assert ("train", "rare_labels") not in found(diagnose([train, dev], least=1))
-    assert len(diagnose([train], least=11).find("rare_labels", "train").examples) == 2
+    assert len(find(diagnose([train], least=11), "rare_labels", "train").examples) == 2
 
 
 def test_tags_that_nothing_teaches(settings):
     docs = [make_doc(["Bo"], [(0, 1, "PER")]) for _ in range(10)]
     train = [CorpusPart("train", docs)]
-    assert [s.text for s in diagnose(train, settings()).find("unused_tags", "train").examples] == [
+    assert [s.text for s in find(diagnose(train, settings()), "unused_tags", "train").examples] == [
         "I-PER"
     ]
-    biluo = diagnose(train, settings(scheme="BILUO")).find("unused_tags", "train")
+    biluo = find(diagnose(train, settings(scheme="BILUO")), "unused_tags", "train")
     assert {s.text for s in biluo.examples} == {"B-PER", "I-PER", "L-PER"}

@@ -2,10 +2,8 @@
 
 import json
 
-import pytest
-
 from spacy_bio_crf.debug import CHECKS, EXIT_CODES, SEVERITIES, CorpusPart, Report, diagnose
-from spacy_bio_crf.debug.findings import Finding, Recorder
+from spacy_bio_crf.debug.findings import Finding
 from tests.support.debug_tools import PLENTY, make_doc
 
 
@@ -44,10 +42,3 @@ def test_the_worst_severity_decides():
         worst = SEVERITIES.index(severity)
         findings = [Finding(checks[s], "train", 1) for s in SEVERITIES[: worst + 1]]
         assert Report({}, findings).exit_code == EXIT_CODES[severity]
-
-
-def test_a_check_that_does_not_exist():
-    with pytest.raises(
-        ValueError, match="check: expected one of 'repaired_tags', .* got 'nonsense'"
-    ):
-        Recorder("train", 1).add("nonsense")

@@ -1,7 +1,7 @@
 """Texts that occur several times, within a part and in two."""
 
 from spacy_bio_crf.debug import CorpusPart, diagnose
-from tests.support.debug_tools import PLENTY, found, make_doc
+from tests.support.debug_tools import PLENTY, find, found, make_doc
 
 
 def test_texts_in_both_parts():
@@ -28,7 +28,7 @@ def test_texts_in_both_parts():
         token.is_sent_start = token.i == 0
     report = diagnose([CorpusPart("train", train), CorpusPart("dev", [whole, short, page])])
     assert found(report)["dev", "shared_sentences"] == 1
-    (spot,) = report.find("shared_sentences", "dev").examples
+    (spot,) = find(report, "shared_sentences", "dev").examples
     assert (spot.place, spot.note) == ("d:3", "in train: t:7")
     assert report.figures["dev"]["entities_known_from_train"] == 2
 
@@ -41,5 +41,5 @@ def test_texts_that_occur_twice():
         ("train", "repeated_documents"): 2,
         ("train", "conflicting_annotation"): 1,
     }
-    (spot,) = report.find("conflicting_annotation", "train").examples
+    (spot,) = find(report, "conflicting_annotation", "train").examples
     assert (spot.place, spot.note) == ("t:3", "first in t:1")

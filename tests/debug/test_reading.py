@@ -6,7 +6,7 @@ from pathlib import Path
 from spacy.tokens import DocBin
 
 from spacy_bio_crf.debug import diagnose, read_part
-from tests.support.debug_tools import found, make_doc
+from tests.support.debug_tools import find, found, make_doc
 
 
 def test_column_files(tmp_path: Path):
@@ -20,7 +20,7 @@ def test_column_files(tmp_path: Path):
         ("train", "dropped_entities"): 1,
         ("train", "remarks"): 2,
     }
-    repairs = report.find("repaired_tags", "train").examples
+    repairs = find(report, "repaired_tags", "train").examples
     assert [(s.place, s.text, s.note) for s in repairs] == [
         ("a.conll:3", "I-LOC", "continues no entity of its label"),
         ("a.conll:7", "I-PER", "continues no entity of its label"),
@@ -41,18 +41,18 @@ def test_texts_with_entities_in_characters(tmp_path: Path):
     ]
     path.write_text("\n".join(map(json.dumps, records)), encoding="utf8")
     report = diagnose([read_part("train", [path])], least=1)
-    misaligned = report.find("misaligned_entities", "train")
+    misaligned = find(report, "misaligned_entities", "train")
     assert [(s.place, s.text, s.label) for s in misaligned.examples] == [
         ("a.jsonl:1", "Ana Ruiz", "X"),
         ("a.jsonl:2", "An", "X"),
     ]
-    (overlap,) = report.find("overlapping_entities", "train").examples
+    (overlap,) = find(report, "overlapping_entities", "train").examples
     assert (overlap.place, overlap.text, overlap.label) == ("a.jsonl:1", "Ana", "Y")
-    (blank,) = report.find("dropped_entities", "train").examples
+    (blank,) = find(report, "dropped_entities", "train").examples
     assert (blank.place, blank.text, blank.note) == (
         "a.jsonl:1", " ", "entity on white space alone",
     )  # fmt: skip
-    assert report.find("dropped", "train").count == 0
+    assert find(report, "dropped", "train").count == 0
 
 
 def test_docs_of_a_file_have_their_number(tmp_path: Path):
@@ -61,7 +61,7 @@ def test_docs_of_a_file_have_their_number(tmp_path: Path):
         del doc.user_data["source"]
     DocBin(docs=docs).to_disk(tmp_path / "a.spacy")
     report = diagnose([read_part("train", [tmp_path / "a.spacy"])], least=1)
-    (spot,) = report.find("white_space_edges", "train").examples
+    (spot,) = find(report, "white_space_edges", "train").examples
     assert (spot.place, spot.start, spot.end, spot.label) == ("a.spacy:2", 0, 2, "PER")
 
 
@@ -71,6 +71,6 @@ def test_most_of_the_gold_lost_by_the_reader_is_an_error(tmp_path: Path):
     records.append({"text": "安娜", "spans": [[0, 2, "PER"]]})
     path.write_text("\n".join(map(json.dumps, records)), encoding="utf8")
     report = diagnose([read_part("train", [path])], least=1)
-    assert (report.find("most_gold_lost", "train").count, report.severity) == (3, "error")
+    assert (find(report, "most_gold_lost", "train").count, report.severity) == (3, "error")
     cut = diagnose([read_part("train", [path], lang="zh")], least=1)
-    assert cut.find("most_gold_lost", "train").count == 0
+    assert find(cut, "most_gold_lost", "train").count == 0

@@ -7,7 +7,7 @@ import spacy
 from transformers import PreTrainedTokenizerFast
 
 from spacy_bio_crf.debug import CorpusPart, SettingsError, diagnose, read_settings
-from tests.support.debug_tools import PLENTY, found, make_doc
+from tests.support.debug_tools import PLENTY, find, found, make_doc
 from tests.support.pipelines import MakeNlp
 
 
@@ -17,7 +17,7 @@ def test_a_trained_pipeline(trained, tmp_path: Path):
     assert model.labels == ("LOC", "PER") and model.subwords is not None
     odd = make_doc(["K2", "K3"], [(0, 1, "MISC"), (1, 2, "MISC")])
     report = diagnose([CorpusPart("train", [*PLENTY, odd])], model)
-    assert report.find("unknown_labels", "train").count == 2
+    assert find(report, "unknown_labels", "train").count == 2
     assert report.severity == "error"
 
 
@@ -101,6 +101,6 @@ def test_a_learning_rate_too_high(make_nlp: MakeNlp, tmp_path: Path, values: dic
     path = tmp_path / "config.cfg"
     make_nlp().config.to_disk(path)
     report = diagnose([CorpusPart("train", PLENTY)], read_settings(path, overrides=values))
-    finding = report.find("high_learning_rate", "train")
+    finding = find(report, "high_learning_rate", "train")
     assert finding.count == bool(rate)
     assert [float(spot.text) for spot in finding.examples] == ([rate] if rate else [])
