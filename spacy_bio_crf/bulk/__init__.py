@@ -1,9 +1,8 @@
 """Annotation of large corpora with any pipeline, in parts that are whole or missing.
 
-records.py   a batch of rows in, the same rows with entities out: what every engine calls
-files.py     files of the input and the output: their parts, and the rows of a part
-workers.py   parts in several processes
-local.py     the engine for one machine
+`records` takes a batch of rows and returns the same rows with entities, for every engine. `inputs`
+cuts an input into parts, `outputs` writes them, and `parts_folder` keeps account of them. `workers`
+does parts in several processes. `local` is the engine for one machine.
 """
 
 from ..errors import AnnotateError

@@ -28,24 +28,15 @@ READ_FORMATS = ("text", "jsonl", "parquet")
 
 
 class InputPart(NamedTuple):
-    """Neighboring records, found without reading what comes before them.
+    """Neighboring records, found without reading what comes before them."""
 
-    number (int): The number of the part, from 0.
-    name (str): Their file, relative to the input; of a folder of texts, the first one.
-    first (int): The records of the file before them.
-    records (int): Their number; blank lines count.
-    start (int): A byte of the file, a row group of Parquet, or a file of a folder of texts.
-    size (int): Their bytes; of Parquet, rows.
-    digest (str): A hash of the content; of Parquet, of the file's end.
-    """
-
-    number: int
-    name: str
-    first: int
-    records: int
-    start: int
-    size: int
-    digest: str
+    number: int  # of the part, from 0
+    name: str  # of the file, relative to the input; of a folder of texts, the first one
+    first: int  # records of the file before them
+    records: int  # blank lines count
+    start: int  # a byte of the file, a row group of Parquet, or a file of a folder of texts
+    size: int  # in bytes; of Parquet, in rows
+    digest: str  # a hash of the content; of Parquet, of the file's end
 
     def __str__(self) -> str:
         return f"{self.name}, records {self.first + 1} to {self.first + self.records}"
@@ -53,18 +44,12 @@ class InputPart(NamedTuple):
 
 @dataclass
 class PartRows:
-    """The records of a part.
+    """The records of a part."""
 
-    rows (Any): The good ones, as a list of dicts or a pyarrow.Table.
-    places (list[str]): The place of each row.
-    bad (list[BadRecord]): The bad ones.
-    lines (list[str]): The JSON objects that rows were read from, as they were written.
-    """
-
-    rows: Any = field(default_factory=list)
-    places: list[str] = field(default_factory=list)
+    rows: Any = field(default_factory=list)  # the good ones: a list of dicts or a pyarrow.Table
+    places: list[str] = field(default_factory=list)  # of the rows
     bad: list[BadRecord] = field(default_factory=list)
-    lines: list[str] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)  # rows of JSON as they were written
 
 
 class Input:
@@ -108,19 +93,13 @@ class Input:
         self.schema = self._common_schema() if format == "parquet" else None
 
     def parts(self, most: int) -> Iterator[InputPart]:
-        """Cut the input into parts.
-
-        most (int): Most records in a part.
-        YIELDS (InputPart): The parts, in order.
-        """
+        """Cut the input into parts of at most so many records."""
         for number, found in enumerate(self._cut(most)):
             yield InputPart(number, *found)
 
     def read(self, part: InputPart) -> PartRows:
         """Read a part.
 
-        part (InputPart): The part.
-        RETURNS (PartRows): Its records.
         RAISES: AnnotateError if its content has changed.
         """
         path = self.root / part.name

@@ -23,24 +23,13 @@ HASHED = 1 << 20  # bytes of a file at once
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of a run.
+    """The state of a run."""
 
-    counts (Counts): The account of all finished parts.
-    skipped (list[BadRecord]): The bad records of the last part.
-    done (int): The size of the finished parts of the input.
-    total (int): The size of all its parts.
-    unit (str): The unit of both: "B" or "rows".
-    """
-
-    counts: Counts
-    skipped: list[BadRecord]
-    done: int
-    total: int
-    unit: str
-
-
-def ignore(progress: Progress) -> None:
-    """Ignore progress."""
+    counts: Counts  # of all finished parts
+    skipped: list[BadRecord]  # of the last part
+    done: int  # the size of the finished parts of the input
+    total: int  # the size of all its parts
+    unit: str  # of both: "B" or "rows"
 
 
 def annotate(
@@ -61,7 +50,7 @@ def annotate(
     restart: bool = False,
     load: Callable[[], Language] | None = None,
     code: Path | None = None,
-    report: Callable[[Progress], None] = ignore,
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> Counts:
     """Annotate the documents of a file or folder, part by part.
 
@@ -177,12 +166,7 @@ def _annotate_part(
 
 
 def pipeline_digest(nlp: Language, code: Path | None = None) -> str:
-    """Hash all that a pipeline was loaded from.
-
-    nlp (Language): The pipeline.
-    code (Path | None): A file that belongs to it.
-    RETURNS (str): 32 hexadecimal digits.
-    """
+    """RETURNS (str): A hash of all that a pipeline was loaded from, in 32 hexadecimal digits."""
     digest = blake2b(digest_size=16)
     files = [] if code is None else [("", code)]
     if nlp.path is None:

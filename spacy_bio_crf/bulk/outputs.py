@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +19,16 @@ AS_JSON = {b"encoding": b"json"}  # of a Parquet column for values of several ty
 to_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
+@dataclass(frozen=True)
 class Output:
-    """Files of one format.
+    """Files of one format."""
 
-    format (str): "jsonl", "parquet" or "spacy".
-    entities_key (str): Key or column of the entities.
-    schema (str | None): The columns of Parquet, from `output_schema`.
-    """
-
-    def __init__(self, format: str, entities_key: str, schema: str | None) -> None:
-        self.format, self.entities_key, self._schema = format, entities_key, schema
+    format: str  # one of `WRITTEN_FORMATS`
+    entities_key: str  # key or column of the entities
+    schema: str | None  # the columns of Parquet, from `output_schema`
 
     def write(self, path: Path, found: PartRows, annotated: Annotated) -> None:
-        """Write a part.
-
-        path (Path): The file.
-        found (PartRows): The records of the input.
-        annotated (Annotated): Their rows with entities.
-        """
+        """Write a part: records of the input, and their rows with entities."""
         if self.format == "spacy":
             annotated.docs.to_disk(path)
         elif self.format == "parquet":
@@ -52,11 +45,7 @@ class Output:
                 file.writelines(to_json(row) + "\n" for row in annotated.rows)
 
     def join(self, parts: Sequence[Path], path: Path) -> None:
-        """Write one file with the rows of all parts.
-
-        parts (Sequence[Path]): The parts, in order.
-        path (Path): The file.
-        """
+        """Write one file with the rows of all parts, in order."""
         if self.format == "spacy":
             docs = DocBin(store_user_data=True)
             for part in parts:
@@ -76,7 +65,7 @@ class Output:
         import pyarrow as pa
         from pyarrow.parquet import ParquetWriter
 
-        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self._schema or "")))
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(self.schema or "")))
         with ParquetWriter(path, schema, compression="zstd") as writer:
             for table in tables:
                 if isinstance(table, list):

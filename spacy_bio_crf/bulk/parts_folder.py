@@ -37,20 +37,13 @@ RESTART = "`restart` begins anew"
 
 @dataclass
 class Manifest:
-    """The plan of a run.
+    """The plan of a run."""
 
-    settings (dict[str, Any]): Names and values that must not change.
-    files (list[list[Any]]): Name, size and time of change of the files of the input.
-    parts (list[InputPart]): The parts of the input.
-    schema (str | None): The columns of a Parquet output.
-    joined (Counts | None): The account of all parts, once they are in one file.
-    """
-
-    settings: dict[str, Any]
-    files: list[list[Any]]
+    settings: dict[str, Any]  # names and values that must not change
+    files: list[list[Any]]  # name, size and time of change of the files of the input
     parts: list[InputPart]
-    schema: str | None = None
-    joined: Counts | None = None
+    schema: str | None = None  # the columns of a Parquet output
+    joined: Counts | None = None  # the account of all parts, once they are in one file
 
     def content(self, number: int) -> InputPart | None:
         """RETURNS (InputPart | None): A part wherever it begins, for comparisons."""
@@ -58,10 +51,7 @@ class Manifest:
 
 
 class PartsFolder:
-    """The folder of parts of an output.
-
-    path (Path): The folder.
-    """
+    """The folder of parts of an output."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -72,8 +62,7 @@ class PartsFolder:
         return self.path / f"part-{number:07}-{'-'.join(map(str, counts))}.{suffix}"
 
     def finished(self) -> dict[int, tuple[Path, Counts]]:
-        """RETURNS (dict[int, tuple[Path, Counts]]): Files and accounts of the finished parts by
-        their numbers, in order."""
+        """Files and accounts of the finished parts by their numbers, in order."""
         found = {}
         for path in sorted(self.path.glob("part-*")):
             if match := PART_NAME.match(path.name):
@@ -96,7 +85,6 @@ class PartsFolder:
         return found
 
     def save(self, manifest: Manifest) -> None:
-        """Write the plan."""
         write_text(self._manifest, json.dumps(asdict(manifest)))
 
     def plan(self, source: Input, settings: dict[str, Any], *, is_shard: bool) -> Manifest:
@@ -105,7 +93,6 @@ class PartsFolder:
         source (Input): The input.
         settings (dict[str, Any]): Names and values that must not change.
         is_shard (bool): Other runs may follow the same plan.
-        RETURNS (Manifest): The plan.
         RAISES: AnnotateError if a setting or the input of a finished part has changed.
         """
         old, files = self.load(), source.stamps()
@@ -136,11 +123,7 @@ class PartsFolder:
         return new
 
     def join(self, manifest: Manifest, output: Output) -> None:
-        """Join the parts to one file, which `deliver` moves.
-
-        manifest (Manifest): The plan, which keeps the account.
-        output (Output): The form of the file.
-        """
+        """Join the parts to one file, which `deliver` moves, and keep the account in the plan."""
         finished = self.finished().values()
         with replacing(self._joined) as aside:
             output.join([path for path, _ in finished], aside)
@@ -153,10 +136,7 @@ class PartsFolder:
 
     def deliver(self, target: Path) -> None:
         """Move the joined file to its place and remove the folder. After an interruption this is
-        called again.
-
-        target (Path): The place.
-        """
+        called again."""
         if self._joined.exists():
             if target.is_dir():
                 shutil.rmtree(target)

@@ -19,14 +19,10 @@ MAX_INT = (1 << 63) - 1  # most readers of JSON and msgpack take none beyond
 
 
 class BadRecord(NamedTuple):
-    """A record that can't be annotated.
+    """A record that can't be annotated."""
 
-    place (str): Its place: "file, line 3".
-    reason (str): What was expected there, and what is there.
-    """
-
-    place: str
-    reason: str
+    place: str  # "file, line 3"
+    reason: str  # what was expected there, and what is there
 
     def error(self) -> AnnotateError:
         """RETURNS (AnnotateError): The error that ends a run at this record."""
@@ -34,18 +30,12 @@ class BadRecord(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """The account of a run or of a part.
+    """The account of a run or of a part."""
 
-    documents (int): Documents annotated and written.
-    words (int): Their tokens.
-    entities (int): Their entities.
-    skipped (int): Bad records that were left out.
-    """
-
-    documents: int = 0
-    words: int = 0
+    documents: int = 0  # annotated and written
+    words: int = 0  # their tokens
     entities: int = 0
-    skipped: int = 0
+    skipped: int = 0  # bad records that were left out
 
     def plus(self, *others: "Counts") -> "Counts":
         """RETURNS (Counts): The sum of accounts."""
@@ -54,22 +44,14 @@ class Counts(NamedTuple):
 
 @dataclass
 class Annotated:
-    """Rows with their entities.
+    """Rows with their entities."""
 
-    rows (Any): A list of dicts or a pyarrow.Table, as in the input, without the bad records.
-    kept (list[int]): The number of each row in the input.
-    bad (list[BadRecord]): The bad records.
-    words (int): The tokens of all rows.
-    entities (list[list[dict[str, Any]]]): The entities of each row.
-    docs (DocBin): The Docs of the rows, if they were asked for.
-    """
-
-    rows: Any = None
-    kept: list[int] = field(default_factory=list)
+    rows: Any = None  # a list of dicts or a pyarrow.Table, as in the input, without the bad ones
+    kept: list[int] = field(default_factory=list)  # the number of each row in the input
     bad: list[BadRecord] = field(default_factory=list)
-    words: int = 0
-    entities: list[list[dict[str, Any]]] = field(default_factory=list)
-    docs: DocBin = field(default_factory=lambda: DocBin(store_user_data=True))
+    words: int = 0  # the tokens of all rows
+    entities: list[list[dict[str, Any]]] = field(default_factory=list)  # of each row
+    docs: DocBin = field(default_factory=lambda: DocBin(store_user_data=True))  # if asked for
 
 
 def annotate_rows(

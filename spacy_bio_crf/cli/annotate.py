@@ -1,6 +1,5 @@
 """`bio-ner annotate`: find the entities in a corpus of any size."""
 
-import inspect
 import multiprocessing
 import re
 import time
@@ -123,7 +122,7 @@ def annotate_cli(
                 report=report,
             )
     except (AnnotateError, OSError) as err:
-        msg.fail(_with_options(str(err)), exits=1)
+        msg.fail(name_options(str(err), annotate_cli), exits=1)
     except KeyboardInterrupt:
         msg.fail("Interrupted: the same command goes on from here")
         raise typer.Exit(130) from None
@@ -145,25 +144,8 @@ def _read_shard(value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _with_options(message: str) -> str:
-    """Name options in place of parameters: those in backquotes, and one that begins a message."""
-
-    def option(match: re.Match[str]) -> str:
-        parameter = inspect.signature(annotate_cli).parameters.get(match[1])
-        return parameter.default.param_decls[0].split("/")[0] if parameter else match[0]
-
-    return name_options(re.sub(r"`(\w+)`", option, message), annotate_cli)
-
-
 def load(model: Path, code: Path | None, gpu_id: int, max_length: int | None) -> "Language":
-    """Load the pipeline, in this process or in another.
-
-    model (Path): A folder, or the name of an installed package.
-    code (Path | None): Code to import before.
-    gpu_id (int): The GPU, or -1 for the CPU.
-    max_length (int | None): Most characters in a document; None leaves the pipeline's limit.
-    RETURNS (Language): The pipeline.
-    """
+    """Load the pipeline, in this process or in another, after its code."""
     from spacy.cli._util import import_code
 
     import_code(code)

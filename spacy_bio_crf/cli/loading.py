@@ -19,12 +19,7 @@ PLOTS_REMEDY = 'pip install "spacy_bio_crf[report]"'
 
 
 def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
-    """Load a pipeline, or end the command with a message.
-
-    model (Path): A folder, or the name of an installed package.
-    gpu_id (int): The GPU, or -1 for the CPU.
-    RETURNS (Language): The pipeline.
-    """
+    """Load a folder or an installed package, or end the command with a message."""
     import spacy
     from spacy.cli._util import setup_gpu
 
@@ -37,12 +32,7 @@ def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
 
 
 def choose_component(nlp: "Language", name: str | None) -> "BioNer":
-    """The pipeline's `bio_ner`, or end the command with a message.
-
-    nlp (Language): The pipeline.
-    name (str | None): The component's name, needed where there are several.
-    RETURNS (BioNer): The component.
-    """
+    """The pipeline's `bio_ner` of this name, or end the command with a message."""
     from ..pipes.bio_ner import find_component
 
     try:
@@ -53,12 +43,9 @@ def choose_component(nlp: "Language", name: str | None) -> "BioNer":
 
 
 def import_plots(plot: Path) -> Any:
-    """Import the module of plots, or end the command with a message.
+    """Import the module of plots for the value of `--plot`, or end the command with a message.
 
     Commands call this before their work, so that no work is lost.
-
-    plot (Path): The value of `--plot`.
-    RETURNS (Any): The module `report.plots`.
     """
     try:
         from ..report import plots
@@ -72,11 +59,7 @@ def import_plots(plot: Path) -> Any:
 
 
 def save_plot(drawn: Any, plot: Path) -> None:
-    """Write a plot to its file, or end the command with a message.
-
-    drawn (Any): A `report.plots.Plot`.
-    plot (Path): The value of `--plot`.
-    """
+    """Write a `report.plots.Plot` to a file, or end the command with a message."""
     try:
         drawn.save(plot)
     except OSError as error:
@@ -99,6 +82,6 @@ def name_options(message: str, command: Callable) -> str:
     def option(found: re.Match[str]) -> str:
         parameter = parameters.get(found[1] or found[2])
         options = getattr(parameter.default, "param_decls", None) if parameter else None
-        return options[0] if options else found[0]
+        return options[0].split("/")[0] if options else found[0]
 
     return re.sub(r"^(\w+)(?=: )|`(\w+)`", option, message)
