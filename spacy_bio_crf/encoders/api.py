@@ -76,7 +76,6 @@ class Encoder:
     def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
         """Compute emissions.
 
-        docs (list[Doc]): The documents.
         project (Project): From vectors float32 [n, d] to emissions [n, c].
         every (bool): A row for every sub-word of a token; otherwise for its first one.
         train (bool): Use dropout, and prepare for the backward pass.
@@ -119,24 +118,17 @@ class Encoder:
 
 
 def encoder_of(model: Model[list[Doc], list[Ragged]]) -> Encoder:
-    """Get the interface of a layer.
-
-    model (Model[list[Doc], list[Ragged]]): Any encoder.
-    RETURNS (Encoder): The encoder.
-    """
+    """RETURNS (Encoder): The interface of any layer."""
     return model.attrs.get("encoder", Encoder)(model)
 
 
 def call_torch(
     project: Project, vectors: Any, *, train: bool
 ) -> tuple[Tensor, Callable[[Tensor], Any]]:
-    """Call a function of torch on an array of thinc.
+    """Call a function of torch on an array of thinc, float32 [n, d].
 
-    project (Project): The function.
-    vectors (FloatsXd): Its argument; float32 [n, d].
-    train (bool): Prepare for the backward pass.
-    RETURNS (tuple[Tensor, Callable]): The result [n, c], and a function from its gradient to that
-        of the vectors.
+    RETURNS (tuple[Tensor, Callable]): The result [n, c] and, in training, a function from its
+        gradient to that of the vectors.
     """
     leaf: Any = xp2torch(vectors, requires_grad=train)
     with torch.set_grad_enabled(train):

@@ -106,7 +106,6 @@ def pick_rows(doc: Doc, data: "TransformerData") -> tuple[np.ndarray, np.ndarray
     rows 6 and 11, at distances of 1 and 3: row 11.
 
     doc (Doc): The document; its white-space tokens get no rows.
-    data (TransformerData): The transformer's output for it.
     RETURNS (tuple[np.ndarray, np.ndarray]): Rows of the flattened output, int64 [m], and how many
         of them belong to each token, int32 [n_tokens].
     """

@@ -27,11 +27,11 @@ def attention(
 ) -> Tensor:
     """Compute `torch.nn.functional.scaled_dot_product_attention` over [B, H, T, d].
 
-    With dropout, and in bfloat16 where `slow_in_bf16`, the scores [B, H, T, T] are computed as a
-    whole, in the type of the query; torch computes everything else.
+    With dropout, and over short windows in bfloat16 where oneDNN is faster, the scores [B, H, T, T]
+    are computed as a whole, in the type of the query; torch computes everything else.
     """
     usual = query.device.type == "cpu" and not (is_causal or others)
-    if not usual or not (dropout_p or slow_in_bf16(query, key)):
+    if not usual or not (dropout_p or _slow_in_bf16(query, key)):
         return functional.scaled_dot_product_attention(
             query, key, value, attn_mask, dropout_p, is_causal, scale=scale, **others
         )
@@ -50,13 +50,8 @@ def attention(
     return drop(scores.softmax(dim=-1), dropout_p) @ value
 
 
-def slow_in_bf16(query: Tensor, key: Tensor) -> bool:
-    """Whether torch's kernel, which multiplies by MKL, is slower than matrix products by oneDNN.
-
-    query (Tensor): [B, H, T, d].
-    key (Tensor): [B, H, T, d].
-    RETURNS (bool): True for short windows in bfloat16 on processors that prefer oneDNN.
-    """
+def _slow_in_bf16(query: Tensor, key: Tensor) -> bool:
+    """Whether torch's kernel, which multiplies by MKL, is slower than matrix products by oneDNN."""
     n_batch, n_heads, n_queries, _ = query.shape
     n_keys = key.shape[-2]
     few = n_keys <= SHORT_WINDOW and n_batch * n_heads * n_queries * n_keys <= MOST_SCORES

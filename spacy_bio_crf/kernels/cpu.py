@@ -20,47 +20,33 @@ BF16_INSTRUCTIONS = ("avx512_bf16", "amx_bf16")
 
 
 def enabled() -> bool:
-    """Read the switch.
-
-    RETURNS (bool): False for `BIO_NER_KERNELS=0`.
-    RAISES: ValueError for a value other than 0 and 1.
-    """
+    """Whether the switch is on. RAISES: ValueError for a value other than 0 and 1."""
     value = os.environ.get(SWITCH, "1")
     check_choice(SWITCH, value, ("0", "1"))
     return value == "1"
 
 
-def capabilities() -> Mapping[str, Any]:
-    """Ask torch for the processor's name and instructions.
-
-    RETURNS (Mapping[str, Any]): `cpu_name`, and instructions by torch's names for them, such as
-        `avx512_bf16`; nothing from a torch that can't tell.
-    """
+def _capabilities() -> Mapping[str, Any]:
+    """`cpu_name`, and instructions by torch's names; nothing from a torch that can't tell."""
     ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
     return ask()
 
 
 def prefers_onednn() -> bool:
     """Whether oneDNN multiplies matrices faster than MKL, which leaves the 512-bit instructions of
-    AMD's processors unused.
-
-    RETURNS (bool): True on AMD's processors with these instructions; False where torch can't tell.
-    """
-    known = capabilities()
+    AMD's processors unused; False where torch can't tell."""
+    known = _capabilities()
     return "AMD" in str(known.get("cpu_name")) and bool(known.get("avx512_f"))
 
 
 def multiplies_bf16(device: torch.device) -> bool:
-    """Whether the hardware has instructions for bfloat16, which is slower than float32 without.
-
-    device (torch.device): A CPU or a GPU.
-    RETURNS (bool): False as well where torch can't tell.
-    """
+    """Whether the hardware has instructions for bfloat16, which is slower than float32 without;
+    False where torch can't tell."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if device.type != "cpu":
         return False
-    known = capabilities()
+    known = _capabilities()
     return any(known.get(instruction) for instruction in BF16_INSTRUCTIONS)
 
 

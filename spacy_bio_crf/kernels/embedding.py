@@ -1,7 +1,6 @@
 """Word embeddings of several batches, looked up once, so that their gradient is gathered once."""
 
 from collections.abc import Sequence
-from typing import cast
 
 import numpy as np
 import torch
@@ -21,31 +20,18 @@ class RowGradient:
         self._zeros: Tensor | None = None
         self._written: list[Tensor] = []
 
-    def start(self, weight: Tensor) -> None:
-        """Give a vocabulary without a gradient one of zeros.
-
-        weight (Tensor): float32 [V, e].
-        """
-        kept = self._zeros
-        if kept is None or kept.shape != weight.shape or kept.device != weight.device:
-            self._zeros = kept = torch.zeros_like(weight)
-        else:
-            for rows in self._written:
-                kept.index_fill_(0, rows, 0.0)
-        self._written = []
-        weight.grad = kept
-
     def add(self, weight: Tensor, rows: Tensor, gradient: Tensor) -> None:
-        """Add to some rows of the gradient of a vocabulary.
-
-        weight (Tensor): float32 [V, e]; it has a gradient.
-        rows (Tensor): Each once; int64 [n].
-        gradient (Tensor): float32 [n, e].
-        """
+        """Add a gradient [n, e] to some rows [n], each once, of the gradient of a vocabulary."""
         if weight.grad is None:
-            self.start(weight)
+            kept = self._zeros
+            if kept is None or kept.shape != weight.shape or kept.device != weight.device:
+                kept, self._written = torch.zeros_like(weight), []
+            for written in self._written:
+                kept.index_fill_(0, written, 0.0)
+            self._zeros, self._written = kept, []
+            weight.grad = kept
         self._written.append(rows)
-        cast(Tensor, weight.grad).index_add_(0, rows, gradient)
+        weight.grad.index_add_(0, rows, gradient)
 
 
 class WordTable:

@@ -33,11 +33,8 @@ class Quantizer:
         self._last: tuple[weakref.ref, tuple[Tensor, Tensor]] | None = None
 
     def __call__(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantize every row to its own scale.
-
-        x (Tensor): float32 [..., i].
-        RETURNS (tuple[Tensor, Tensor]): uint8 [n, i], zero at 128, and scales, float32 [n, 1].
-        """
+        """RETURNS (tuple[Tensor, Tensor]): uint8 [n, i], zero at 128, and the scale of each row,
+        float32 [n, 1], of x, float32 [..., i]."""
         last = self._last
         if last is not None and last[0]() is x:
             return last[1]

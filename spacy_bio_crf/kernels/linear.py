@@ -27,10 +27,7 @@ def has_linear() -> bool:
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Compute `torch.nn.functional.linear`, and its gradients, by oneDNN if in float32 on a CPU.
 
-    x (Tensor): [..., i].
-    weight (Tensor): [o, i].
-    bias (Tensor | None): [o].
-    RETURNS (Tensor): `x W^T + b`, [..., o].
+    RETURNS (Tensor): `x W^T + b`, [..., o], of x [..., i], W [o, i] and b [o].
     """
     if not _fits(x, weight, bias) or torch.is_autocast_enabled("cpu"):
         return functional.linear(x, weight, bias)

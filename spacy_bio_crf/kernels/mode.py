@@ -15,9 +15,7 @@ from .linear import has_linear, linear
 
 
 class FastKernels(TorchFunctionMode):
-    """Replaces some functions of torch while it is entered.
-
-    A mode reaches the networks of every family without a change to them.
+    """Replaces some functions of torch while it is entered, in the networks of every family.
 
     replaced (Mapping[Callable, Callable]): What is called in place of each.
     """
@@ -37,11 +35,9 @@ class FastKernels(TorchFunctionMode):
 
 
 def fast_kernels(device: torch.device, *, training: bool) -> contextlib.AbstractContextManager:
-    """Choose the functions to replace around a network.
+    """Replace what is slow around a network on this device: nothing on a GPU.
 
-    device (torch.device): The network's device; on a GPU torch's kernels are fast.
     training (bool): Whether the network is in training mode.
-    RETURNS (AbstractContextManager): The mode, or nothing where there is nothing to replace.
     """
     replaced: dict[Callable, Callable] = {}
     if device.type == "cpu" and enabled():
@@ -56,11 +52,9 @@ def fast_kernels(device: torch.device, *, training: bool) -> contextlib.Abstract
 
 
 def around_layers() -> tuple[contextlib.AbstractContextManager, contextlib.AbstractContextManager]:
-    """Make the contexts of gradient checkpoints.
+    """Make the two contexts of gradient checkpoints, the `context_fn` of `torch.utils.checkpoint`.
 
-    When checkpoints compute a layer again, in a backward pass, no mode is active by itself. The
-    first pass needs nothing. Tensors on a GPU go torch's way whatever the mode.
-
-    RETURNS (tuple): The two contexts, as `torch.utils.checkpoint` takes them from its `context_fn`.
+    When checkpoints compute a layer again, in a backward pass, no mode is active by itself. Tensors
+    on a GPU go torch's way whatever the mode.
     """
     return contextlib.nullcontext(), fast_kernels(torch.device("cpu"), training=True)

@@ -1,11 +1,16 @@
-"""Precisions of a network, and autocast."""
+"""Precisions of a network: autocast, and networks that predict in a lower precision."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from typing import Any
 
 import torch
+from torch import nn
 
+from ..errors import Plain, describe
 from .cpu import enabled, multiplies_bf16
+from .int8 import Int8Linear, Quantizer
 
 INT8, AUTO = "int8", "auto"
 # What autocast takes; None where it is off.
@@ -20,7 +25,6 @@ def resolve(precision: str, device: torch.device, kind: str = "") -> str:
     """Replace "auto" by the precision that suits a device.
 
     precision (str): One of `PRECISIONS`.
-    device (torch.device): The network's device.
     kind (str): The network's type, as its config has it.
     RETURNS (str): "bf16" for "auto" if the hardware multiplies it and the network can be computed
         in it, else "fp32"; any other precision as it is.
@@ -31,11 +35,9 @@ def resolve(precision: str, device: torch.device, kind: str = "") -> str:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """Switch mixed precision on or off.
+    """Switch mixed precision on or off around a network.
 
     precision (str): One of `DTYPES`.
-    device (torch.device): The network's device.
-    RETURNS (AbstractContextManager): To enter around the network.
     """
     dtype = DTYPES[precision]
     return torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None)
@@ -47,8 +49,6 @@ def shared_casts(device: torch.device) -> Iterator[None]:
 
     torch drops its cache of cast weights at the end of the outermost context, be that one switched
     off.
-
-    device (torch.device): The network's device.
     """
     if not enabled():
         yield
@@ -61,3 +61,75 @@ def shared_casts(device: torch.device) -> Iterator[None]:
             yield
         finally:
             torch.clear_autocast_cache()
+
+
+class PredictionNetwork:
+    """Keeps a network whose linear layers are in a lower precision, while it is up to date.
+
+    The float32 weights stay where they are: they are what is saved, and trained again.
+    """
+
+    def __init__(self) -> None:
+        self._made: tuple[Any, nn.Module] | None = None
+
+    def of(self, network: nn.Module, precision: str) -> nn.Module:
+        """Get the network to predict with.
+
+        network (Module): In float32.
+        precision (str): One of `DTYPES`.
+        RETURNS (Module): The network itself if autocast casts its weights or nothing does; else one
+            made from it, and made again after a change of the precision or of a weight.
+        RAISES: ValueError for "int8" if the network is not on a CPU.
+        """
+        dtype = DTYPES[precision]
+        if precision != INT8 and (dtype is None or not enabled()):
+            return network
+        # Where each weight lies, and how often it was written; a fused step changes neither.
+        weights = [(p.data_ptr(), p._version) for p in network.parameters()]
+        state = (precision, enabled(), weights)
+        made = self._made
+        if made is None or made[0] != state:
+            # The old one goes first: both at once would take twice the memory.
+            made = None
+            self.forget()
+            made = state, to_int8(network) if dtype is None else _to_dtype(network, dtype)
+            # Another thread may forget it before this one returns.
+            self._made = made
+        return made[1]
+
+    def forget(self) -> None:
+        """Make the network anew next time: for the fused steps of torch's optimizers."""
+        self._made = None
+
+
+def _to_dtype(network: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """A network that holds what autocast would cast in every forward pass without gradient."""
+    return _with_linears(
+        network, lambda linear: deepcopy(linear).to(dtype=dtype).requires_grad_(False)
+    )
+
+
+def to_int8(network: nn.Module) -> nn.Module:
+    """Make a network whose linear layers multiply 8-bit integers, from one in float32.
+
+    RAISES: ValueError if the network is not on a CPU.
+    """
+    device = next(network.parameters()).device
+    if device.type != "cpu":
+        remedy = "on a GPU use 'bf16' or 'fp16'"
+        raise ValueError(
+            describe("precision", expected="a CPU for 'int8'", got=Plain(device), remedy=remedy)
+        )
+    quantizer = Quantizer()
+    return _with_linears(network, lambda linear: Int8Linear(linear, quantizer))
+
+
+def _with_linears(network: nn.Module, make: Callable[[nn.Linear], nn.Module]) -> nn.Module:
+    # A network in evaluation mode with other linear layers; it shares all other weights.
+    shared: dict[int, Any] = {id(t): t for t in [*network.parameters(), *network.buffers()]}
+    copy = deepcopy(network, shared).eval()
+    for module in list(copy.modules()):
+        for name, child in module.named_children():
+            if type(child) is nn.Linear:
+                setattr(module, name, make(child))
+    return copy

@@ -18,7 +18,7 @@ from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.kernels import precision
-from spacy_bio_crf.kernels.prediction import PredictionNetwork
+from spacy_bio_crf.kernels.precision import PredictionNetwork
 from spacy_bio_crf.subwords.tokenizer import Subwords
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
 from tests.support.tiny_models import (

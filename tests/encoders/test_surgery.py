@@ -8,7 +8,6 @@ import spacy
 import torch
 from transformers import BertConfig
 
-from spacy_bio_crf.encoders.transformer.encoder_options import Options
 from spacy_bio_crf.encoders.transformer.pretrained import fetch, load_folder, save_folder
 from spacy_bio_crf.encoders.transformer.surgery import (
     CASING,
@@ -87,8 +86,7 @@ def test_positions_that_special_sub_words_take():
 
 def test_prepared_networks(tiny_encoder: Path):
     network = fetch(str(tiny_encoder)).network
-    options = Options("none", frozen_layers=1, casing=True, gradient_checkpointing=True)
-    prepare(network, options)
+    prepare(network, frozen_layers=1, casing=True, checkpoints=True)
     assert checkpoints(network)
     trained = {n.split(".")[0] for n, p in network.named_parameters() if p.requires_grad}
     assert trained == {"encoder", CASING}

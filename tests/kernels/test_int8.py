@@ -14,7 +14,7 @@ from torch import nn
 from spacy_bio_crf.kernels import int8
 from spacy_bio_crf.kernels.cpu import SWITCH
 from spacy_bio_crf.kernels.int8 import Int8Linear, Quantizer
-from spacy_bio_crf.kernels.prediction import to_int8
+from spacy_bio_crf.kernels.precision import to_int8
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
 from tests.support.tiny_models import FAMILIES, make_encoder, write_checkpoint
 

@@ -13,10 +13,9 @@ from thinc.types import Ragged
 from ...subwords.batches import plan_batches
 from ...subwords.tokenizer import Subwords, sequence_rows
 from ..api import Emitted, Encoder
-from .encoder_options import Options
 from .pretrained import load_folder, save_folder
 from .run import Project
-from .shim import TransformerShim
+from .shim import Options, TransformerShim
 from .text import Preprocessor
 
 
@@ -67,13 +66,13 @@ def build_transformer_encoder(
         [n_subwords, d], and how many belong to each token, [n_tokens].
     RAISES: ValueError for an option that is out of range.
     """
-    options = Options(**locals())
+    shim = TransformerShim(Options(**locals()))
     return Model(
         "transformer_encoder",
         _forward,
         init=_init,
         dims={"nO": None},
-        shims=[TransformerShim(options)],
+        shims=[shim],
         attrs={"encoder": TransformerEncoder},
     )
 
@@ -108,19 +107,12 @@ def _forward(
 
 
 def transformer_shim(encoder: Model) -> TransformerShim:
-    """Get the shim of an encoder that owns its transformer.
-
-    encoder (Model): Built by `build_transformer_encoder`.
-    RETURNS (TransformerShim): Holds the network.
-    """
+    """RETURNS (TransformerShim): Holds the network of an encoder that owns its transformer."""
     return cast(TransformerShim, encoder.shims[0])
 
 
 class TransformerEncoder(Encoder):
-    """The interface of an encoder that owns its transformer.
-
-    model (Model): Built by `build_transformer_encoder`.
-    """
+    """The interface of an encoder that owns its transformer."""
 
     def __init__(self, model: Model[list[Doc], list[Ragged]]):
         super().__init__(model)

@@ -41,61 +41,42 @@ class Pretrained:
 def fetch(name: str, *, revision: str | None = None, dropout: float | None = None) -> Pretrained:
     """Get a pre-trained encoder from a local folder or, by name, from the Hugging Face hub.
 
-    name (str): A folder, or a name on the hub.
-    revision (str | None): A branch, tag or commit on the hub.
     dropout (float | None): Every dropout probability of the network; None keeps those in its
         config.
-    RETURNS (Pretrained): Network and tokenizer.
     RAISES: OSError if there is no such folder or name, or no network to reach the hub; ValueError
         if the folder has no tokenizer or the network is not a plain encoder.
     """
-    options = _revision(revision)
-    config = _read_config(name, **options)
+    config = _read_config(name, revision=revision or "main")
     if dropout is not None:
         set_dropout(config, dropout)
-    network, missing = _load_network(name, config=config, **options)
+    network, missing = _load_network(name, config=config, revision=revision or "main")
     if missing:
         warnings.warn(
             f"The encoder {name!r} has no weights for {len(missing)} of its parameters, which start"
             f" at random: {', '.join(missing[:5])}{' …' if len(missing) > 5 else ''}",
             stacklevel=2,
         )
-    return Pretrained(network, _load_tokenizer(name, **options))
+    return Pretrained(network, fetch_tokenizer(name, revision=revision))
 
 
 def outline(name: str, *, revision: str | None = None) -> Pretrained:
-    """Get the tokenizer of an encoder, and a network of its build without weights.
-
-    The network takes no memory. Both are enough to cut texts into windows.
-
-    name (str): A folder, or a name on the hub.
-    revision (str | None): A branch, tag or commit on the hub.
-    RETURNS (Pretrained): Network (on torch's "meta" device) and tokenizer.
-    RAISES: As `fetch`.
-    """
-    options = _revision(revision)
-    config = _read_config(name, **options)
+    """Get what cuts texts into windows: a tokenizer, and a network on torch's "meta" device, which
+    has no weights and takes no memory. RAISES: As `fetch`."""
+    config = _read_config(name, revision=revision or "main")
     with torch.device("meta"):
         network = AutoModel.from_config(config)
-    return Pretrained(network, _load_tokenizer(name, **options))
+    return Pretrained(network, fetch_tokenizer(name, revision=revision))
 
 
 def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
-    """Get the tokenizer of a pre-trained encoder alone.
-
-    name (str): A folder, or a name on the hub.
-    revision (str | None): A branch, tag or commit on the hub.
-    RETURNS (PreTrainedTokenizerBase): The tokenizer.
-    RAISES: ValueError if it can't be read.
-    """
-    return _load_tokenizer(name, **_revision(revision))
+    """RETURNS (PreTrainedTokenizerBase): An encoder's tokenizer alone. RAISES: ValueError if it
+    can't be read."""
+    return _load_tokenizer(name, revision=revision or "main")
 
 
 def load_folder(folder: Path) -> Pretrained:
     """Read what `save_folder` wrote. Never reaches for the hub and never unpickles.
 
-    folder (Path): A Hugging Face folder with safetensors weights.
-    RETURNS (Pretrained): Network and tokenizer.
     RAISES: OSError if a file is missing; ValueError if a weight or the tokenizer is.
     """
     for needed in (CONFIG, WEIGHTS):
@@ -116,9 +97,6 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
     """Write network and tokenizer as a Hugging Face folder with safetensors weights.
 
     transformers 4 and 5 read the same from it, whichever has written it.
-
-    pretrained (Pretrained): Network and tokenizer.
-    folder (Path): Where; made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _quiet():
@@ -129,11 +107,7 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
 
 
 def to_bytes(pretrained: Pretrained) -> bytes:
-    """Write the files of `save_folder` as one bytestring.
-
-    pretrained (Pretrained): Network and tokenizer.
-    RETURNS (bytes): msgpack of `{file name: content}`.
-    """
+    """RETURNS (bytes): The files of `save_folder`, as msgpack of `{file name: content}`."""
     with tempfile.TemporaryDirectory() as place:
         save_folder(pretrained, Path(place))
         files = {path.name: path.read_bytes() for path in sorted(Path(place).iterdir())}
@@ -141,21 +115,13 @@ def to_bytes(pretrained: Pretrained) -> bytes:
 
 
 def from_bytes(data: bytes) -> Pretrained:
-    """Read what `to_bytes` wrote.
-
-    data (bytes): msgpack of `{file name: content}`.
-    RETURNS (Pretrained): Network and tokenizer.
-    """
+    """Read what `to_bytes` wrote."""
     files: dict[str, bytes] = srsly.msgpack_loads(data)
     with tempfile.TemporaryDirectory() as place:
         for name, content in files.items():
             # The base name alone: a crafted bytestring must not write outside the folder.
             (Path(place) / Path(name).name).write_bytes(content)
         return load_folder(Path(place))
-
-
-def _revision(revision: str | None) -> dict[str, Any]:
-    return {} if revision is None else {"revision": revision}
 
 
 def _read_config(name: str, **options: Any) -> Any:

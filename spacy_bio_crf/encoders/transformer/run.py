@@ -23,9 +23,8 @@ class Forward:
 
     network (Module): Called with `input_ids` or `inputs_embeds`, and `attention_mask`. Its first
         output is [B, T, d].
-    device (torch.device): The network's device.
     precision (str): One of `precision.DTYPES`.
-    project (Project): From vectors, float32 [r, d], to results [r, c].
+    project (Project): From vectors, float32, to results.
     embed (Callable | None): From a batch to its word embeddings [B, T, e]; None leaves them to the
         network.
     frozen (bool): The network gets no gradient; `project` may.
@@ -77,7 +76,6 @@ def run(
     under Memory Limited Setup", section 3.2) do.
 
     batches (Sequence[PaddedBatch]): Their `targets` together are 0 to n, each once.
-    forward (Forward): Computes a batch.
     width (int): d, the size of a vector.
     train (bool): Prepare for the backward pass.
     budget (int): Most sub-words, padding included, whose activations are kept; a longer batch is

@@ -1,6 +1,7 @@
-"""The thinc shim that holds a transformer, its preprocessor and its precision."""
+"""The thinc shim that holds a transformer, its options, its preprocessor and its precision."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,15 @@ from torch import Tensor, nn
 from ...errors import check_choice, describe
 from ...kernels.cpu import enabled
 from ...kernels.embedding import RowGradient, WordTable
-from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, resolve
-from ...kernels.prediction import PredictionNetwork
+from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, PredictionNetwork, resolve
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
 from ...training.optimizer import LossScale
 from ...training.torch_shim import TorchShim
-from .encoder_options import Options
 from .pretrained import Pretrained, fetch, from_bytes, outline, to_bytes
 from .run import Forward, Project, run
 from .surgery import CASING, find_limit, find_special_ids, keep_layers, prepare
-from .text import Preprocessor
+from .text import Preprocessor, check_window
 
 # Padded sub-words of one batch that keep a CPU's caches and a GPU's units busy.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
@@ -33,11 +32,49 @@ TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 3
 CASING_LR_SCALE = 10.0
 
 
-class TransformerShim(TorchShim):
-    """Holds the network with its tokenizer, and runs it over batches of windows.
+@dataclass(frozen=True)
+class Options:
+    """The options of `build_transformer_encoder`, which explains them.
 
-    options (Options): The encoder's options.
+    RAISES: ValueError for an option that is out of range.
     """
+
+    name: str
+    revision: str | None = None
+    window: int | None = None
+    overlap: int | None = None
+    batch_subwords: int | None = None
+    precision: str = "fp32"
+    layers: int | None = None
+    frozen_layers: int = 0
+    gradient_checkpointing: bool = False
+    dropout: float | None = None
+    casing: bool = False
+    lr_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_choice("precision", self.precision, PRECISIONS)
+        if self.layers == 0:
+            self._refuse("layers", "a number of layers, or null for all")
+        if self.frozen_layers < -1:
+            self._refuse("frozen_layers", "-1, 0 or a number of layers")
+        if self.batch_subwords is not None and self.batch_subwords < 1:
+            self._refuse("batch_subwords", "1 or more")
+        if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
+            self._refuse("dropout", "0 <= p < 1")
+        if self.casing and self.frozen_layers == -1:
+            self._refuse("casing", "false for an encoder that is frozen as a whole")
+        if self.lr_scale < 0.0:
+            self._refuse("lr_scale", "0 or more")
+        if self.window is not None:
+            check_window(self.window, self.overlap)
+
+    def _refuse(self, option: str, expected: str) -> None:
+        raise ValueError(describe(option, expected=expected, got=getattr(self, option)))
+
+
+class TransformerShim(TorchShim):
+    """Holds the network with its tokenizer, and runs it over batches of windows."""
 
     def __init__(self, options: Options):
         super().__init__(None, lr_scale=self._scale_of)
@@ -50,8 +87,7 @@ class TransformerShim(TorchShim):
 
     @property
     def precision(self) -> str:
-        """The precision of the network: "fp32", "bf16", "fp16", "auto" or, for prediction only,
-        "int8"."""
+        """The precision, as the encoder's option has it."""
         return self._precision
 
     @precision.setter
@@ -75,10 +111,7 @@ class TransformerShim(TorchShim):
         return self._text  # type: ignore[return-value]
 
     def text_alone(self) -> Preprocessor:
-        """Get the preprocessor; before there are weights, fetch what it needs and nothing more.
-
-        RETURNS (Preprocessor): Cuts texts.
-        """
+        """Get the preprocessor; before there are weights, fetch what it needs and nothing more."""
         if self._text is not None:
             return self._text
         options = self.options
@@ -114,14 +147,18 @@ class TransformerShim(TorchShim):
     def set_pretrained(self, pretrained: Pretrained) -> None:
         """Put network and tokenizer in place, and check the options against them.
 
-        pretrained (Pretrained): Network and tokenizer.
         RAISES: ValueError if the window is longer than the model's limit, the overlap is not
             smaller than the window, there are fewer layers than are to be frozen, or the network
             can't be computed in the precision.
         """
         text = _read_text(pretrained, self.options)
         _check_fit(self.precision, pretrained.network)
-        prepare(pretrained.network, self.options)
+        prepare(
+            pretrained.network,
+            frozen_layers=self.options.frozen_layers,
+            casing=self.options.casing,
+            checkpoints=self.options.gradient_checkpointing,
+        )
         self._text = text
         self.set_network(pretrained.network)
 
@@ -139,7 +176,6 @@ class TransformerShim(TorchShim):
     ) -> tuple[Tensor, Callable[[Tensor], None]]:
         """Compute vectors of wanted sub-words, and put each batch through `project` at once.
 
-        subwords (Sequence[Subwords]): The documents' sub-words.
         wanted (Sequence[np.ndarray]): For each document indices of sub-words, int64 [m].
         train (bool): Use dropout, and prepare for the backward pass.
         project (Project | None): From vectors [r, d] to results [r, c]; None keeps the vectors.

@@ -9,7 +9,6 @@ from ...errors import Plain, describe
 from ...kernels.mode import around_layers
 from ...subwords.batches import SpecialIds
 from ...subwords.casing import Shape
-from .encoder_options import Options
 
 # Name of the sub-module that embeds the shapes of words, in the network and in its saved weights.
 CASING = "casing"
@@ -28,27 +27,20 @@ DROPOUTS = (
 )
 
 
-def prepare(network: Any, options: Options) -> None:
+def prepare(network: Any, *, frozen_layers: int, casing: bool, checkpoints: bool) -> None:
     """Make the changes that are not saved with a network: frozen layers and checkpoints. An
     embedding of shapes is added unless the network has one.
 
-    network (PreTrainedModel): Fetched or loaded.
-    options (Options): The changes.
     RAISES: ValueError if the network has fewer layers than `frozen_layers`, or can't checkpoint.
     """
-    freeze(network, options.frozen_layers)
-    if options.casing:
+    _freeze(network, frozen_layers)
+    if casing:
         add_casing(network)
-    if options.gradient_checkpointing:
-        checkpoint(network)
+    if checkpoints:
+        _checkpoint(network)
 
 
-def checkpoint(network: Any) -> None:
-    """Let a network compute activations again in the backward pass.
-
-    network (PreTrainedModel): Is changed.
-    RAISES: ValueError if it can't.
-    """
+def _checkpoint(network: Any) -> None:
     if not network.supports_gradient_checkpointing:
         expected = f"false for a {network.config.model_type}, which can't compute its layers again"
         raise ValueError(describe("gradient_checkpointing", expected=expected, got=True))
@@ -63,11 +55,9 @@ def checkpoint(network: Any) -> None:
 
 
 def find_special_ids(tokenizer: Any, config: Any) -> SpecialIds:
-    """Find the special sub-words that a model puts around a text, from an example.
+    """Find the special sub-words that a tokenizer puts around a text, from an example, and the id
+    for padding in the network's config.
 
-    tokenizer (PreTrainedTokenizerBase): The model's tokenizer.
-    config (PretrainedConfig): The network's config.
-    RETURNS (SpecialIds): Ids before and after the text, and the id for padding.
     RAISES: ValueError if the tokenizer does not leave the text's sub-words as they are.
     """
     plain = list(tokenizer("a", add_special_tokens=False)["input_ids"])
@@ -86,10 +76,8 @@ def find_special_ids(tokenizer: Any, config: Any) -> SpecialIds:
 
 
 def find_limit(network: Any, n_special: int) -> int | None:
-    """Find how many sub-words of a text a network can see at once.
+    """Find how many sub-words of a text a network can see at once, beside the special ones.
 
-    network (PreTrainedModel): The network; its weights are not read.
-    n_special (int): Special sub-words that take part of the room.
     RETURNS (int | None): `config.max_position_embeddings` less the special sub-words and, in
         networks that count positions from their padding id (RoBERTa), less the positions before the
         first; None if the network has no limit.
@@ -111,12 +99,8 @@ def find_limit(network: Any, n_special: int) -> int | None:
 
 
 def set_dropout(config: Any, dropout: float) -> None:
-    """Set every dropout probability of a network that is yet to be made.
-
-    config (PretrainedConfig): Is changed.
-    dropout (float): The probability.
-    RAISES: ValueError if none of the config's fields is known to be one.
-    """
+    """Set every dropout probability of a config. RAISES: ValueError if none of its fields is known
+    to be one."""
     found = [key for key in DROPOUTS if isinstance(getattr(config, key, None), float | int)]
     if not found:
         expected = f"null for a {config.model_type}, which has no dropout probability known here"
@@ -128,7 +112,6 @@ def set_dropout(config: Any, dropout: float) -> None:
 def keep_layers(network: Any, n_layers: int) -> None:
     """Drop the last layers of a network. Its output is then that of the last layer left.
 
-    network (PreTrainedModel): Its layers, and what its config says of them, are changed.
     n_layers (int): How many stay or, if negative, how many go.
     RAISES: ValueError if none or more than all would stay, or the layers share their weights.
     """
@@ -147,16 +130,9 @@ def keep_layers(network: Any, n_layers: int) -> None:
     config.num_hidden_layers = len(layers)
 
 
-def freeze(network: Any, n_layers: int) -> None:
-    """Freeze the first layers and everything outside of layers.
-
-    Outside of layers are the embeddings and what belongs to them: DeBERTa's relative positions, the
-    projections of ELECTRA and ALBERT.
-
-    network (PreTrainedModel): Its parameters' `requires_grad` is set.
-    n_layers (int): 0 freezes nothing, N all but the layers after the first N, -1 everything.
-    RAISES: ValueError if the network has fewer layers.
-    """
+def _freeze(network: Any, n_layers: int) -> None:
+    # Outside of layers are the embeddings and what belongs to them: DeBERTa's relative positions,
+    # the projections of ELECTRA and ALBERT. All of them are frozen with the first layers.
     if n_layers == 0:
         return
     layers = [] if n_layers == -1 else list(_layers(network, "frozen_layers", "0 or -1"))
@@ -170,9 +146,7 @@ def freeze(network: Any, n_layers: int) -> None:
 
 def add_casing(network: Any) -> None:
     """Add an embedding of words' shapes, of zeros: the network starts out as it was pre-trained.
-
-    network (PreTrainedModel): Gets a sub-module `CASING`, which is saved with its weights.
-    """
+    The sub-module `CASING` is saved with its weights."""
     if getattr(network, CASING, None) is None:
         words = network.get_input_embeddings().weight
         zeros = torch.zeros((len(Shape), words.shape[1]), device=words.device)

@@ -26,11 +26,7 @@ class Preprocessor:
     tokenizer (PreTrainedTokenizerBase): Makes the sub-words.
     special (SpecialIds): Special sub-words around every window.
     limit (int | None): Most sub-words of a text that the network sees at once; None for no limit.
-    window (int | None): Most sub-words in one window, special ones not counted; None takes the
-        limit.
-    overlap (int | None): Sub-words that neighboring windows share; None takes 64, or a quarter of
-        the window where that is less.
-    casing (bool): Tell the shapes of words.
+    window, overlap (int | None), casing (bool): As the encoder's options.
     RAISES: ValueError if the window is longer than the limit, or the overlap is not smaller than
         the window.
     """
@@ -68,19 +64,12 @@ class Preprocessor:
         return self._subword_tokenizer.unknown
 
     def cut(self, docs: Sequence[Doc]) -> list[Subwords]:
-        """Cut documents into sub-words.
-
-        docs (Sequence[Doc]): The documents.
-        RETURNS (list[Subwords]): Their sub-words, and the tokens that these belong to.
-        """
+        """RETURNS (list[Subwords]): Sub-words of each document, and the tokens they belong to."""
         return self._cache.look_up(docs, self._cut)
 
     def remembering(self, docs: Sequence[Doc]) -> contextlib.AbstractContextManager:
         """Cut documents at most once for all calls of `cut` within, and not at all if an earlier
-        epoch has cut them.
-
-        docs (Sequence[Doc]): The documents; they must not change until the end.
-        """
+        epoch has cut them; the documents must not change until the end."""
         return self._cache.holding(docs, self._cut)
 
     def _cut(self, docs: list[Doc]) -> list[Subwords]:
@@ -93,11 +82,8 @@ class Preprocessor:
         ]
 
     def costs(self, docs: Sequence[Doc]) -> np.ndarray:
-        """Count the padded sub-words of each document if all its windows have full length.
-
-        docs (Sequence[Doc]): The documents.
-        RETURNS (np.ndarray): int64 [n_docs].
-        """
+        """RETURNS (np.ndarray): Padded sub-words of each document if all its windows have full
+        length; int64 [n_docs]."""
         counts = np.array([len(s.ids) for s in self.cut(docs)], dtype=np.int64)
         step = self.window - self.overlap
         windows = np.maximum(1, -(-(counts - self.overlap) // step))
@@ -105,12 +91,7 @@ class Preprocessor:
 
 
 def check_window(window: int, overlap: int | None) -> None:
-    """Check the sizes of windows.
-
-    window (int): Most sub-words in one window.
-    overlap (int | None): Sub-words that neighboring windows share; None for a default.
-    RAISES: ValueError for a window or an overlap out of range.
-    """
+    """RAISES: ValueError for a window or an overlap out of range."""
     if window < 1:
         raise ValueError(describe("window", expected="1 or more", got=window))
     if overlap is not None and not 0 <= overlap < window:
