@@ -1,4 +1,4 @@
-"""Files: lines of UTF-8, written aside and renamed, JSON, and Parquet through pyarrow."""
+"""Files: lines of text, written aside and renamed, JSON, and Parquet through pyarrow."""
 
 import contextlib
 import json
@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import BioError, Plain, describe
+from .errors import BioError, ConvertError, Plain, describe
 
+UTF8 = "utf-8"
 Tick = Callable[[int], None]  # called with the number of bytes dealt with since the last call
 
 
@@ -39,45 +40,59 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def numbered_lines(
-    path: Path, error: type[BioError], tick: Tick | None = None
+    path: Path, error: type[BioError], tick: Tick | None = None, *, encoding: str = UTF8
 ) -> Iterator[tuple[int, str]]:
-    """Stream the lines of a UTF-8 file. Only LF and CR LF end a line.
+    """Stream the lines of a text file. LF and CR LF end a line; CR does in a file without LF, as
+    old Macs wrote it. A file of the latter kind, or in another encoding, is read at once.
 
     path (Path): The file.
     error (type[BioError]): The type of error to raise.
-    tick (Tick | None): Called with the number of bytes of each line.
+    tick (Tick | None): Called with the number of bytes dealt with.
+    encoding (str): The file's encoding.
     YIELDS (tuple[int, str]): The line's number, from 1, and its text without line end or BOM.
-    RAISES: BioError if a line is not UTF-8.
+    RAISES: BioError if a line is not in that encoding.
     """
     with path.open("rb") as file:
+        head = file.read(1 << 16)
+        if encoding != UTF8 or (b"\r" in head and b"\n" not in head):
+            text = read_text(path, error, encoding=encoding).removeprefix("\ufeff")
+            end = "\n" if "\n" in text else "\r"
+            lines = text.removesuffix(end).split(end) if text else []
+            yield from ((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1))
+            if tick is not None:
+                tick(path.stat().st_size)
+            return
+        file.seek(0)
         for number, raw in enumerate(file, start=1):
             if tick is not None:
                 tick(len(raw))
             try:
                 text = raw.decode("utf-8")
             except UnicodeDecodeError as err:
-                raise _not_utf8(path, number, err, error) from None
+                raise _undecodable(path, number, err, error) from None
             if number == 1:
                 text = text.removeprefix("\ufeff")
             yield number, text.removesuffix("\n").removesuffix("\r")
 
 
-def read_text(path: Path, error: type[BioError]) -> str:
-    """Read a UTF-8 file as it stands, with its line ends and its BOM.
+def read_text(path: Path, error: type[BioError], *, encoding: str = UTF8) -> str:
+    """Read a text file as it stands, with its line ends and its BOM.
 
-    RAISES: BioError of the type `error` if it is not UTF-8.
+    RAISES: BioError of the type `error` if it is not in that encoding.
     """
     raw = path.read_bytes()
     try:
-        return raw.decode("utf-8")
+        return raw.decode(encoding)
     except UnicodeDecodeError as err:
         line = raw.count(b"\n", 0, err.start) + 1
-        raise _not_utf8(path, line, err, error) from None
+        raise _undecodable(path, line, err, error) from None
 
 
-def _not_utf8(path: Path, line: int, err: UnicodeDecodeError, error: type[BioError]) -> BioError:
-    byte = Plain(f"byte 0x{err.object[err.start]:02x}")
-    return error(describe(f"{path}, line {line}", expected="UTF-8", got=byte))
+def _undecodable(path: Path, line: int, err: UnicodeDecodeError, error: type[BioError]) -> BioError:
+    place, byte = f"{path}, line {line}", Plain(f"byte 0x{err.object[err.start]:02x}")
+    expected = "UTF-8" if err.encoding == UTF8 else err.encoding
+    remedy = "name the file's encoding with `encoding`" if error is ConvertError else None
+    return error(describe(place, expected=expected, got=byte, remedy=remedy))
 
 
 def write_text(path: Path, text: str) -> None:

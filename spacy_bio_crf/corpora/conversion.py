@@ -100,7 +100,7 @@ def read(
 def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:
     """The files to read, and their format."""
     paths = _files([inputs] if isinstance(inputs, (str, Path)) else inputs)
-    format, paths = choose_format(paths, options.format)
+    format, paths = choose_format(paths, options)
     options.check_format(format)
     return paths, format
 

@@ -4,12 +4,14 @@ The fields of `ConvertOptions` are the one place where an option is described. T
 options and the table in docs/formats.md are made from their metadata.
 """
 
+import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from ..errors import ConvertError, Plain, check_choice, describe
 from ..gold.misfits import POLICIES
+from ..io import UTF8
 from ..tags.schemes import REPAIRS, scheme_name
 
 DETECT = "auto"  # the format or scheme is found by the content
@@ -69,6 +71,11 @@ class ConvertOptions:
         DETECT,
         "Format of the input; auto finds it by content",
         choices=(DETECT, *TAGGED_FORMATS, *TEXT_FORMATS, "spacy"),
+    )
+    encoding: str = _option(
+        UTF8,
+        "Encoding of text files, such as latin-1 or utf-16; an XML declaration takes precedence",
+        formats=(*TEXT_FORMATS, *TAGGED_FORMATS),
     )
     scheme: str = _option(
         DETECT,
@@ -181,6 +188,10 @@ class ConvertOptions:
                 self._set("scheme", scheme_name(self.scheme))
             except ValueError as err:
                 raise ConvertError(f"{err}; auto finds it by the tags") from None
+        try:
+            self._set("encoding", codecs.lookup(self.encoding).name)
+        except LookupError:
+            _fail("encoding", "an encoding that Python has", self.encoding)
         for name in ("token_column", "tag_column"):
             if getattr(self, name) == 0:
                 _fail(name, "1 for the first column or -1 for the last", 0)

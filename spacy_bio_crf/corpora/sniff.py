@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConvertError, Plain, describe
-from .options import DETECT, ConvertOptions
+from .options import DEFAULTS, DETECT, ConvertOptions
 from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import detect_layout, read_columns
@@ -56,24 +56,25 @@ INPUT_FORMATS: dict[str, Format] = {
 }
 
 
-def choose_format(paths: Sequence[Path], name: str) -> tuple[str, list[Path]]:
+def choose_format(paths: Sequence[Path], options: ConvertOptions) -> tuple[str, list[Path]]:
     """The one format of all input files, a key of `INPUT_FORMATS`, and the files to read.
 
-    name (str): The format's name, or "auto" to detect it.
+    options (ConvertOptions): The format's name, or else what helps to detect it.
     RAISES: ConvertError if the files have several formats.
     """
+    name = options.format
     if name == DETECT:
-        name = _common_format(paths)
+        name = _common_format(paths, options)
     companions = INPUT_FORMATS[name].companions
     return name, [path for path in paths if path.name not in companions] or list(paths)
 
 
-def _common_format(paths: Sequence[Path]) -> str:
+def _common_format(paths: Sequence[Path], options: ConvertOptions) -> str:
     first_of: dict[str, Path] = {}
     companions = {name for format in INPUT_FORMATS.values() for name in format.companions}
     standoff = any(path.suffix == STANDOFF for path in paths)
     for path in paths:
-        found = None if path.name in companions else detect_format(path)
+        found = None if path.name in companions else detect_format(path, options)
         # Next to standoff annotation, a text without any is input of the same format.
         if found is not None and standoff and path.suffix == ".txt":
             found = "brat"
@@ -92,7 +93,7 @@ def _common_format(paths: Sequence[Path]) -> str:
     return next(iter(first_of), FALLBACK)
 
 
-def detect_format(path: Path) -> str | None:
+def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
     """A file's format by its name if that is enough, else by its first 64 KiB; None if it is empty.
 
     RAISES: ConvertError if it is JSON of no known kind.
@@ -108,36 +109,36 @@ def detect_format(path: Path) -> str | None:
         return "datasets"
     if head.startswith(_ZLIB):
         return "spacy"
-    text = head.decode("utf-8-sig", errors="replace").lstrip()
+    text = head.decode(options.encoding, errors="replace").removeprefix("\ufeff").lstrip()
     if not text:
         return None
     if looks_like_json(text):
-        return _kind_of_json(path)
+        return _kind_of_json(path, options)
     if looks_like_xml(text):
         return "xml"
-    if looks_like_conllu(text) and (has_tags_in_misc(text) or not _has_tag_column(path)):
+    if looks_like_conllu(text) and (has_tags_in_misc(text) or not _has_tag_column(path, options)):
         return "conllu"
     return FALLBACK
 
 
-def _has_tag_column(path: Path) -> bool:
+def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
     try:
-        return detect_layout(path) is not None
+        return detect_layout(path, encoding=options.encoding) is not None
     except ConvertError:
         return False
 
 
-def _kind_of_json(path: Path) -> str:
-    record = next(json_records(path))
+def _kind_of_json(path: Path, options: ConvertOptions) -> str:
+    record = next(json_records(path, encoding=options.encoding))
     data = record.data
     if isinstance(data.get("data"), dict) and any(key in data for key in ANNOTATION_KEYS):
         return "label-studio"
     if isinstance(data.get(ROWS_KEY), list) or (
         any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS)
-        and any(isinstance(data.get(key), list) for key in TAG_KEYS)
+        and any(isinstance(data.get(key), list) for key in (options.tags_key, *TAG_KEYS))
     ):
         return "datasets"
-    if any(isinstance(data.get(key), str) for key in TEXT_KEYS):
+    if any(isinstance(data.get(key), str) for key in (options.text_key, *TEXT_KEYS)):
         return "jsonl"
     raise record.error(
         f"JSON with a text ({listed(TEXT_KEYS)}) and spans ({listed(SPAN_KEYS)}), with "

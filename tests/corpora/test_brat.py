@@ -121,4 +121,6 @@ def test_bad_texts(folder):
     path = folder.write("", "a.ann")
     assert folder.error(path) == "a.ann: expected the text beside it, a.txt, got no file"
     folder.write(b"a\n\xff", "a.txt")
-    assert folder.error(path) == "a.txt, line 2: expected UTF-8, got byte 0xff"
+    assert folder.error(path) == (
+        "a.txt, line 2: expected UTF-8, got byte 0xff; name the file's encoding with `encoding`"
+    )

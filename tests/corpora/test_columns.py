@@ -204,3 +204,11 @@ def test_numbers_as_tokens_are_no_token_numbers(folder):
 )
 def test_bad_input(folder, text, options, message):
     assert message in folder.error(folder.write(text, "FILE"), **options)
+
+
+def test_line_ends_of_old_macs(folder):
+    unix = "a\tO\nb\tB-X\n\nc\tO\n\n"
+    expected = folder.tokens(folder.write(unix))[0]
+    for text in unix.replace("\n", "\r"), unix.rstrip("\n").replace("\n", "\r"):
+        assert folder.tokens(folder.write(text))[0] == expected
+    assert folder.error(folder.write("a\tO\rb\r")).startswith("in.conll, line 2: expected at least")

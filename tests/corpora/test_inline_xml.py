@@ -123,7 +123,11 @@ def test_own_document_type(folder):
         ),
         (
             b"<EM CATEG='X'>\xe9</EM>",
-            "a.xml, line 1: expected well-formed XML, got not well-formed",
+            "a.xml, line 1: expected UTF-8, got byte 0xe9; name the file's encoding with `enc",
+        ),
+        (
+            "<?xml version='1.0' encoding='nix'?><EM CATEG='X'>e</EM>",
+            "a.xml, line 1: expected a declaration of an encoding that Python has, got 'nix'",
         ),
         ("<a>\n</a>", "a.xml: expected a sentence with a token, got none"),
     ],

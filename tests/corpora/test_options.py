@@ -52,7 +52,7 @@ OTHER = {
     "text_key": "x", "tags_key": "x", "tag_names": ("O",), "discontinuous": "cover",
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
-    "rename": {"A": "B"}, "drop": ("A",), "force": True,
+    "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
 }  # fmt: skip
 
 
@@ -80,6 +80,7 @@ def test_only_the_formats_that_read_an_option_are_named():
         **dict.fromkeys(("scheme", "repair", "n_sents"), tagged),
         **dict.fromkeys(("token_column", "tag_column"), {"columns"}),
         **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
+        "encoding": tagged | texts,
         "text_key": {"jsonl", "label-studio"},
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives"), {"xml"}),

@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_bio_crf.corpora import INPUT_FORMATS, Format, Sentence
+from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertOptions, Format, Sentence
 from spacy_bio_crf.corpora.sniff import choose_format, detect_format, listed
 from tests.support.convert_tools import plain
 
@@ -34,7 +34,7 @@ CONTENTS = {
 def test_formats_are_detected_by_content(folder, name):
     path = folder.write(CONTENTS[name], "a.txt")
     assert detect_format(path) == name
-    assert choose_format([path], "auto") == (name, [path])
+    assert choose_format([path], ConvertOptions()) == (name, [path])
     assert detect_format(folder.write("\ufeff" + CONTENTS[name], "b.txt")) == name
 
 
@@ -50,9 +50,9 @@ def test_formats_are_detected_by_name_and_magic_bytes(folder):
 
 def test_files_beside_the_input_are_no_input(folder):
     paths = [folder.write(CONTENTS["datasets"], "a.jsonl"), folder.write("x", "README.md")]
-    assert choose_format(paths, "auto") == ("datasets", paths[:1])
+    assert choose_format(paths, ConvertOptions()) == ("datasets", paths[:1])
     # Alone, such a file is input.
-    assert choose_format(paths[1:], "datasets") == ("datasets", paths[1:])
+    assert choose_format(paths[1:], ConvertOptions(format="datasets")) == ("datasets", paths[1:])
 
 
 def test_json_of_no_known_kind(folder):
@@ -71,3 +71,48 @@ def test_listed():
 def test_a_bracket_may_be_a_column_files_first_token(folder, first):
     docs, summary = folder.convert(folder.write(f"{first}\tO\nAna\tB-PER\n", "a.txt"))
     assert plain(docs[0]) == (f"{first} Ana", [("Ana", "PER")])
+
+
+def test_given_keys_help_to_detect_the_format(folder):
+    tags = {"words": ["Ana"], "fine": ["B-X"]}
+    docs, _ = folder.convert(folder.write([tags], "a.jsonl"), tags_key="fine")
+    assert plain(docs[0]) == ("Ana", [("Ana", "X")])
+    text = {"body": "Ana", "spans": [[0, 3, "X"]]}
+    docs, _ = folder.convert(folder.write([text], "a.jsonl"), text_key="body")
+    assert plain(docs[0]) == ("Ana", [("Ana", "X")])
+
+
+IN_LATIN = {
+    "a.conll": "João\tB-X\nvê\tO\n",
+    "a.conllu": "1\tJoão\t_\t_\t_\t_\t_\t_\t_\tNER=B-X\n2\tvê\t_\t_\t_\t_\t_\t_\t_\t_\n",
+    "a.jsonl": '{"text": "João vê", "spans": [[0, 4, "X"]]}\n',
+    "b.jsonl": '{"tokens": ["João", "vê"], "ner_tags": ["B-X", "O"]}\n',
+    "a.json": '[{"data": {"text": "João vê"}, "annotations": [{"result": [{"type": "labels", '
+    '"value": {"start": 0, "end": 4, "labels": ["X"]}}]}]}]',
+    "a.sgml": '<DOC><EM CATEG="X">João</EM> vê</DOC>',
+}
+
+
+@pytest.mark.parametrize("name", IN_LATIN)
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_other_encodings(folder, name, encoding):
+    path = folder.write(IN_LATIN[name].encode(encoding), name)
+    docs, _ = folder.convert(path, encoding=encoding)
+    assert plain(docs[0]) == ("João vê", [("João", "X")])
+    if encoding == "latin-1":
+        assert folder.error(path).endswith("; name the file's encoding with `encoding`")
+
+
+def test_brat_in_another_encoding(folder):
+    path = folder.write("João vê".encode("latin-1"), "a.txt")
+    folder.write("T1\tX 0 4\tJoão\n".encode("latin-1"), "a.ann")
+    docs, _ = folder.convert(path, encoding="ISO8859-1")
+    assert plain(docs[0]) == ("João vê", [("João", "X")])
+    assert folder.error(path, encoding="nix").startswith("encoding: expected an encoding that Pyt")
+
+
+@pytest.mark.parametrize("name", IN_LATIN)
+def test_line_ends_of_old_macs(folder, name):
+    text = IN_LATIN[name] if name.endswith("json") else IN_LATIN[name].replace("\n", "\r")
+    docs, _ = folder.convert(folder.write(text, name))
+    assert plain(docs[0]) == ("João vê", [("João", "X")])

@@ -5,7 +5,7 @@ T2	LOC 18 21;27 31	New City      in two pieces
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,11 +65,14 @@ def read_brat(
         if not annotation.is_file():
             summary.dropped[NO_ANNOTATION] += 1
             continue
-        text = read_text(path, ConvertError)  # with its line ends, because offsets count them
+        # With its line ends, because offsets count them.
+        text = read_text(path, ConvertError, encoding=options.encoding)
         summary.tick(path.stat().st_size + annotation.stat().st_size)
         spans: list[TextSpan] = []
         missing: list[Offsets] = []
-        for entity in _in_characters(text, list(_entities(annotation, summary)), summary):
+        lines = numbered_lines(annotation, ConvertError, encoding=options.encoding)
+        entities = list(_entities(annotation, lines, summary))
+        for entity in _in_characters(text, entities, summary):
             pieces = _joined(text, entity.pieces)
             if len(pieces) > 1:
                 if options.discontinuous == "error":
@@ -97,8 +100,8 @@ def read_brat(
         summary.notes["brat, text and standoff annotation"] += 1
 
 
-def _entities(path: Path, summary: Summary) -> Iterator[_Entity]:
-    for line, text in numbered_lines(path, ConvertError):
+def _entities(path: Path, lines: Iterable[tuple[int, str]], summary: Summary) -> Iterator[_Entity]:
+    for line, text in lines:
         if not text.strip():
             continue
         place = f"{path}, line {line}"

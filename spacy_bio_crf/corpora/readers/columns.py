@@ -6,13 +6,13 @@ layout (separator and columns) and scheme, the second streams its sentences.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
-from ...io import Tick, numbered_lines
+from ...io import UTF8, Tick, numbered_lines
 from ...tags.schemes import MISSING, OUTSIDE, split_tag
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
@@ -47,7 +47,7 @@ def read_columns(
     token, tag = _column(options.token_column), _column(options.tag_column)
     layouts = {}
     for path in paths:
-        layout = detect_layout(path, token=token, tag=tag)
+        layout = detect_layout(path, token=token, tag=tag, encoding=options.encoding)
         if layout is None:
             summary.dropped[EMPTY_FILE] += 1
             continue
@@ -57,7 +57,8 @@ def read_columns(
             summary.remarks[SEVERAL_TAGS.format(others=others, tag=_shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
-        return _blocks(path, layouts[path], tick)
+        lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
+        return _blocks(path, layouts[path], lines)
 
     notes = {path: str(layout) for path, layout in layouts.items()}
     return read_tagged(blocks, notes, options, summary)
@@ -124,7 +125,9 @@ class Layout:
         return n_fields != self.width or document_mark(text) is not None
 
 
-def detect_layout(path: Path, *, token: int | None = None, tag: int | None = None) -> Layout | None:
+def detect_layout(
+    path: Path, *, token: int | None = None, tag: int | None = None, encoding: str = UTF8
+) -> Layout | None:
     """Detect a file's layout by its first lines; None if it has no rows.
 
     The tags' column is the last one with tags in it. The tokens' column is the first one, or the
@@ -134,7 +137,7 @@ def detect_layout(path: Path, *, token: int | None = None, tag: int | None = Non
     tag (int | None): The tags' column likewise.
     RAISES: ConvertError if there is no column of tags.
     """
-    sample = _sample(path)
+    sample = _sample(path, encoding)
     if not sample:
         return None
     # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
@@ -184,10 +187,10 @@ def _shown(column: int) -> int:
     return column + 1 if column >= 0 else column
 
 
-def _blocks(path: Path, layout: Layout, tick: Tick | None) -> Iterator[Block]:
+def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Iterator[Block]:
     """Cut a file at its sentence breaks and document marks; blocks have one row at least."""
     block = Block(starts_document=True)
-    for line, text in numbered_lines(path, ConvertError, tick):
+    for line, text in lines:
         is_comment = layout.is_comment(text)
         name = document_mark(text) if is_comment else None
         if _is_docstart(text):
@@ -224,10 +227,10 @@ def _split_fields(text: str, *, tabs: bool) -> list[str]:
     return text.split("\t") if tabs else _BLANKS.split(text.strip(" \t"))
 
 
-def _sample(path: Path) -> list[tuple[int, str]]:
+def _sample(path: Path, encoding: str) -> list[tuple[int, str]]:
     """The first lines that are rows if TABs separate columns, with their numbers."""
     sample = []
-    for number, text in numbered_lines(path, ConvertError):
+    for number, text in numbered_lines(path, ConvertError, encoding=encoding):
         if not text.strip() or _is_docstart(text):
             continue
         if "\t" not in text and _COMMENT.match(text):

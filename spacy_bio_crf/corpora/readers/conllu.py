@@ -9,7 +9,7 @@ that it is made of.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
@@ -25,6 +25,7 @@ N_COLUMNS = 10
 KEYS = ("ner", "ne", "name", "entity")
 EMPTY_NODE = "empty node"
 
+_Row = tuple[int, list[str] | None, str]  # a line's number, its columns if it is a row, its text
 _WORD = re.compile(r"[0-9]+")
 _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 _EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
@@ -38,7 +39,11 @@ def read_conllu(
     An entity takes in each token one of whose words it takes in. The tag of a range line counts
     for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
     """
-    keys = {path: key for path in paths if (key := _key(path)) is not None}
+
+    def rows(path: Path, tick: Tick | None = None) -> Iterator[_Row]:
+        return _rows(path, numbered_lines(path, ConvertError, tick, encoding=options.encoding))
+
+    keys = {path: key for path in paths if (key := _key(rows(path))) is not None}
     if not keys:
         raise ConvertError(
             describe(
@@ -50,7 +55,7 @@ def read_conllu(
         )
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
-        return _blocks(path, keys.get(path), tick)
+        return _blocks(path, keys.get(path), rows(path, tick))
 
     notes = {
         path: f"CoNLL-U, tags in MISC under {keys[path]}"
@@ -83,9 +88,9 @@ def has_tags_in_misc(text: str) -> bool:
     return any(not _misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
 
 
-def _key(path: Path) -> str | None:
+def _key(rows: Iterable[_Row]) -> str | None:
     """The key of the file's tags in MISC; None if it has none."""
-    for _, fields, _ in _rows(path, None):
+    for _, fields, _ in rows:
         if fields is not None:
             found = _misc_values(fields[-1])
             for key in KEYS:
@@ -94,9 +99,8 @@ def _key(path: Path) -> str | None:
     return None
 
 
-def _rows(path: Path, tick: Tick | None) -> Iterator[tuple[int, list[str] | None, str]]:
-    """Each line's number, its columns if it is a row, and its text."""
-    for line, text in numbered_lines(path, ConvertError, tick):
+def _rows(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
+    for line, text in lines:
         if not text.strip() or text.startswith("#"):
             yield line, None, text
             continue
@@ -108,10 +112,10 @@ def _rows(path: Path, tick: Tick | None) -> Iterator[tuple[int, list[str] | None
         yield line, fields, text
 
 
-def _blocks(path: Path, key: str | None, tick: Tick | None) -> Iterator[Block]:
+def _blocks(path: Path, key: str | None, rows: Iterable[_Row]) -> Iterator[Block]:
     block = Block(starts_document=True)
     last_in_range, range_has_tag = 0, False
-    for line, fields, text in _rows(path, tick):
+    for line, fields, text in rows:
         if fields is None:
             name = document_mark(text) if text.startswith("#") else None
             if block.words and (name is not None or not text.strip()):

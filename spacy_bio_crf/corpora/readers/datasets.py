@@ -40,17 +40,17 @@ def read_datasets(
     names: dict[Path, Sequence[str] | None] = {}
     notes: dict[Path, str] = {}
     for path in paths:
-        record = next(_records(path, None), None)
+        record = next(_records(path, None, options.encoding), None)
         if record is None:
             continue
         token_key, tag_key = _keys(record, options.tags_key)
-        names[path] = options.tag_names or _names(path, tag_key)
+        names[path] = options.tag_names or _names(path, tag_key, options.encoding)
         kind = "tags" if names[path] is None else f"ids of {len(names[path] or ())} tags"
         notes[path] = f"{token_key!r} with {kind} in {tag_key!r}"
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         document_id = None
-        for record in _records(path, tick):
+        for record in _records(path, tick, options.encoding):
             token_key, tag_key = _keys(record, options.tags_key)
             words = record.data[token_key]
             tags = [_tag(tag, names[path], tag_key, record) for tag in record.data[tag_key]]
@@ -110,11 +110,11 @@ def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) ->
     return names[tag]
 
 
-def _records(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
+def _records(path: Path, tick: Tick | None, encoding: str) -> Iterator[JsonRecord]:
     if _is_parquet(path):
         yield from _parquet_rows(path, tick)
         return
-    for record in json_records(path, tick):
+    for record in json_records(path, tick, encoding=encoding):
         rows = record.data.get(ROWS_KEY)
         if not isinstance(rows, list):
             yield record
@@ -143,7 +143,7 @@ def _parquet_rows(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
                 yield JsonRecord(row, number, f"{path}, row {number}")
 
 
-def _names(path: Path, tag_key: str) -> Sequence[str] | None:
+def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str] | None:
     """The names of the tags that ids stand for, if the data have them."""
     features: Any = None
     if _is_parquet(path):
@@ -151,7 +151,7 @@ def _names(path: Path, tag_key: str) -> Sequence[str] | None:
             metadata = file.schema_arrow.metadata or {}
         features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features")
     else:
-        first = next(json_records(path)).data
+        first = next(json_records(path, encoding=encoding)).data
         if isinstance(first.get(ROWS_KEY), list):
             features = first.get("features")
     return _names_in_features(features, tag_key) or _names_beside(path, tag_key)

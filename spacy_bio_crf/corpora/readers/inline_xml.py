@@ -16,6 +16,7 @@ from pathlib import Path
 from xml.parsers import expat
 
 from ...errors import ConvertError, Plain, describe
+from ...io import UTF8, read_text
 from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
 
@@ -38,8 +39,8 @@ LEFT_OUT = "category {label} (not in the selective scenario)"
 
 # The head of a file, before its first element. Text without a document type is put into an element,
 # so that it need not be in one.
-_HEAD = re.compile(rb"\s*(<\?xml[^>]*\?>)?(\s|<!--.*?-->)*(<!DOCTYPE[^\[>]*>)?", re.DOTALL)
-_ENCODING = re.compile(rb"""encoding\s*=\s*["']([A-Za-z0-9._-]+)""")
+_HEAD = re.compile(r"\s*(<\?xml[^>]*\?>)?(\s|<!--.*?-->)*(<!DOCTYPE[^\[>]*>)?", re.DOTALL)
+_ENCODING = re.compile(rb"""\s*(?:\xef\xbb\xbf)?<\?xml[^>]*encoding\s*=\s*["']([\w.-]+)""")
 _FIRST = re.compile(r"\s*<(\?xml|!DOCTYPE)\b")
 _ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE)\s*=")
 
@@ -106,20 +107,19 @@ class _File:
         self.outer: list[tuple[_Stretch, list[_Stretch], int]] = []
 
     def passages(self) -> Iterator[Passage]:
-        raw = self.path.read_bytes().removeprefix(codecs.BOM_UTF8)
-        head = _HEAD.match(raw)
+        text = self._text()
+        head = _HEAD.match(text)
         at = head.end() if head else 0
-        bare = not re.match(rb"\s*<!DOCTYPE", raw[at:])
-        encoding = _ENCODING.search(raw[:at])
-        name = encoding[1].decode("ascii") if encoding else None
-        self.parser = expat.ParserCreate(name)
+        bare = not re.match(r"\s*<!DOCTYPE", text[at:])
+        self.parser = expat.ParserCreate(UTF8)  # whatever the declaration says
         self.parser.buffer_text = True
         self.parser.StartElementHandler = self._start
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
-        self.first_line = raw[:at].count(b"\n") if bare else 0
+        self.first_line = text[:at].count("\n") if bare else 0
         if bare:
-            raw = b"<_>" + raw[at:] + b"</_>"
+            text = f"<_>{text[at:]}</_>"
+        raw = text.encode("utf-8", errors="surrogatepass")
         size = 1 << 16
         for start in range(0, len(raw), size):
             chunk = raw[start : start + size]
@@ -133,12 +133,24 @@ class _File:
             self._finish()
         yield from self.done
 
+    def _text(self) -> str:
+        """The file's text, in the encoding that it declares or that the option names."""
+        with self.path.open("rb") as file:
+            declared = _ENCODING.match(file.read(1 << 10))
+        encoding = declared[1].decode("ascii") if declared else self.options.encoding
+        try:
+            encoding = codecs.lookup(encoding).name
+        except LookupError:
+            expected = "a declaration of an encoding that Python has"
+            place = f"{self.path}, line 1"
+            raise ConvertError(describe(place, expected=expected, got=encoding)) from None
+        return read_text(self.path, ConvertError, encoding=encoding).removeprefix("\ufeff")
+
     def _parse(self, chunk: bytes, *, final: bool) -> None:
         try:
             self.parser.Parse(chunk, final)
-        except (expat.ExpatError, LookupError) as err:
-            code = getattr(err, "code", None)
-            got = Plain(expat.errors.messages.get(code, str(err)) if code else str(err))
+        except expat.ExpatError as err:
+            got = Plain(expat.errors.messages[err.code])
             raise ConvertError(
                 describe(self._place(), expected="well-formed XML", got=got)
             ) from None

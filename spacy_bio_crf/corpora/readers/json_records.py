@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ConvertError, Plain, describe
-from ...io import Tick, numbered_lines, read_text
+from ...io import UTF8, Tick, numbered_lines, read_text
 
 _SHOWN = 60
 # A ValueError alone stands for a number of thousands of digits.
@@ -43,7 +43,9 @@ def looks_like_json(text: str) -> bool:
     return _FIRST_RECORD.match(text) is not None
 
 
-def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
+def json_records(
+    path: Path, tick: Tick | None = None, *, encoding: str = UTF8
+) -> Iterator[JsonRecord]:
     """Read the objects in a file, the form of which is detected by its beginning.
 
     "[" begins an array. "{" begins one object a line if the first line is a whole one, and else
@@ -53,11 +55,13 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
 
     path (Path): The file.
     tick (Tick | None): Called with the number of bytes dealt with since the last call.
+    encoding (str): The file's encoding.
     YIELDS (JsonRecord): The objects, in order.
     RAISES: ConvertError if the file is no JSON or has anything but objects.
     """
-    by_line = _is_by_line(path)
-    for number, value in _lines(path, tick) if by_line else enumerate(_values(path, tick), start=1):
+    by_line = _is_by_line(path, encoding)
+    values = enumerate(_values(path, tick, encoding), start=1)
+    for number, value in _lines(path, tick, encoding) if by_line else values:
         place = f"{path}, {'line' if by_line else 'record'} {number}"
         if isinstance(value, list) and list(map(type, value)) == [str, dict]:
             value = {"text": value[0], **value[1]}
@@ -67,9 +71,10 @@ def json_records(path: Path, tick: Tick | None = None) -> Iterator[JsonRecord]:
         yield JsonRecord(value, number, place)
 
 
-def _is_by_line(path: Path) -> bool:
+def _is_by_line(path: Path, encoding: str) -> bool:
     """Whether the first line that is not empty is a record; so for a file without one."""
-    lines = (text.strip() for _, text in numbered_lines(path, ConvertError))
+    numbered = numbered_lines(path, ConvertError, encoding=encoding)
+    lines = (text.strip() for _, text in numbered)
     first = next(filter(None, lines), "{}")
     if first[0] == "[" and not _FIRST_PAIR.match(first):
         return False
@@ -80,8 +85,8 @@ def _is_by_line(path: Path) -> bool:
     return True
 
 
-def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[int, Any]]:
-    for line, text in numbered_lines(path, ConvertError, tick):
+def _lines(path: Path, tick: Tick | None, encoding: str) -> Iterator[tuple[int, Any]]:
+    for line, text in numbered_lines(path, ConvertError, tick, encoding=encoding):
         if text.strip():
             try:
                 value = json.loads(text)
@@ -93,9 +98,9 @@ def _lines(path: Path, tick: Tick | None) -> Iterator[tuple[int, Any]]:
             yield line, value
 
 
-def _values(path: Path, tick: Tick | None) -> Iterator[Any]:
+def _values(path: Path, tick: Tick | None, encoding: str) -> Iterator[Any]:
     """The values of an array, or values one after another."""
-    text = read_text(path, ConvertError).removeprefix("\ufeff")
+    text = read_text(path, ConvertError, encoding=encoding).removeprefix("\ufeff")
     size, told = path.stat().st_size, 0
     decode = json.JSONDecoder().raw_decode
 

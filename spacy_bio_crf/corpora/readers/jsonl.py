@@ -40,7 +40,7 @@ def read_jsonl(
     for path in paths:
         keys: set[str] = set()
         before = ""
-        for record in json_records(path, summary.tick):
+        for record in json_records(path, summary.tick, encoding=options.encoding):
             answer = record.data.get("answer", "accept")
             if answer != "accept":
                 summary.dropped[f"text with the answer {answer!r}"] += 1

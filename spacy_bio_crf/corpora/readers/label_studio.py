@@ -32,7 +32,7 @@ def read_label_studio(
     """
     for path in paths:
         summary.notes["Label Studio tasks"] += 1
-        for record in json_records(path, summary.tick):
+        for record in json_records(path, summary.tick, encoding=options.encoding):
             results = _results(record, summary)
             if results is None:
                 summary.dropped[NOT_ANNOTATED] += 1
