@@ -115,6 +115,14 @@ class ConvertOptions:
             "error": "an error",
         },
     )
+    entity_elements: tuple[str, ...] = _option(
+        (),
+        "Elements that are entities, instead of those known: NAME@ATTRIBUTE, which has the label, "
+        "or NAME, which is the label; may be repeated",
+        formats=("xml",),
+        flags=("--entity-element",),
+        metavar="NAME@ATTRIBUTE",
+    )
     scenario: str = _option(
         "total",
         "Categories of HAREM",
@@ -177,11 +185,12 @@ class ConvertOptions:
             choices = option.metadata["choices"]
             if choices:
                 check_choice(option.name, getattr(self, option.name), choices, error=ConvertError)
-        for name in ("tag_names", "drop"):
+        for name in ("tag_names", "drop", "entity_elements"):
             if isinstance(getattr(self, name), str):
                 _fail(name, "a sequence of strings", getattr(self, name))
         self._set("rename", dict(self.rename or {}))
         self._set("drop", tuple(self.drop))
+        self._set("entity_elements", tuple(self.entity_elements))
         self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
         if self.scheme != DETECT:
             try:

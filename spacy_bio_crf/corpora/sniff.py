@@ -135,10 +135,10 @@ def _kind_of_json(path: Path, options: ConvertOptions) -> str:
         return "label-studio"
     if isinstance(data.get(ROWS_KEY), list) or (
         any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS)
-        and any(isinstance(data.get(key), list) for key in (options.tags_key, *TAG_KEYS))
+        and any(isinstance(data.get(key), list) for key in (options.tags_key or "", *TAG_KEYS))
     ):
         return "datasets"
-    if any(isinstance(data.get(key), str) for key in (options.text_key, *TEXT_KEYS)):
+    if any(isinstance(data.get(key), str) for key in (options.text_key or "", *TEXT_KEYS)):
         return "jsonl"
     raise record.error(
         f"JSON with a text ({listed(TEXT_KEYS)}) and spans ({listed(SPAN_KEYS)}), with "

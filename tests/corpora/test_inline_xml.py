@@ -141,3 +141,96 @@ def test_text_outside_of_documents_is_counted(folder):
     docs, summary = folder.convert(folder.write(content, "a.xml"))
     assert [doc.text for doc in docs] == ["a", "b"]
     assert dict(summary.dropped) == {"text outside of a DOC element": 2}
+
+
+GENIA = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE set SYSTEM "gpml.dtd">
+<set>
+<article><title><sentence><cons lex="IL-2_gene" sem="G#other_name"><cons lex="IL-2"
+sem="G#protein_molecule">IL-2</cons> gene</cons> in <cons lex="x" sem="(AND G#virus
+G#cell_line)">HIV and X9</cons></sentence></title></article>
+<article><abstract><sentence><cons lex="y">Y</cons> none</sentence></abstract></article>
+</set>
+"""
+
+
+def test_genia(folder):
+    docs, summary = folder.convert(folder.write(GENIA, "a.xml"))
+    assert list(map(plain, docs)) == [
+        ("IL-2 gene in HIV and X9", [("IL-2 gene", "other_name"), ("HIV and X9", "virus")]),
+        ("Y none", []),
+    ]
+    assert [t.ent_iob_ for t in docs[1]] == ["", "O"]
+    assert dict(summary.dropped) == {"entity that overlaps another (the longest one stays)": 1}
+
+
+TAGS = """<?xml version="1.0" encoding="UTF-8" ?>
+<deIdi2b2>
+<TEXT><![CDATA[
+
+Name: Ana  Ruiz & son
+on 3/4]]></TEXT>
+<TAGS>
+<NAME id="P0" start="8" end="17" text="Ana Ruiz" TYPE="PATIENT" comment="" />
+<DATE id="P1" start="27" end="30" text="3/4"/>
+<SMOKER id="P2" start="-1" end="-1" text="no"/>
+</TAGS>
+</deIdi2b2>
+"""
+
+
+def test_tags_with_offsets(folder):
+    docs, summary = folder.convert(folder.write(TAGS, "110-01.xml"))
+    text = "\n\nName: Ana  Ruiz & son\non 3/4"
+    assert docs[0].text == text
+    assert plain(docs[0])[1] == [("Ana  Ruiz", "PATIENT"), ("3/4", "DATE")]
+    assert docs[0].user_data["document_id"] == "110-01"
+    assert dict(summary.dropped) == {"element of TAGS that has no place in the text": 1}
+    bare = TAGS[: TAGS.index("<NAME")] + "</TAGS></deIdi2b2>"
+    docs, _ = folder.convert(folder.write(bare, "b.xml"))
+    assert plain(docs[0]) == (text, []) and docs[0][0].ent_iob_ == "O"
+    wrong = TAGS.replace('end="30"', 'end="29"')
+    assert folder.error(folder.write(wrong, "c.xml")) == (
+        "c.xml, line 9: expected '3/4' (DATE) at characters 27 to 29, got '3/'"
+    )
+
+
+@pytest.mark.parametrize("head", ["", "<?xml version='1.0'?>\n", "<!DOCTYPE corpus>\n"])
+def test_elements_that_may_be_entities_are_named(folder, head):
+    content = "<corpus>\n<s><person>Ana</person> ran to <Place kind='town'>Rio</Place></s></corpus>"
+    path = folder.write(head + content, "a.xml")
+    message = folder.error(path)
+    assert message.startswith("a.xml: expected entities as elements (EM, ENAMEX, TIMEX, NUMEX, CO")
+    assert message.endswith(
+        "got the elements corpus (1), s (1), person (1), Place (1); name those that are entities "
+        "with `entity_elements`"
+    )
+    docs, _ = folder.convert(path, entity_elements=["person", "Place@kind"])
+    assert plain(docs[0])[1] == [("Ana", "person"), ("Rio", "town")]
+    assert "got the elements corpus (1)" in folder.error(path, entity_elements=["PERS"])
+
+
+def test_a_text_without_entities_beside_others(folder):
+    paths = folder.write("<EM CATEG='X'>Ana</EM>", "a.xml"), folder.write("<p>Bo</p>", "b.xml")
+    docs, _ = folder.convert(*paths, format="xml")
+    assert [plain(doc) for doc in docs] == [("Ana", [("Ana", "X")]), ("Bo", [])]
+
+
+def test_categories_of_harem_as_elements(folder):
+    content = '<DOC><DOCID>h</DOCID><LOCAL TIPO="V">Rio</LOCAL> e <pessoa>Ana</pessoa></DOC>'
+    docs, _ = folder.convert(folder.write(content, "a.sgml"))
+    assert plain(docs[0]) == ("Rio e Ana", [("Rio", "LOCAL"), ("Ana", "pessoa")])
+
+
+def test_entities_in_text_that_the_evaluation_leaves_out(folder):
+    content = (
+        "<DOC><EM CATEG='A'>Bo</EM> <OMITIDO>de <EM CATEG='B'>Rui</EM> e <ALT><EM CATEG='B'>Sé</EM>"
+        "|Sé</ALT></OMITIDO> <EM CATEG='C'>Rio</EM> <EM CATEG='D'>a <OMITIDO>b</OMITIDO></EM></DOC>"
+    )
+    docs, summary = folder.convert(folder.write(content, "a.xml"))
+    ents = [("Bo", "A"), ("Rio", "C"), ("a b", "D")]
+    assert plain(docs[0]) == ("Bo de Rui e Sé Rio a b", ents)
+    assert [t.text for t in docs[0] if t.ent_iob == 0] == ["de", "Rui", "e", "Sé"]
+    assert dict(summary.dropped) == {
+        "entity in text that the evaluation leaves out (OMITIDO)": 2,
+    }

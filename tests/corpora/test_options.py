@@ -53,6 +53,7 @@ OTHER = {
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
+    "entity_elements": ("a",),
 }  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_only_the_formats_that_read_an_option_are_named():
         "encoding": tagged | texts,
         "text_key": {"jsonl", "label-studio"},
         "discontinuous": {"brat"},
-        **dict.fromkeys(("scenario", "alternatives"), {"xml"}),
+        **dict.fromkeys(("scenario", "alternatives", "entity_elements"), {"xml"}),
         "misaligned": texts,
         "overlaps": texts | {"conllu"},
     }

@@ -26,7 +26,7 @@ CONTENTS = {
     "datasets": '{"tokens": ["Ana"], "ner_tags": ["B-X"]}\n',
     "jsonl": '{"text": "Ana", "spans": [[0, 3, "X"]]}\n',
     "label-studio": '[{"data": {"text": "Ana"}, "annotations": [{"result": []}]}]',
-    "xml": '<?xml version="1.0"?><a>Ana</a>',
+    "xml": '<?xml version="1.0"?><EM CATEG="X">Ana</EM>',
 }
 
 

@@ -13,18 +13,25 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 from xml.parsers import expat
 
 from ...errors import ConvertError, Plain, describe
 from ...io import UTF8, read_text
 from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
+from .char_spans import OTHER_UNITS, in_characters
 
-# Elements that are entities, and the attributes with their labels
-ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE"}
+# Elements that are entities, and the attributes with their labels: of HAREM, MUC and GENIA
+ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE", "CONS": "SEM"}
+# Elements of HAREM's first collection, whose names are the labels
+_CATEGORIES = "ABSTRACCAO ACONTECIMENTO COISA LOCAL OBRA ORGANIZACAO PESSOA TEMPO VALOR VARIADO"
+ENTITIES |= dict.fromkeys(_CATEGORIES.split(), "")
 SELECTIVE = frozenset({"PESSOA", "ORGANIZACAO", "LOCAL", "TEMPO", "VALOR"})
-DOCUMENT, DOCUMENT_ID = "DOC", "DOCID"
+DOCUMENTS, DOCUMENT_ID = ("DOC", "ARTICLE"), "DOCID"
 OMITTED = "OMITIDO"  # text that HAREM's evaluation leaves out
+# i2b2's and MEDDOCAN's: a text, and empty elements with the offsets of its entities
+TEXT, TAGS = "TEXT", "TAGS"
 ALT = "ALT"
 
 NO_LABEL = "entities without a category, whose tokens are left unannotated"
@@ -34,6 +41,8 @@ CHOSEN = {
     "most": "places with alternatives, of which the one with most entities was taken",
     "coverage": "places with alternatives, of which the one with most covered text was taken",
 }
+INSIDE_OMITTED = "entity in text that the evaluation leaves out (OMITIDO)"
+NO_OFFSETS = "element of TAGS that has no place in the text"
 OUTSIDE_DOCUMENT = "text outside of a DOC element"
 LEFT_OUT = "category {label} (not in the selective scenario)"
 
@@ -41,8 +50,14 @@ LEFT_OUT = "category {label} (not in the selective scenario)"
 # so that it need not be in one.
 _HEAD = re.compile(r"\s*(<\?xml[^>]*\?>)?(\s|<!--.*?-->)*(<!DOCTYPE[^\[>]*>)?", re.DOTALL)
 _ENCODING = re.compile(rb"""\s*(?:\xef\xbb\xbf)?<\?xml[^>]*encoding\s*=\s*["']([\w.-]+)""")
-_FIRST = re.compile(r"\s*<(\?xml|!DOCTYPE)\b")
-_ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE)\s*=")
+# A declaration, or an element that is the first thing on its line and ends somewhere
+_FIRST = re.compile(
+    r"\s*<(?:[?]xml\b|!DOCTYPE\b|([\w.:-]+)[^<>\t]*>(?=\s*[\n<]).*</\1\s*>)", re.DOTALL
+)
+_ENTITY = re.compile(rf"<({'|'.join(ENTITIES)})\s[^<>]*\b(CATEG|TYPE|SEM)\s*=", re.IGNORECASE)
+_GENIA = re.compile(r"G#([\w-]+)")
+_ROOT = "_"
+_SHOWN = 12
 
 
 def looks_like_xml(text: str) -> bool:
@@ -80,11 +95,52 @@ def read_xml(paths: Sequence[Path], options: ConvertOptions, summary: Summary) -
     An entity of several categories ("A|B") gets the first one in the scenario. Of the alternatives
     in an ALT, the one with most entities in the scenario is read ("most"), or the one whose
     entities cover most characters ("coverage"), the first of equals. Entities without category and
-    text that the evaluation leaves out (OMITIDO) are left unannotated.
+    text that the evaluation leaves out (OMITIDO) are left unannotated. An element TAGS has the
+    entities of the element TEXT beside it, with their offsets.
+
+    RAISES: ConvertError if a file is not well-formed, or no file has an element that is an entity.
     """
+    known, has_text = False, False
+    elements: Counter[str] = Counter()
     for path in paths:
-        yield from _File(path, options, summary).passages()
+        file = _File(path, options, summary)
+        for passage in file.passages():
+            has_text |= bool(passage.text)
+            yield passage
+        known |= file.known
+        elements += file.elements
         summary.notes[f"XML with entities, {options.scenario} scenario"] += 1
+    if has_text and not known:
+        names = _names(options)
+        expected = f"entities as elements ({', '.join(names)}) or with offsets in an element {TAGS}"
+        seen = [f"{name} ({n})" for name, n in elements.most_common(_SHOWN)]
+        more = f" and {len(elements) - _SHOWN} more" if len(elements) > _SHOWN else ""
+        raise ConvertError(
+            describe(
+                str(paths[0]) if len(paths) == 1 else f"{paths[0]} and {len(paths) - 1} more",
+                expected=expected,
+                got=Plain(f"the elements {', '.join(seen)}{more}" if seen else "no element"),
+                remedy="name those that are entities with `entity_elements`",
+            )
+        )
+
+
+def _names(options: ConvertOptions) -> dict[str, str]:
+    """The elements that are entities, in capitals, with the attribute of their labels if any."""
+    if not options.entity_elements:
+        return ENTITIES
+    pairs = (element.upper().partition("@") for element in options.entity_elements)
+    return {name: attribute for name, _, attribute in pairs}
+
+
+class _Entity(NamedTuple):
+    """An entity of TAGS: its offsets, its text if that is given, its label and its place."""
+
+    start: int
+    end: int
+    text: str | None
+    label: str
+    place: str
 
 
 class _File:
@@ -93,7 +149,10 @@ class _File:
     def __init__(self, path: Path, options: ConvertOptions, summary: Summary) -> None:
         self.path, self.options, self.summary = path, options, summary
         self.done: list[Passage] = []
-        self.has_documents = False
+        self.entities = _names(options)
+        self.elements: Counter[str] = Counter()
+        self.known = False  # whether it has an element that is an entity or that has entities
+        self.document = ""  # the element that is a document; the first one found counts
         self.in_id = False
         self._begin("", 1)
 
@@ -102,6 +161,8 @@ class _File:
         self.stretch = _Stretch()
         self.open: list[tuple[int, str, str]] = []  # entities: start, categories, place
         self.omitted = 0
+        self.body = [0, 0]  # the characters of TEXT
+        self.standoff: list[_Entity] | None = None  # the entities in TAGS, if there is one
         # For each open ALT: the text before it, its alternatives so far, and the number of
         # entities that were open at its beginning.
         self.outer: list[tuple[_Stretch, list[_Stretch], int]] = []
@@ -118,7 +179,7 @@ class _File:
         self.parser.CharacterDataHandler = self._characters
         self.first_line = text[:at].count("\n") if bare else 0
         if bare:
-            text = f"<_>{text[at:]}</_>"
+            text = f"<{_ROOT}>{text[at:]}</{_ROOT}>"
         raw = text.encode("utf-8", errors="surrogatepass")
         size = 1 << 16
         for start in range(0, len(raw), size):
@@ -127,7 +188,7 @@ class _File:
             self.summary.tick(len(chunk))
             yield from self.done
             self.done.clear()
-        if self.has_documents:
+        if self.document:
             self._check_outside()
         else:
             self._finish()
@@ -158,9 +219,12 @@ class _File:
     def _place(self) -> str:
         return f"{self.path}, line {self.first_line + self.parser.CurrentLineNumber}"
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
-        if name == DOCUMENT:
-            self.has_documents = True
+    def _start(self, element: str, attributes: dict[str, str]) -> None:
+        self.elements[element] += element != _ROOT
+        name = element.upper()
+        attributes = {key.upper(): value for key, value in attributes.items()}
+        if name in DOCUMENTS and self.document in ("", name):
+            self.document = name
             self._check_outside()
             self._begin(attributes.get(DOCUMENT_ID, ""), self.parser.CurrentLineNumber)
             self.line += self.first_line
@@ -171,12 +235,21 @@ class _File:
             self.stretch = _Stretch()
         elif name == OMITTED:
             self.omitted = self.stretch.length
-        elif name in ENTITIES:
-            categories = attributes.get(ENTITIES[name], "")
-            self.open.append((self.stretch.length, categories, self._place()))
+        elif name == TEXT:
+            self.body[0] = self.stretch.length
+        elif name == TAGS:
+            self.standoff, self.known = [], True
+        elif self.standoff is not None and {"START", "END"} <= attributes.keys():
+            self._stand_off(attributes.get("TYPE", element), attributes)
+        elif name in self.entities:
+            self.known = True
+            attribute = self.entities[name]
+            label = attributes.get(attribute, "") if attribute else element
+            self.open.append((self.stretch.length, label, self._place()))
 
-    def _end(self, name: str) -> None:
-        if name == DOCUMENT:
+    def _end(self, element: str) -> None:
+        name = element.upper()
+        if name == self.document:
             self._finish()
             self._begin("", 1)
         elif name == DOCUMENT_ID:
@@ -187,9 +260,23 @@ class _File:
             self.stretch = before
             self.stretch.append(self._chosen(alternatives))
         elif name == OMITTED and self.stretch.length > self.omitted:
+            outside = [span for span in self.stretch.spans if span.start < self.omitted]
+            if len(outside) < len(self.stretch.spans):
+                self.stretch.dropped[INSIDE_OMITTED] += len(self.stretch.spans) - len(outside)
+            self.stretch.spans = outside
             self.stretch.missing.append((self.omitted, self.stretch.length))
-        elif name in ENTITIES:
+        elif name == TEXT:
+            self.body[1] = self.stretch.length
+        elif name in self.entities and self.standoff is None:
             self._entity(*self.open.pop())
+
+    def _stand_off(self, label: str, attributes: dict[str, str]) -> None:
+        start, end, place = attributes["START"], attributes["END"], self._place()
+        if not (start.strip().isdecimal() and end.strip().isdecimal()):
+            self.stretch.dropped[NO_OFFSETS] += 1
+        elif self.standoff is not None:
+            text = attributes.get("TEXT")
+            self.standoff.append(_Entity(int(start), int(end), text, label, place))
 
     def _characters(self, text: str) -> None:
         if self.in_id:
@@ -206,7 +293,9 @@ class _File:
 
     def _entity(self, start: int, categories: str, place: str) -> None:
         end = self.stretch.length
-        labels = [label.strip() for label in categories.split("|") if label.strip()]
+        # GENIA writes "G#virus" and "(AND G#virus G#cell_line)".
+        labels = _GENIA.findall(categories) or [part.strip() for part in categories.split("|")]
+        labels = [label for label in labels if label]
         if start == end:
             self.stretch.dropped["entity without text"] += 1
         elif not labels:
@@ -238,6 +327,9 @@ class _File:
         self.summary.remarks += self.stretch.remarks
         self.summary.dropped += self.stretch.dropped
         text = "".join(self.stretch.text)
+        if self.standoff is not None:
+            self._finish_standoff(text[slice(*self.body)], self.standoff)
+            return
         first = len(text) - len(text.lstrip())
         text = text.strip()
 
@@ -258,5 +350,39 @@ class _File:
                 place=f"{self.path}, line {self.line}",
                 missing=[moved(*piece) for piece in self.stretch.missing],
                 document_id=self.name.strip(),
+            )
+        )
+
+    def _finish_standoff(self, text: str, entities: Sequence[_Entity]) -> None:
+        """Make a passage of TEXT as it stands, because the offsets of TAGS count all of it."""
+        with_texts = [
+            (e.start, e.end, text[e.start : e.end] if e.text is None else e.text) for e in entities
+        ]
+        found = in_characters(text, with_texts)
+        if found is None:
+            wrong = next(
+                (
+                    e
+                    for e, given in zip(entities, with_texts, strict=True)
+                    if in_characters(text, [given]) is None
+                ),
+                entities[0],
+            )
+            expected = f"{wrong.text!r} ({wrong.label}) at characters {wrong.start} to {wrong.end}"
+            got = text[wrong.start : wrong.end]
+            raise ConvertError(describe(wrong.place, expected=expected, got=got))
+        if found != [(e.start, e.end) for e in entities]:
+            self.summary.remarks[OTHER_UNITS] += 1
+        self.done.append(
+            Passage(
+                text=text,
+                spans=[
+                    TextSpan(*piece, e.label, e.place)
+                    for piece, e in zip(found, entities, strict=True)
+                ],
+                path=self.path,
+                line=self.line,
+                place=f"{self.path}, line {self.line}",
+                document_id=self.name.strip() or self.path.stem,
             )
         )
