@@ -28,7 +28,7 @@ ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE", "
 _CATEGORIES = "ABSTRACCAO ACONTECIMENTO COISA LOCAL OBRA ORGANIZACAO PESSOA TEMPO VALOR VARIADO"
 ENTITIES |= dict.fromkeys(_CATEGORIES.split(), "")
 SELECTIVE = frozenset({"PESSOA", "ORGANIZACAO", "LOCAL", "TEMPO", "VALOR"})
-DOCUMENTS, DOCUMENT_ID = ("DOC", "ARTICLE"), "DOCID"
+DOCUMENT_ELEMENTS, DOCUMENT_ID = ("DOC", "ARTICLE"), "DOCID"
 OMITTED = "OMITIDO"  # text that HAREM's evaluation leaves out
 # i2b2's and MEDDOCAN's: a text, and empty elements with the offsets of its entities
 TEXT, TAGS = "TEXT", "TAGS"
@@ -223,7 +223,7 @@ class _File:
         self.elements[element] += element != _ROOT
         name = element.upper()
         attributes = {key.upper(): value for key, value in attributes.items()}
-        if name in DOCUMENTS and self.document in ("", name):
+        if name in DOCUMENT_ELEMENTS and self.document in ("", name):
             self.document = name
             self._check_outside()
             self._begin(attributes.get(DOCUMENT_ID, ""), self.parser.CurrentLineNumber)
