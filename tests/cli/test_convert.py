@@ -215,11 +215,12 @@ def test_importing_the_commands_is_light():
 def test_every_option_has_a_flag_that_arrives(bio_ner, monkeypatch, option):
     """A field of the options is all that a new option of the command needs."""
     values = {"rename": "A=B", "tag_names": "O,B-X", "split": "1/1", "lang": "pt", "drop": "X"}
+    values |= {"encoding": "cp1252", "entity_elements": "X@A"}
     others = [choice for choice in option.metadata["choices"] if choice != option.default]
     value = others[0] if others else values.get(option.name, "BMES")
-    expected = {"rename": {"A": "B"}, "tag_names": ["O", "B-X"], "drop": ["X"]}.get(
-        option.name, value
-    )
+    expected = {"rename": {"A": "B"}, "tag_names": ["O", "B-X"]}.get(option.name, value)
+    if option.name in ("drop", "entity_elements"):
+        expected = [value]
     if option.type is int or option.type == int | None:
         value, expected = "7", 7
     given = {}
