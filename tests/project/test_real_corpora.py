@@ -1,4 +1,4 @@
-"""The whole way of real corpora: converted, looked through by `debug`, and trained on for an epoch.
+"""The whole way of real corpora: converted, looked through by `debug`, and trained on.
 
 Counts were made with the commands; those that can be counted otherwise (sentences, entities, tokens
 that a clean-up deletes, texts in two parts) agree with independent counts.
@@ -255,26 +255,28 @@ def test_debug_counts_what_is_there(corpora: Path, model: ModelSettings, name: s
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CORPORA)
-def test_convert_and_one_epoch(corpora: Path, smallest, tmp_path: Path, name: str):
+def test_convert_and_train(corpora: Path, smallest, tmp_path: Path, name: str):
     expected = CORPORA[name]
     paths = files(corpora, expected.train)
     summary = convert(paths, tmp_path / "train.spacy", group_docs=expected.group_docs)
     counts = (summary.documents, summary.tokens, sum(summary.entities.values()))
     assert counts == (expected.documents[0], expected.tokens[0], expected.entities[0])
     nlp = smallest()
-    corpus = Corpus(tmp_path / "train.spacy")
+    examples = list(Corpus(tmp_path / "train.spacy")(nlp))
+    tokens = sum(len(eg.predicted) for eg in examples)
+    # Every document is there, whole.
+    expected_tokens = expected.tokens_of_pipeline or counts[1]
+    assert (len(examples), tokens) == (counts[0], expected_tokens)
     with warnings.catch_warnings(record=True) as record:
         warnings.simplefilter("always")
-        nlp.initialize(lambda: corpus(nlp))
+        nlp.initialize(lambda: examples)
         optimizer = Adam(3e-3)
-        seen, tokens, losses = 0, 0, []
-        for batch in minibatch_by_words(corpus(nlp), size=2000, discard_oversize=False):
-            loss = nlp.update(batch, sgd=optimizer)["bio_ner"]
-            losses.append(loss)
-            seen += len(batch)
-            tokens += sum(len(eg.predicted) for eg in batch)
-    # Every document has been trained on, whole.
-    assert (seen, tokens) == (counts[0], expected.tokens_of_pipeline or counts[1])
+        # About 40,000 tokens from all over the corpus are enough to see that it can be learnt.
+        share = examples[:: max(1, tokens // 40_000)]
+        losses = [
+            nlp.update(batch, sgd=optimizer)["bio_ner"]
+            for batch in minibatch_by_words(share, size=2000, discard_oversize=False)
+        ]
     assert np.isfinite(losses).all() and np.mean(losses[-5:]) < 0.7 * losses[0]
     said = [str(w.message) for w in record if "bio-ner debug" in str(w.message)]
     assert [s[: len(start)] for s, start in zip(said, expected.warned, strict=True)] == [
