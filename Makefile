@@ -13,7 +13,7 @@ HEADS := softmax crf
 export PIP_USE_PEP517 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-next test-long lint format clean
+.PHONY: help setup demo test test-next test-long lint docs format clean
 
 help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-next  the tests with the newest versions, transformers 5 among them, in $(NEXT)"
 	@echo "make test-long  the property tests with 20,000 examples each, other ones every time: hours"
 	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
+	@echo "make docs     build the documentation's site in site/"
 	@echo "make format   let ruff put the code into form"
 	@echo "make setup    virtual environment $(VENV) with pinned versions, and the encoder's weights"
 	@echo "make clean    remove what the workflows made; the environment and the encoder stay"
@@ -53,6 +54,9 @@ lint: $(STAMP)
 	$(PY) -m mypy
 	$(VENV)/bin/lint-imports
 	$(PY) scripts/check_house.py
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
 
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint

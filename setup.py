@@ -26,8 +26,12 @@ def read_readme() -> str:
 # 4.53.3, and keep spaCy itself from working beside newer ones.
 SHARED = ["spacy-transformers>=1.4.0,<3.0.0"]
 
+# The documentation's site, and what its examples need.
+DOCS = ["fastapi", "httpx2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
+
 # What `make lint` and the tests need under either set of versions.
 TEST = [
+    *DOCS,
     "build",
     "hypothesis",
     "import-linter",
@@ -70,6 +74,7 @@ setup(
         "typer>=0.15.0,<1.0.0",
     ],
     extras_require={
+        "docs": DOCS,
         "parquet": ["pyarrow"],
         "report": ["matplotlib>=3.9"],
         "shared": SHARED,
