@@ -137,7 +137,8 @@ class EmitterShim(TorchShim):
         if bytes_data:
             state = safetensors.torch.load(bytes_data)
             n_tags, width = state["dense.weight"].shape
-            network = Emitter(width, n_tags, crf=self.head.crf)
+            transform = "transform.norm.weight" in state
+            network = Emitter(width, n_tags, crf=self.head.crf, transform=transform)
             network.load_state_dict(state)
             self.set_network(network)
         return self

@@ -14,6 +14,7 @@ from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .debug import debug_cli
 from .evaluate import evaluate_cli
+from .from_hf import from_hf_cli
 from .transitions import transitions_cli
 
 warn_of_clash()
@@ -32,6 +33,7 @@ app.command("calibrate")(calibrate_cli)
 # Values of a config, as for spaCy's own commands, are not known as options beforehand.
 app.command("debug", context_settings={"ignore_unknown_options": True})(debug_cli)
 app.command("transitions")(transitions_cli)
+app.command("from-hf")(from_hf_cli)
 
 # spaCy only imports an entry point, which has to add itself to the commands.
 spacy_app.add_typer(app)

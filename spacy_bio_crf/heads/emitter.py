@@ -100,16 +100,34 @@ def build_crf_head(
     )
 
 
+class Transform(nn.Module):
+    """The layers that ModernBERT's token classifiers have before the linear one: `norm(gelu(Wx))`.
+
+    width (int): d, the size of a vector.
+    """
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.dense = nn.Linear(width, width, bias=False)
+        self.norm = nn.LayerNorm(width, bias=False)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        """RETURNS (Tensor): Vectors of the same shape, [N, d]."""
+        return self.norm(nn.functional.gelu(self.dense(vectors)))
+
+
 class Emitter(nn.Module):
     """A linear layer from vectors to emissions, and the transition scores.
 
     width (int): d, the size of a vector.
     n_tags (int): K.
     crf (bool): Own transition scores, in a `torchcrf.CRF` called `crf`; otherwise they are zero.
+    transform (bool): Put a `Transform` before the linear layer.
     """
 
-    def __init__(self, width: int, n_tags: int, *, crf: bool):
+    def __init__(self, width: int, n_tags: int, *, crf: bool, transform: bool = False):
         super().__init__()
+        self.transform = Transform(width) if transform else None
         self.dense = nn.Linear(width, n_tags)
         nn.init.normal_(self.dense.weight, std=0.02)
         nn.init.zeros_(self.dense.bias)
@@ -117,6 +135,8 @@ class Emitter(nn.Module):
 
     def forward(self, vectors: Tensor, dropout: float = 0.0) -> Tensor:
         """RETURNS (Tensor): Emissions of vectors [N, d]; float32 [N, K]."""
+        if self.transform is not None:
+            vectors = self.transform(vectors)
         return self.dense(nn.functional.dropout(vectors, dropout, training=self.training))
 
     def scores(self) -> tuple[Tensor, Tensor, Tensor]:

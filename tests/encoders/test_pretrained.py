@@ -259,7 +259,7 @@ def test_progress_bars_of_downloads_stay_as_they_are(tiny_encoder: Path, hidden:
     before = hub.are_progress_bars_disabled()
     (hub.disable_progress_bars if hidden else hub.enable_progress_bars)()
     try:
-        with storage._quiet():
+        with storage.quiet():
             seen.append(hub.are_progress_bars_disabled())
         seen.append(hub.are_progress_bars_disabled())
     finally:

@@ -46,7 +46,7 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
     RAISES: OSError if there is no such folder or name, or no network to reach the hub; ValueError
         if the folder has no tokenizer or the network is not a plain encoder.
     """
-    config = _read_config(name, revision=revision or "main")
+    config = read_config(name, revision=revision or "main")
     if dropout is not None:
         set_dropout(config, dropout)
     network, missing = _load_network(name, config=config, revision=revision or "main")
@@ -62,7 +62,7 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
 def outline(name: str, *, revision: str | None = None) -> Pretrained:
     """Get what cuts texts into windows: a tokenizer, and a network on torch's "meta" device, which
     has no weights and takes no memory. RAISES: As `fetch`."""
-    config = _read_config(name, revision=revision or "main")
+    config = read_config(name, revision=revision or "main")
     with torch.device("meta"):
         network = AutoModel.from_config(config)
     return Pretrained(network, fetch_tokenizer(name, revision=revision))
@@ -71,7 +71,7 @@ def outline(name: str, *, revision: str | None = None) -> Pretrained:
 def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
     """RETURNS (PreTrainedTokenizerBase): An encoder's tokenizer alone. RAISES: ValueError if it
     can't be read."""
-    return _load_tokenizer(name, revision=revision or "main")
+    return load_tokenizer(name, revision=revision or "main")
 
 
 def load_folder(folder: Path) -> Pretrained:
@@ -99,7 +99,7 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
     transformers 4 and 5 read the same from it, whichever has written it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _quiet():
+    with quiet():
         pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
         pretrained.tokenizer.save_pretrained(str(folder))
     _settle_config(folder / CONFIG)
@@ -124,7 +124,7 @@ def from_bytes(data: bytes) -> Pretrained:
         return load_folder(Path(place))
 
 
-def _read_config(name: str, **options: Any) -> Any:
+def read_config(name: str, **options: Any) -> Any:
     try:
         config = AutoConfig.from_pretrained(name, **options)
     except (OSError, ValueError) as error:
@@ -145,7 +145,7 @@ def _read_config(name: str, **options: Any) -> Any:
 
 def _load_network(name: str, **options: Any) -> tuple[Any, list[str]]:
     """The network in float32, and the names of its parameters without weights."""
-    with _quiet():
+    with quiet():
         network, report = AutoModel.from_pretrained(name, output_loading_info=True, **options)
     if f"{CASING}.weight" in report["unexpected_keys"]:
         add_casing(network)
@@ -162,9 +162,9 @@ def _load_saved_tokenizer(folder: Path) -> Any:
     if (folder / TOKENIZER).is_file():
         # The families' own classes build the tokenizer anew in transformers 5: this one reads it.
         read = PreTrainedTokenizerFast.from_pretrained
-        with _quiet():
-            return _load_tokenizer(str(folder), read=read, local_files_only=True)
-    tokenizer = _load_tokenizer(str(folder), local_files_only=True)
+        with quiet():
+            return load_tokenizer(str(folder), read=read, local_files_only=True)
+    tokenizer = load_tokenizer(str(folder), local_files_only=True)
     if tokenizer.is_fast:
         warnings.warn(
             f"{folder} was saved with a tokenizer written in Python, which this version of"
@@ -206,7 +206,7 @@ def _settle_tokenizer(folder: Path) -> None:
     write_json(path, settings)
 
 
-def _load_tokenizer(
+def load_tokenizer(
     name: str, *, read: Callable[..., Any] = AutoTokenizer.from_pretrained, **options: Any
 ) -> Any:
     try:
@@ -237,7 +237,7 @@ def _no_tokenizer(name: str, reason: Any) -> ValueError:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep transformers from progress bars and warnings; downloads are shown as before."""
     level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
     downloads = not hub.are_progress_bars_disabled()

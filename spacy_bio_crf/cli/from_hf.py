@@ -1,0 +1,74 @@
+"""Command `bio-ner from-hf`: a Hugging Face token classifier as a pipeline."""
+
+from pathlib import Path
+
+import typer
+from wasabi import msg
+
+from .loading import name_options
+
+
+def from_hf_cli(
+    name: str = typer.Argument(
+        ..., metavar="NAME", help="A token classifier: a folder, or its name on the hub"
+    ),
+    output: Path = typer.Argument(..., metavar="OUT", help="Folder of the pipeline"),  # noqa: B008
+    lang: str = typer.Option(..., "--lang", "-l", help="Language of the pipeline's tokenizer"),
+    head: str = typer.Option("softmax", "--head", help="softmax, or crf to train on with a CRF"),
+    constrained: bool | None = typer.Option(
+        None,
+        "--constrained/--argmax",
+        help="Decode legal tag sequences only, or the best tag of each word; else argmax for a "
+        "softmax head and legal sequences for a CRF",
+    ),
+    labels: Path | None = typer.Option(  # noqa: B008
+        None,
+        "--labels",
+        help="File with the label of each row of the classifier, one on each line; - leaves a row "
+        "out",
+    ),
+    scheme: str | None = typer.Option(
+        None,
+        "--scheme",
+        help="Scheme of the labels: BIO, IOB1, BILUO, BIOES, BMES, BMEWO or PLAIN (no prefixes); "
+        "else found out",
+    ),
+    revision: str | None = typer.Option(
+        None, "--revision", help="Branch, tag or commit on the hub"
+    ),
+    force: bool = typer.Option(False, "--force", "-F", help="Write over an existing folder"),
+) -> None:
+    """Make a pipeline of a Hugging Face token classifier.
+
+    For example: python -m spacy bio-ner from-hf Davlan/xlm-roberta-base-ner-hrl my_ner --lang pt
+    """
+    from ..errors import BioError, Plain, describe
+    from ..export.importing import import_checkpoint
+    from ..io import read_text
+
+    if output.exists() and not force:
+        remedy = "--force writes over it"
+        got = Plain(f"{output}, which exists")
+        msg.fail(describe("OUT", expected="a new folder", got=got, remedy=remedy), exits=1)
+    try:
+        lines = [] if labels is None else read_text(labels, BioError).splitlines()
+        nlp, rows = import_checkpoint(
+            name,
+            lang=lang,
+            head=head,
+            constrained=constrained,
+            labels=[line.strip() for line in lines if line.strip()] or None,
+            scheme=scheme,
+            revision=revision,
+        )
+        nlp.to_disk(output)
+    except (BioError, OSError, ValueError) as error:
+        msg.fail(name_options(str(error), from_hf_cli), exits=1)
+    tagset = rows.tagset
+    msg.info(f"Labels in {rows.scheme}: {', '.join(tagset.labels)}")
+    if rows.added:
+        tags = ", ".join(tagset.tags[i] for i in rows.added)
+        msg.info(f"Tags that the checkpoint lacks, never found before training: {tags}")
+    if rows.unused:
+        msg.warn(f"Rows of the classifier left out, so that others win there: {len(rows.unused)}")
+    msg.good(f"Pipeline: {output}")

@@ -1,0 +1,1 @@
+"""Pipelines from Hugging Face checkpoints, as checkpoints, and on the hub."""

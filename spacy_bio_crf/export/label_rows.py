@@ -1,0 +1,156 @@
+"""Labels of token classifiers: their rows in the order of a tag set, and back."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import BioError, Plain, check_choice, describe
+from ..tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, split_tag
+from ..tags.tagset import TagSet
+
+PLAIN = "PLAIN"  # labels without a prefix: neighbors of one label are one entity
+SCHEME_CHOICES = (*FILE_SCHEMES, PLAIN)
+# A tag that a classifier lacks scores this much less than another one of its label: it never wins,
+# has next to no probability, and can still be learned.
+PENALTY = 10.0
+
+
+@dataclass(frozen=True)
+class LabelRows:
+    """The rows of a classifier that make the emissions of a tag set.
+
+    tagset (TagSet): The tags.
+    scheme (str): The scheme of the classifier's labels, one of `SCHEME_CHOICES`.
+    sources (tuple[int, ...]): The row of each tag, [K].
+    added (tuple[int, ...]): Tags that the classifier lacks. Their sources are rows of other tags.
+    unused (tuple[int, ...]): Rows that no tag has: those called "-".
+    """
+
+    tagset: TagSet
+    scheme: str
+    sources: tuple[int, ...]
+    added: tuple[int, ...]
+    unused: tuple[int, ...]
+
+    def gather(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+        """Put the rows of a classifier in the order of the tags.
+
+        weight (Tensor): float32 [rows, d].
+        bias (Tensor): float32 [rows].
+        RETURNS (tuple[Tensor, Tensor]): float32 [K, d] and [K].
+        """
+        sources, added = list(self.sources), list(self.added)
+        weight, bias = weight[sources], bias[sources]
+        bias[added] -= PENALTY
+        return weight, bias
+
+
+def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRows:
+    """Read the labels of a classifier.
+
+    names (Sequence[str]): The name of each row: "O", a tag or a plain label, or "-" for a row to
+        leave out.
+    scheme (str | None): One of `SCHEME_CHOICES`; None finds out.
+    RETURNS (LabelRows): The tags, and their rows.
+    RAISES: BioError if the labels are none, not named, of several schemes or without an "O".
+    """
+    kept = [name for name in names if name != MISSING]
+    if kept and all(re.fullmatch(r"LABEL_\d+", name) for name in kept):
+        remedy = "name them in a file, one on each line, by --labels"
+        raise _unfit("names of labels", f"{len(kept)} numbers, such as {names[0]}", remedy)
+    twice = sorted({name for name in kept if kept.count(name) > 1})
+    if twice or OUTSIDE not in kept:
+        remedy = 'name one of them "O", and "-" what is no label, by --labels'
+        got = f"{twice[0]!r} more than once" if twice else f"none, only {', '.join(kept[:5])}"
+        raise _unfit("each once, and 'O' for the words outside", got, remedy)
+    scheme = _find_scheme(kept) if scheme is None else scheme
+    check_choice("scheme", scheme, SCHEME_CHOICES, error=BioError)
+    prefixes = {"I": "I"} if scheme == PLAIN else FILE_SCHEMES[scheme]
+    rows: dict[str, int] = {}
+    labels: list[str] = []
+    for row, name in enumerate(names):
+        if name == MISSING:
+            continue
+        prefix, label = ("I", name) if scheme == PLAIN else _split(name)
+        if name == OUTSIDE:
+            rows[OUTSIDE] = row
+            continue
+        if prefix not in prefixes:
+            expected = f"one of the prefixes of {scheme}, {', '.join(prefixes)}"
+            raise BioError(describe("labels", expected=expected, got=name))
+        rows[f"{prefixes[prefix]}-{label}"] = row
+        labels += [label] * (label not in labels)
+    if not labels:
+        raise _unfit("at least one besides 'O'", "none")
+    tagset = TagSet(tuple(labels), "BILUO" if "L" in prefixes.values() else "BIO")
+    added = [i for i, tag in enumerate(tagset.tags) if tag not in rows]
+    sources = []
+    for tag, label in zip(tagset.tags, tagset.label_of.tolist(), strict=True):
+        alike = [tag, *(f"{prefix}-{labels[label]}" for prefix in "BILU")]
+        sources.append(next(rows[other] for other in alike if other in rows))
+    unused = [i for i, name in enumerate(names) if name == MISSING]
+    return LabelRows(tagset, scheme, tuple(sources), tuple(added), tuple(unused))
+
+
+def written_rows(
+    tagset: TagSet, weight: Tensor, bias: Tensor, former: Sequence[str]
+) -> tuple[tuple[str, ...], list[int]]:
+    """Find the names and the order in which a pipeline's rows are written.
+
+    tagset (TagSet): The pipeline's tags.
+    weight (Tensor): float32 [K, d].
+    bias (Tensor): float32 [K].
+    former (Sequence[str]): The labels in the encoder's config: those of the checkpoint that the
+        pipeline comes from, if it comes from one.
+    RETURNS (tuple[tuple[str, ...], list[int]]): The name of each row, and its tag: the former
+        labels if they still say everything, else the tags.
+    """
+    try:
+        rows = read_label_rows(former)
+    except BioError:
+        return tagset.tags, list(range(len(tagset.tags)))
+    if rows.tagset == tagset and not rows.unused:
+        order = [0] * len(former)
+        for tag, row in enumerate(rows.sources):
+            if tag not in rows.added:
+                order[row] = tag
+        again = rows.gather(weight[order], bias[order])
+        if torch.equal(again[0], weight) and torch.equal(again[1], bias):
+            return tuple(former), order
+    return tagset.tags, list(range(len(tagset.tags)))
+
+
+def _find_scheme(names: Sequence[str]) -> str:
+    tags = [name for name in names if name != OUTSIDE]
+    split = [_split(tag) for tag in tags]
+    plain = [tag for tag, (prefix, _) in zip(tags, split, strict=True) if not prefix]
+    if plain:
+        remedy = "rename labels by --labels, or read them all as labels by --scheme PLAIN"
+        if len(plain) < len(tags):
+            tag = next(tag for tag in tags if tag not in plain)
+            raise _unfit("all with a prefix, or none", f"{tag!r} and {plain[0]!r}", remedy)
+        if all(re.fullmatch("[BIELSUMW][_.:].+", tag) for tag in tags):
+            raise _unfit("a hyphen after the prefix", plain[0], remedy)
+        return PLAIN
+    used = {prefix for prefix, _ in split}
+    fitting = [scheme for scheme, table in FILE_SCHEMES.items() if used <= set(table)]
+    if not fitting:
+        raise _unfit("the prefixes of one scheme", ", ".join(sorted(used)))
+    begun = {label for prefix, label in split if prefix == "B"}
+    if fitting[0] == "BIO" and not begun.issuperset(label for _, label in split):
+        return "IOB1"
+    return fitting[0]
+
+
+def _split(name: str) -> tuple[str, str]:
+    try:
+        return split_tag(name)
+    except ValueError:
+        return "", name
+
+
+def _unfit(expected: str, got: str, remedy: str | None = None) -> BioError:
+    return BioError(describe("labels", expected=expected, got=Plain(got), remedy=remedy))

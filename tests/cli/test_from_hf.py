@@ -1,0 +1,58 @@
+"""`bio-ner from-hf`: the pipeline it writes, and its messages."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from tests.support.classifiers import write_classifier_checkpoint
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["from-hf", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return write_classifier_checkpoint(tmp_path / "checkpoint", names=("O", "I-A", "B-B", "I-B"))
+
+
+def test_a_pipeline_is_written(checkpoint: Path, tmp_path: Path):
+    code, output = run(checkpoint, tmp_path / "out", "--lang", "pt", "--head", "crf")
+    assert code == 0, output
+    assert "Labels in IOB1: A, B" in output
+    assert "Tags that the checkpoint lacks, never found before training: B-A" in output
+    nlp = spacy.load(tmp_path / "out")
+    assert nlp.lang == "pt" and nlp.get_pipe("bio_ner").head.crf
+    code, output = run(checkpoint, tmp_path / "out", "--lang", "en")
+    assert code == 1 and "OUT: expected a new folder, got" in output
+    code, output = run(checkpoint, tmp_path / "out", "--lang", "en", "--force")
+    assert code == 0 and spacy.load(tmp_path / "out").lang == "en"
+
+
+def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "labels.txt").write_text("O\nfirst name\n-\n\nlast name\n")
+    options = ["--lang", "xx", "--labels", tmp_path / "labels.txt"]
+    code, output = run(checkpoint, tmp_path / "out", *options)
+    assert code == 0, output
+    assert "Labels in PLAIN: first name, last name" in output
+    assert "Rows of the classifier left out, so that others win there: 1" in output
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--lang", "qq"], "--lang: expected the code of a language of spaCy"),
+        (["--lang", "xx", "--head", "x"], "--head: expected one of 'softmax', 'crf', got 'x'"),
+        (["--lang", "xx", "--scheme", "x"], "--scheme: expected one of 'BIO', 'IOB1'"),
+        (["--lang", "xx", "--constrained"], "--constrained: expected false for labels in IOB1"),
+        (["--lang", "xx", "--labels", "nowhere.txt"], "nowhere.txt"),
+    ],
+)
+def test_messages_name_the_options(checkpoint: Path, tmp_path: Path, options, message: str):
+    code, output = run(checkpoint, tmp_path / "out", *options)
+    assert code == 1 and message in output
+    assert not (tmp_path / "out").exists()

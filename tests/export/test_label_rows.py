@@ -1,0 +1,77 @@
+"""Labels of token classifiers as rows of a tag set."""
+
+import pytest
+import torch
+
+from spacy_bio_crf.errors import BioError
+from spacy_bio_crf.export.label_rows import PENALTY, read_label_rows, written_rows
+
+
+@pytest.mark.parametrize(
+    ("names", "scheme", "tags", "sources", "added"),
+    [
+        # A label may contain hyphens, and the order is that of the checkpoint.
+        (["I-x-y", "O", "B-x-y"], "BIO", "O B-x-y I-x-y", (1, 2, 0), ()),
+        (["O", "B-A"], "BIO", "O B-A I-A", (0, 1, 1), (2,)),
+        (["O", "I-A", "I-B", "B-B"], "IOB1", "O B-A I-A B-B I-B", (0, 1, 1, 3, 2), (1,)),
+        (["A", "O", "c-d"], "PLAIN", "O B-A I-A B-c-d I-c-d", (1, 0, 0, 2, 2), (1, 3)),
+        (["O", "S-A", "B-A", "E-A"], "BIOES", "O B-A I-A L-A U-A", (0, 2, 2, 3, 1), (2,)),
+        (["O", "U-A"], "BILUO", "O B-A I-A L-A U-A", (0, 1, 1, 1, 1), (1, 2, 3)),
+        (["W-A", "O", "M-A", "B-A", "E-A"], "BMEWO", "O B-A I-A L-A U-A", (1, 3, 2, 4, 0), ()),
+    ],
+)
+def test_rows_of_every_scheme(names, scheme, tags, sources, added):
+    rows = read_label_rows(names)
+    assert (rows.scheme, rows.tagset.tags) == (scheme, tuple(tags.split()))
+    assert (rows.sources, rows.added, rows.unused) == (sources, added, ())
+
+
+def test_a_scheme_by_name():
+    rows = read_label_rows(["O", "B-cell", "T-cell"], "PLAIN")
+    assert rows.tagset.labels == ("B-cell", "T-cell")
+    assert read_label_rows(["O", "B-A", "I-A"], "IOB1").scheme == "IOB1"
+    with pytest.raises(BioError, match="expected one of the prefixes of BIO, B, I, got 'T-cell'"):
+        read_label_rows(["O", "B-cell", "T-cell"], "BIO")
+    with pytest.raises(BioError, match="expected one of the prefixes of BIO, B, I, got 'E-A'"):
+        read_label_rows(["O", "B-A", "E-A"], "BIO")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["LABEL_0", "LABEL_1"], "expected names of labels, got 2 numbers, such as LABEL_0; .*"),
+        (["B-A", "I-A"], "expected .* 'O' for .*, got none, only B-A, I-A; .* by --labels"),
+        (["O", "A", "A"], "expected each once, .*, got 'A' more than once; .*"),
+        (["O"], "expected at least one besides 'O', got none"),
+        (["O", "B-A", "I-A", "B"], "expected all with a prefix, or none, got 'B-A' and 'B'; .*"),
+        (["O", "B-A", "L-A", "E-A"], "expected the prefixes of one scheme, got B, E, L"),
+        (["O", "B_A", "I_A"], "expected a hyphen after the prefix, got B_A; .*"),
+        (["-", "-"], "expected each once, .*, got none, only .*"),
+    ],
+)
+def test_labels_that_are_refused(names, message):
+    with pytest.raises(BioError, match=f"^labels: {message}$"):
+        read_label_rows(names)
+
+
+def test_rows_are_gathered_and_written_back():
+    weight, bias = torch.randn(4, 3), torch.randn(4)
+    former = ["I-A", "O", "I-B", "B-B"]
+    rows = read_label_rows(former)
+    # O, B-A (a copy), I-A, B-B, I-B
+    own_weight, own_bias = rows.gather(weight, bias)
+    assert torch.equal(own_weight, weight[[1, 0, 0, 3, 2]])
+    assert torch.equal(own_bias, bias[[1, 0, 0, 3, 2]] - torch.tensor([0, PENALTY, 0, 0, 0]))
+    names, order = written_rows(rows.tagset, own_weight, own_bias, former)
+    assert names == tuple(former)
+    assert torch.equal(own_weight[order], weight) and torch.equal(own_bias[order], bias)
+
+
+def test_tags_are_written_where_the_former_labels_say_too_little():
+    former = ["I-A", "O", "I-B", "B-B"]
+    rows = read_label_rows(former)
+    weight, bias = rows.gather(torch.randn(4, 3), torch.randn(4))
+    bias[1] += 0.5  # the copy has learned
+    assert written_rows(rows.tagset, weight, bias, former) == (rows.tagset.tags, [*range(5)])
+    for other in (["LABEL_0", "LABEL_1"], ["O", "I-B", "I-A"], ["-", *former]):
+        assert written_rows(rows.tagset, weight, bias, other)[0] == rows.tagset.tags
