@@ -20,6 +20,7 @@ NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
 BLANK_ENTITY = "entity on white space alone"
 OVERLAPPING = "entity that overlaps another (the {rule} one stays)"
+NO_INCORRECT = "rejected entity that does not fit the tokens"
 REPEATED = "entity given twice"
 TRIMMED = "entities had white space at a border, which was cut off"
 
@@ -165,7 +166,18 @@ class Builder:
         for start, end, _ in spans:
             missing.difference_update(range(start, end))
         ents = [Span(doc, *span) for span in spans]
+        self._set_incorrect(doc, passage)
         return self._annotated(doc, ents, sorted(missing), passage, passage.document_id)
+
+    def _set_incorrect(self, doc: Doc, passage: Passage) -> None:
+        named = [(*s[:2], self._names.get(s.label, s.label)) for s in passage.incorrect]
+        spans = [(start, end, name) for start, end, name in named if name is not None]
+        if spans:
+            fit = fit_to_tokens(doc, spans, policy="missing")
+            key = self.options.incorrect_spans_key
+            doc.spans[key] = [Span(doc, *span) for span in fit.spans]
+            if fit.misaligned or fit.blank:
+                self.summary.dropped[NO_INCORRECT] += len(fit.misaligned) + len(fit.blank)
 
     def _tokens(self, passage: Passage) -> Doc | None:
         """The passage's tokens; None if it has none."""

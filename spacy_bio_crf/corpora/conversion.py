@@ -68,11 +68,13 @@ def convert(
         if options.shares:
             numbered = list(docs)
             if not numbered:
-                raise _empty(paths)
+                raise _empty(paths, summary)
             dealt, summary.split_by = split_docs(numbered, options.shares, seed=options.seed)
             summary.leaks = find_leaks(dealt)
             parts = dealt
-        write_outputs(dict(zip(outputs, parts, strict=True)), summary, empty=_empty(paths))
+        write_outputs(
+            dict(zip(outputs, parts, strict=True)), summary, lambda: _empty(paths, summary)
+        )
     return summary
 
 
@@ -131,9 +133,11 @@ def _files(inputs: Iterable[Path | str]) -> list[Path]:
     return list(paths)
 
 
-def _empty(paths: Sequence[Path]) -> ConvertError:
+def _empty(paths: Sequence[Path], summary: Summary) -> ConvertError:
     place = listed(map(str, paths))
-    return ConvertError(describe(place, expected="a sentence with a token", got=Plain("none")))
+    dropped = listed(f"{what} ({n})" for what, n in summary.dropped.items())
+    got = Plain(f"none; left out: {dropped}" if dropped else "none")
+    return ConvertError(describe(place, expected="a sentence with a token", got=got))
 
 
 def _watched(units: Iterable[Unit], summary: Summary, bar: tqdm) -> Iterator[Unit]:

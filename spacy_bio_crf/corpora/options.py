@@ -98,6 +98,60 @@ class ConvertOptions:
     text_key: str | None = _option(
         None, "Key of the text in JSON", formats=("jsonl", "label-studio")
     )
+    spans_key: str | None = _option(None, "Key of the entities in JSON", formats=("jsonl",))
+    offsets: str = _option(
+        DETECT,
+        "Units in which entities' offsets count",
+        formats=("jsonl", "label-studio"),
+        choices={
+            DETECT: "those that fit the entities' texts, or else characters",
+            "characters": "Unicode code points, as in Python",
+            "utf-16": "as in JavaScript, Java and C#",
+            "bytes": "of UTF-8",
+        },
+    )
+    ends: str = _option(
+        DETECT,
+        "Ends of entities in JSON",
+        formats=("jsonl", "label-studio"),
+        choices={
+            DETECT: "those that fit the entities' texts, or else exclusive",
+            "exclusive": "the position behind the entity",
+            "inclusive": "the entity's last position",
+        },
+    )
+    no_spans: str = _option(
+        DETECT,
+        "Texts in JSON without a key for entities",
+        formats=("jsonl",),
+        choices={
+            DETECT: "those accepted in Prodigy or with an annotator's mark have no entity, others "
+            "are unannotated",
+            "empty": "they have no entity",
+            "missing": "they are unannotated",
+        },
+    )
+    answers: str = _option(
+        DETECT,
+        "Answers of Prodigy",
+        formats=("jsonl",),
+        choices={
+            DETECT: "as the tasks' `_is_binary` and `_view_id` say",
+            "binary": "to the entities shown: what else is in the text is unknown",
+            "complete": "to the whole text",
+        },
+    )
+    incorrect_spans_key: str = _option(
+        "incorrect_spans",
+        "Key in `doc.spans` for entities rejected in a binary answer; `bio_ner` has an option of "
+        "this name",
+        formats=("jsonl",),
+    )
+    predictions: bool = _option(
+        False,
+        "Read the predictions of tasks that nobody has annotated",
+        formats=("label-studio",),
+    )
     tags_key: str | None = _option(
         None, "Key or column of the tags, such as fine_ner_tags", formats=("datasets",)
     )

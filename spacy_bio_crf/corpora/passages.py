@@ -67,6 +67,7 @@ class Passage:
     missing (list[tuple[int, int]]): Unannotated stretches of text: start and exclusive end, in
         characters. Entities in them stand.
     sent_starts (frozenset[int] | None): The characters at which sentences begin; None if unknown.
+    incorrect (list[TextSpan]): Entities that are known to be wrong.
     starts_document (bool): False if it belongs to the same document as the passage before it.
     document_id (str): The document's name; empty if it has none.
     """
@@ -81,6 +82,7 @@ class Passage:
     unknown_spaces: bool = False
     missing: list[tuple[int, int]] = field(default_factory=list)
     sent_starts: frozenset[int] | None = None
+    incorrect: list[TextSpan] = field(default_factory=list)
     starts_document: bool = True
     document_id: str = ""
 

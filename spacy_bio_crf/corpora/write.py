@@ -16,6 +16,7 @@ from .passages import Summary
 from .readers.columns import DOCSTART, GLUE_MARK
 
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
+UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"
 ALTERED = "tokens changed because a column file can't hold them"
 CUT = "entities that go past the end of a sentence were cut there: a column file has no others"
 
@@ -41,6 +42,7 @@ def write_jsonl(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for doc in docs:
             file.write(json.dumps(_json_of(doc), ensure_ascii=False) + "\n")
+            _count_groups(doc, summary)
 
 
 def _json_of(doc: Doc) -> dict[str, Any]:
@@ -89,6 +91,13 @@ def write_columns(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
             file.write(f"# newdoc id = {name}\n" if name else "# newdoc\n")
             for tokens in _sentences(doc):
                 file.write(_rows(tokens, summary))
+            _count_groups(doc, summary)
+
+
+def _count_groups(doc: Doc, summary: Summary) -> None:
+    n_spans = sum(map(len, doc.spans.values()))
+    if n_spans:
+        summary.dropped[UNWRITABLE_GROUP] += n_spans
 
 
 def _sentences(doc: Doc) -> Iterator[list[Token]]:
@@ -166,13 +175,13 @@ def check_output(output: Path, *, force: bool) -> None:
 
 
 def write_outputs(
-    parts: Mapping[Path, Iterable[Doc]], summary: Summary, *, empty: ConvertError
+    parts: Mapping[Path, Iterable[Doc]], summary: Summary, empty: Callable[[], ConvertError]
 ) -> None:
     """Write files aside and rename them once all are complete.
 
     parts (Mapping[Path, Iterable[Doc]]): The files, and the Docs for each.
     summary (Summary): Gets the number of Docs in each file.
-    empty (ConvertError): The error to raise if there is no Doc for a file.
+    empty (Callable[[], ConvertError]): Makes the error to raise if there is no Doc for a file.
     """
     with ExitStack() as stack:
         for output, docs in parts.items():
@@ -185,7 +194,7 @@ def write_outputs(
                 place, expected = str(output), "characters that UTF-8 has"
                 raise ConvertError(describe(place, expected=expected, got=got)) from None
             if not summary.outputs[output]:
-                raise empty
+                raise empty()
 
 
 def _counted(docs: Iterable[Doc], output: Path, summary: Summary) -> Iterator[Doc]:

@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from spacy_bio_crf.corpora.readers.jsonl import UNANNOTATED
+from spacy_bio_crf.corpora import convert
+from spacy_bio_crf.corpora.readers.jsonl import BINARY, EMPTY, REJECTED, UNANNOTATED
 from tests.support.convert_tools import TEXT, everything, plain
 
 ENTS = [("Ana Ruiz", "PER"), ("New York", "LOC")]
@@ -91,6 +92,133 @@ def test_nobodys_annotation_is_not_o(folder):
     }
 
 
+UNKNOWN = {
+    "triples": [[0, 3, "PER"]],
+    "triples with ids": [[0, 3, 7]],
+    "objects": [{"start": 0, "end": 3, "label": "PER"}],
+    "objects with ids": [{"start_offset": 0, "end_offset": 3, "label": 7, "user": 1}],
+    "by label": {"PER": [[0, 3]]},
+}
+
+
+@pytest.mark.parametrize("value", UNKNOWN.values(), ids=UNKNOWN)
+def test_an_unknown_key_of_entities_is_named(folder, value):
+    """It is no sign that nobody has annotated the text."""
+    path = folder.write([{"text": "Bo ran"}, {"text": "Ana ran", "gold": value}], "a.jsonl")
+    message = folder.error(path)
+    assert message.startswith("a.jsonl, line 2: expected entities under one of spans, label, lab")
+    assert message.endswith("got some under 'gold'; name the key with `spans_key`")
+    if "7" not in json.dumps(value):
+        docs, _ = folder.convert(path, spans_key="gold")
+        assert [plain(doc)[1] for doc in docs] == [[], [("Ana", "PER")]]
+
+
+def test_other_lists_are_no_entities(folder):
+    record = {
+        "text": "Ana ran",
+        "sentences": [{"start": 0, "end": 7}],
+        "relations": [{"from_id": 1, "to_id": 2, "type": "X"}],
+        "tokens": [{"start": 0, "end": 3, "label": "X"}, {"start": 4, "end": 7}],
+        "vectors": [[0.1, 0.2, 0.3]],
+        "words": {"nouns": []},
+        "cats": {"A": 1.0},
+        "parts": [[0, 3], [4, 7]],
+    }
+    (doc,), summary = folder.convert(folder.write([record], "a.jsonl"))
+    assert summary.missing == 2 and summary.remarks == {UNANNOTATED: 1}
+
+
+def test_entities_under_several_keys(folder):
+    """The label of the whole text may stand where others have entities."""
+    ana, bo = [[0, 3, "PER"]], [[4, 6, "PER"]]
+    for record, found, remarks in (
+        ({"label": "news", "entities": ana}, "Ana", 0),
+        ({"label": ["news"], "entities": ana}, "Ana", 0),
+        ({"label": [], "entities": ana}, "Ana", 0),
+        ({"spans": ana, "entities": ana}, "Ana", 0),
+        ({"spans": ana, "entities": bo}, "Ana", 1),
+        ({"spans": [], "predicted": bo}, None, 1),
+    ):
+        path = folder.write([{"text": "Ana Bo", **record}], "a.jsonl")
+        (doc,), summary = folder.convert(path)
+        assert [e.text for e in doc.ents] == ([found] if found else [])
+        assert summary.missing == 0 and sum(summary.remarks.values()) == remarks
+        if remarks:
+            other = "entities" if "entities" in record else "predicted"
+            assert f"under '{other}', too, which were not read (`spans_key`)" in str(
+                summary.remarks
+            )
+            (doc,), summary = folder.convert(path, spans_key=other)
+            assert [e.text for e in doc.ents] == ["Bo"] and not summary.remarks
+
+
+LOOKED_AT = {
+    "prodigy": {"answer": "accept"},
+    "prodigy, manual": {"answer": "accept", "_view_id": "ner_manual", "spans": None},
+    "label studio": {"annotator": 1, "annotation_id": 2, "lead_time": 3.5},
+    "doccano": {"is_confirmed": True},
+}
+NOT_LOOKED_AT = {
+    "plain": {"meta": {"a": 1}},
+    "prodigy, classes": {"answer": "accept", "_view_id": "classification", "label": None},
+    "prodigy, choice": {"answer": "accept", "_view_id": "choice", "accept": ["A"]},
+    "doccano": {"is_confirmed": False, "label": None},
+}
+
+
+@pytest.mark.parametrize("extra", [*LOOKED_AT.values(), *NOT_LOOKED_AT.values()])
+def test_texts_without_entities_that_somebody_has_looked_at(folder, extra):
+    path = folder.write([{"text": "Ana ran", **extra}], "a.jsonl")
+    for rule in "auto", "empty", "missing":
+        empty = extra in LOOKED_AT.values() if rule == "auto" else rule == "empty"
+        (doc,), summary = folder.convert(path, no_spans=rule)
+        assert [t.ent_iob_ for t in doc] == (["O", "O"] if empty else ["", ""])
+        assert summary.remarks == {EMPTY if empty else UNANNOTATED: 1}
+
+
+BINARY_TASK = {
+    "text": "Ana met Bo",
+    "spans": [{"start": 0, "end": 3, "label": "PER"}],
+    "_view_id": "ner",
+    "_is_binary": True,
+    "answer": "accept",
+}
+
+
+def test_binary_answers_tell_of_the_entities_shown(folder):
+    rejected = REJECTED.format(key="incorrect_spans")
+    tasks = [
+        BINARY_TASK,
+        {**BINARY_TASK, "answer": "reject"},
+        {**BINARY_TASK, "answer": "ignore"},
+        {**BINARY_TASK, "answer": "reject", "_is_binary": False},
+        {**BINARY_TASK, "_is_binary": False},
+        {key: value for key, value in BINARY_TASK.items() if key != "_is_binary"},
+    ]
+    path = folder.write(tasks, "a.jsonl")
+    docs, summary = folder.convert(path, rename={"PER": "P"})
+    iob = [[t.ent_iob_ for t in doc] for doc in docs]
+    assert iob == [["B", "", ""], ["", "", ""], ["B", "O", "O"], ["B", "", ""]]
+    assert [[(s.text, s.label_) for s in doc.spans.get("incorrect_spans", ())] for doc in docs] == [
+        [], [("Ana", "P")], [], [],
+    ]  # fmt: skip
+    assert summary.remarks == {BINARY: 3, rejected: 1}
+    answers = {"text with the answer 'ignore'": 1, "text with the answer 'reject'": 1}
+    assert dict(summary.dropped) == answers
+    docs, summary = folder.convert(path, answers="complete")
+    assert [[t.ent_iob_ for t in doc] for doc in docs] == [["B", "O", "O"]] * 3
+    docs, summary = folder.convert(path, answers="binary", incorrect_spans_key="no")
+    assert [len(doc.spans.get("no", ())) for doc in docs] == [0, 1, 1, 0, 0]
+    assert not any(t.ent_iob_ == "O" for doc in docs for t in doc)
+
+
+def test_rejected_entities_in_other_outputs_are_counted(folder):
+    path = folder.write([{**BINARY_TASK, "answer": "reject"}, BINARY_TASK], "a.jsonl")
+    for name in "b.jsonl", "b.conll":
+        summary = convert(path, folder.path / name)
+        assert dict(summary.dropped) == {"span in doc.spans, which only .spacy can hold": 1}
+
+
 def test_tokens_come_with_the_record(folder):
     text = " a  b\ncd e "
     borders = [(1, 2), (4, 5), (6, 7), (7, 8), (9, 10)]
@@ -112,10 +240,10 @@ def test_tokens_come_with_the_record(folder):
 
 
 BAD_RECORDS = [
-    ({"a": 1}, "expected JSON with a text (text, data) and spans (spans, label, labels, entities)"),
+    ({"a": 1}, "expected JSON with a text (text, data, content, sentence) and spans (spans, lab"),
     ({"text": "Ana", "label": "PER"}, "expected a list of entities under 'label', got 'PER'"),
     ({"text": "Ana", "spans": [[0, 3]]}, "expected an entity as [start, end, label]"),
-    ({"text": "Ana", "spans": [[0, "3", "X"]]}, "expected an entity as [start, end, label]"),
+    ({"text": "Ana", "spans": [[0, "3x", "X"]]}, "expected an entity as [start, end, label]"),
     ({"text": "Ana", "spans": [[False, True, "X"]]}, "expected an entity as [start, end, label]"),
     ({"text": "Ana", "spans": [[0, 3, ""]]}, "expected an entity as [start, end, label]"),
     ({"text": "Ana", "spans": [[0, 3, []]]}, "expected an entity as [start, end, label]"),

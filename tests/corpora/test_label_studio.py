@@ -50,6 +50,47 @@ def test_label_studio(folder):
         assert docs[0].user_data["document_id"] == "3"
 
 
+def test_predictions_are_no_annotation(folder):
+    """A task without "annotations" comes from a file that was made to be imported."""
+    predicted = {"predictions": [{"result": TASK["annotations"][0]["result"][:1], "score": 0.9}]}
+    tasks = [
+        TASK,
+        {**TASK, "annotations": [], **predicted},
+        {"data": TASK["data"], **predicted},
+        {**TASK, "annotations": [{"result": []}], **predicted},
+    ]
+    path = folder.write(tasks, "a.json")
+    docs, summary = folder.convert(path)
+    assert [len(doc.ents) for doc in docs] == [1, 0]
+    assert summary.dropped["task with predictions alone, which `predictions` reads"] == 2
+    docs, summary = folder.convert(path, predictions=True)
+    assert [len(doc.ents) for doc in docs] == [1, 1, 1, 0]
+    path = folder.write(tasks[1:2], "b.json")
+    assert folder.error(path) == (
+        "b.json: expected a sentence with a token, got none; left out: task with predictions "
+        "alone, which `predictions` reads (1)"
+    )
+
+
+def test_a_region_without_a_label_is_unknown(folder):
+    region = TASK["annotations"][0]["result"][0]
+    value = {key: region["value"][key] for key in ("start", "end", "text")}
+    for unlabeled in value, {**value, "labels": []}:
+        other = {"type": "labels", "value": {"start": 18, "end": 26, "labels": ["LOC"]}}
+        task = {**TASK, "annotations": [{"result": [{**region, "value": unlabeled}, other]}]}
+        (doc,), summary = folder.convert(folder.write([task], "a.json"))
+        assert [t.ent_iob_ for t in doc] == ["", "", "O", "O", "B", "I", "O"]
+        assert [(loss.text, loss.label) for loss in summary.lost] == [("Ana Ruiz", "")]
+
+
+def test_offsets_in_a_page(folder):
+    value = {"start": "/p[1]/text()[1]", "end": "/p[1]/text()[1]", "startOffset": 0, "endOffset": 8}
+    value |= {"globalOffsets": {"start": 0, "end": 8}, "hypertextlabels": ["PER"]}
+    task = {**TASK, "annotations": [{"result": [{"type": "hypertextlabels", "value": value}]}]}
+    (doc,), _ = folder.convert(folder.write([task], "a.json"))
+    assert plain(doc)[1] == [("Ana Ruiz", "PER")]
+
+
 def test_the_key_of_the_text(folder):
     task = {"data": {"title": "T", "body": TEXT}, "annotations": [{"result": []}]}
     path = folder.write([task], "a.json")

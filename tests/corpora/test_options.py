@@ -49,6 +49,8 @@ def test_values_are_brought_into_one_form():
 # For each option a value that is not its default.
 OTHER = {
     "format": "columns", "scheme": "BIO", "token_column": 2, "tag_column": 2, "repair": "discard",
+    "spans_key": "x", "offsets": "bytes", "ends": "inclusive", "no_spans": "empty",
+    "answers": "binary", "incorrect_spans_key": "x", "predictions": True,
     "text_key": "x", "tags_key": "x", "tag_names": ("O",), "discontinuous": "cover",
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
@@ -82,7 +84,9 @@ def test_only_the_formats_that_read_an_option_are_named():
         **dict.fromkeys(("token_column", "tag_column"), {"columns"}),
         **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
         "encoding": tagged | texts,
-        "text_key": {"jsonl", "label-studio"},
+        **dict.fromkeys(("text_key", "offsets", "ends"), {"jsonl", "label-studio"}),
+        **dict.fromkeys(("spans_key", "no_spans", "answers", "incorrect_spans_key"), {"jsonl"}),
+        "predictions": {"label-studio"},
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives", "entity_elements"), {"xml"}),
         "misaligned": texts,

@@ -10,15 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import Plain
-from ..options import ConvertOptions
+from ..options import DETECT, ConvertOptions
 from ..passages import Passage, Summary
-from .char_spans import checked_text, locate, read_span
+from .char_spans import locate
+from .entity_values import Given, checked_text, has_entities, read_entities
 from .json_records import JsonRecord, json_records
 
-# Keys of the entities, the first one counts: Prodigy; doccano and Label Studio; doccano; spaCy.
-SPAN_KEYS = ("spans", "label", "labels", "entities")
-TEXT_KEYS = ("text", "data")
-UNANNOTATED = "texts without any annotation, all of whose tokens are left without"
+# Keys of the entities: Prodigy; doccano and Label Studio; doccano; spaCy; other tools.
+SPAN_KEYS = (
+    "spans", "label", "labels", "entities", "annotations", "annotation", "ents", "ner",
+    "named_entities", "entity_mentions", "mentions",
+)  # fmt: skip
+TEXT_KEYS = ("text", "data", "content", "sentence")
+UNANNOTATED = "texts without any annotation, all of whose tokens are left without (`no_spans`)"
+EMPTY = "texts without entities that were accepted or have an annotator: nothing in them is an "
+EMPTY += "entity (`no_spans`)"
+BINARY = "texts have a binary answer: only the accepted entities are known (`answers`)"
+REJECTED = "entities rejected in a binary answer, known to be wrong (doc.spans['{key}'])"
+OTHER_KEYS = "texts have entities under {others}, too, which were not read (`spans_key`)"
+# Signs that somebody has looked at a text: Label Studio's JSON_MIN, doccano.
+_LOOKED_AT = ("annotation_id", "annotator", "is_confirmed", "annotation_approver")
+_NER_VIEWS = (None, "ner", "ner_manual", "spans", "spans_manual", "relations", "blocks", "review")
 
 
 def read_jsonl(
@@ -26,13 +38,16 @@ def read_jsonl(
 ) -> Iterator[Passage]:
     """Read texts with character spans, one JSON object for each text.
 
-    A text without a list of entities is unannotated; an empty list means that it has no entity.
-    Texts whose "answer" is not "accept" are left out. "tokens" in Prodigy's form are taken over:
-    "missing": true marks an unannotated token, "sent_start": true the first token of a sentence.
-    "unknown_spaces": true beside them means that the text was put together from the tokens.
+    Of texts without a list of entities, `no_spans` says whether they are annotated; an empty list
+    means that there is no entity. Texts whose "answer" is not "accept" are left out, but for binary
+    answers: these tell of the entities alone whether they are right. "tokens" in Prodigy's form are
+    taken over: "missing": true marks an unannotated token, "sent_start": true the first token of a
+    sentence. "unknown_spaces": true beside them means that the text was put together from the
+    tokens.
 
     paths (Sequence[Path]): The files.
-    options (ConvertOptions): `text_key` is read.
+    options (ConvertOptions): `text_key`, `spans_key`, `offsets`, `ends`, `no_spans`, `answers` and
+        `incorrect_spans_key` are read.
     summary (Summary): Gets notes, remarks and losses.
     YIELDS (Passage): The texts, in order.
     RAISES: ConvertError if a record has no text, or spans or tokens that are not of it.
@@ -42,40 +57,39 @@ def read_jsonl(
         before = ""
         for record in json_records(path, summary.tick, encoding=options.encoding):
             answer = record.data.get("answer", "accept")
-            if answer != "accept":
+            binary = _is_binary(record.data, options)
+            if answer != "accept" and not (binary and answer == "reject"):
                 summary.dropped[f"text with the answer {answer!r}"] += 1
                 continue
-            passage = _passage(path, record, options.text_key, keys, summary, before)
+            passage = _passage(path, record, options, keys, summary, before)
             before = passage.document_id
-            yield passage
-        found = " or ".join(repr(key) for key in SPAN_KEYS if key in keys) or "no spans"
+            yield _answered(passage, answer, options, summary) if binary else passage
+        found = " or ".join(map(repr, sorted(keys, key=_rank))) or "no spans"
         summary.notes[f"JSON records with text and {found}"] += 1
+
+
+def _rank(key: str) -> int:
+    return SPAN_KEYS.index(key) if key in SPAN_KEYS else -1
 
 
 def _passage(
     path: Path,
     record: JsonRecord,
-    text_key: str | None,
+    options: ConvertOptions,
     keys: set[str],
     summary: Summary,
     before: str,
 ) -> Passage:
     data = record.data
-    key = text_key or next((k for k in TEXT_KEYS if k in data), TEXT_KEYS[0])
+    key = options.text_key or next((k for k in TEXT_KEYS if k in data), TEXT_KEYS[0])
     text = checked_text(data.get(key), key, record)
-    span_key = next((k for k in SPAN_KEYS if data.get(k) is not None), None)
-    missing: list[tuple[int, int]] = []
-    spans = []
-    if span_key is None:
+    given = _given(record, text, options, keys, summary)
+    spans, missing = locate(text, given or [], record, options, summary)
+    if given is None and not _is_empty(data, options):
         summary.remarks[UNANNOTATED] += 1
-        missing.append((0, len(text)))
-    else:
-        keys.add(span_key)
-        values = data[span_key]
-        if not isinstance(values, list):
-            raise record.error(f"a list of entities under {span_key!r}", values)
-        given = [read_span(value, record, summary) for value in values]
-        spans = locate(text, given, record, summary)
+        missing = [(0, len(text))]
+    elif given is None:
+        summary.remarks[EMPTY] += 1
     meta = data.get("meta")
     name = meta.get("document_id") if isinstance(meta, dict) else None
     name = str(data.get("id", "") if name is None else name)
@@ -91,6 +105,58 @@ def _passage(
     )
     tokens = data.get("tokens")
     return passage if tokens is None else _with_tokens(passage, tokens, record)
+
+
+def _given(
+    record: JsonRecord, text: str, options: ConvertOptions, keys: set[str], summary: Summary
+) -> list[Given] | None:
+    """The entities of a record; None if it has no key for them."""
+    data = record.data
+    size = len(text.encode("utf-8"))
+    filled = [k for k, v in data.items() if k != "tokens" and has_entities(v, size)]
+    names = (options.spans_key,) if options.spans_key else SPAN_KEYS
+    known = [k for k in names if data.get(k) is not None]
+    # Some tools put the label of the whole text under a key that others have for entities.
+    lists = [k for k in known if isinstance(data[k], (list, dict))]
+    key = next((k for k in [*lists, *known] if k in filled), next(iter([*lists, *known]), None))
+    others = [k for k in filled if k != key and (key is None or data[k] != data[key])]
+    if key is None and others and not options.spans_key:
+        raise record.error(
+            f"entities under one of {', '.join(SPAN_KEYS)}",
+            Plain(f"some under {', '.join(map(repr, others))}"),
+            remedy="name the key with `spans_key`",
+        )
+    if others and not options.spans_key:
+        summary.remarks[OTHER_KEYS.format(others=", ".join(map(repr, others)))] += 1
+    if key is None:
+        return None
+    keys.add(key)
+    return read_entities(data[key], key, record, summary)
+
+
+def _is_empty(data: dict[str, Any], options: ConvertOptions) -> bool:
+    """Whether a text without a key for entities is one that has none."""
+    if options.no_spans != DETECT:
+        return options.no_spans == "empty"
+    accepted = data.get("answer") == "accept" and data.get("_view_id") in _NER_VIEWS
+    return accepted or any(data.get(key) for key in _LOOKED_AT)
+
+
+def _is_binary(data: dict[str, Any], options: ConvertOptions) -> bool:
+    """Whether the answer is to the entities that are shown, and not to the whole text."""
+    if options.answers != DETECT:
+        return options.answers == "binary" and "answer" in data
+    marked = data.get("_is_binary")
+    return marked if isinstance(marked, bool) else data.get("_view_id") == "ner"
+
+
+def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: Summary) -> Passage:
+    summary.remarks[BINARY] += 1
+    passage = replace(passage, missing=[(0, len(passage.text))])
+    if answer == "accept":
+        return passage
+    summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
+    return replace(passage, spans=[], incorrect=passage.spans)
 
 
 def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:

@@ -7,11 +7,13 @@ from typing import Any
 from ...errors import Plain
 from ..options import ConvertOptions
 from ..passages import Passage, Summary
-from .char_spans import Given, checked_text, locate, read_span
+from .char_spans import locate
+from .entity_values import Given, checked_text, read_entities
 from .json_records import JsonRecord, json_records
 
 ANNOTATION_KEYS = ("annotations", "completions")  # the second in versions before 1.0
 NOT_ANNOTATED = "task without annotation"
+PREDICTED = "task with predictions alone, which `predictions` reads"
 SEVERAL = "tasks have several annotations, of which the ground truth or else the first was taken"
 
 
@@ -21,11 +23,13 @@ def read_label_studio(
     """Read tasks, one text each.
 
     Of several annotations of a task, the one marked as ground truth is read, or else the first.
-    Canceled annotations and predictions are not read. Tasks without annotation are left out; an
-    annotation without results means that there is no entity.
+    Canceled annotations are not read. Tasks without annotation are left out, or `predictions` takes
+    the first prediction. An annotation without results means that there is no entity. The tokens of
+    a region without a label are left unannotated.
 
     paths (Sequence[Path]): The files.
-    options (ConvertOptions): `text_key`, the text's key in "data", is read.
+    options (ConvertOptions): `text_key`, the text's key in "data", `predictions`, `offsets` and
+        `ends` are read.
     summary (Summary): Gets notes, remarks and losses.
     YIELDS (Passage): The texts, in order.
     RAISES: ConvertError if a record is no task, or an entity does not fit its text.
@@ -33,15 +37,18 @@ def read_label_studio(
     for path in paths:
         summary.notes["Label Studio tasks"] += 1
         for record in json_records(path, summary.tick, encoding=options.encoding):
-            results = _results(record, summary)
+            results = _results(record, summary, predictions=options.predictions)
             if results is None:
-                summary.dropped[NOT_ANNOTATED] += 1
+                predicted = bool(record.data.get("predictions"))
+                summary.dropped[PREDICTED if predicted else NOT_ANNOTATED] += 1
                 continue
             text = _text(record, options.text_key)
-            given = [g for r in results if (g := _region(r, record, summary)) is not None]
+            given = [g for r in results for g in _region(r, record, summary)]
+            spans, missing = locate(text, given, record, options, summary)
             yield Passage(
                 text=text,
-                spans=locate(text, given, record, summary),
+                spans=spans,
+                missing=missing,
                 path=path,
                 line=record.number,
                 place=record.place,
@@ -49,13 +56,12 @@ def read_label_studio(
             )
 
 
-def _results(record: JsonRecord, summary: Summary) -> list[Any] | None:
+def _results(record: JsonRecord, summary: Summary, *, predictions: bool) -> list[Any] | None:
     """The results of the annotation that counts; None if there is none."""
     key = next((k for k in ANNOTATION_KEYS if k in record.data), ANNOTATION_KEYS[0])
-    annotations = record.data.get(key, [])
-    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
-        raise record.error(f"a list of objects under {key!r}", annotations)
-    annotations = [a for a in annotations if not a.get("was_cancelled")]
+    annotations = _listed(key, record)
+    if not annotations and predictions:
+        annotations = _listed("predictions", record)
     if not annotations:
         return None
     if len(annotations) > 1:
@@ -65,6 +71,13 @@ def _results(record: JsonRecord, summary: Summary) -> list[Any] | None:
     if not isinstance(results, list):
         raise record.error("a list under 'result'", results)
     return results
+
+
+def _listed(key: str, record: JsonRecord) -> list[dict[str, Any]]:
+    annotations = record.data.get(key, [])
+    if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
+        raise record.error(f"a list of objects under {key!r}", annotations)
+    return [a for a in annotations if not a.get("was_cancelled")]
 
 
 def _text(record: JsonRecord, key: str | None) -> str:
@@ -81,13 +94,16 @@ def _text(record: JsonRecord, key: str | None) -> str:
     return checked_text(data.get(key), key, record)
 
 
-def _region(result: Any, record: JsonRecord, summary: Summary) -> Given | None:
-    """A labeled region; None if the result is something else, such as a choice or a relation."""
+def _region(result: Any, record: JsonRecord, summary: Summary) -> list[Given]:
+    """A labeled region; none if the result is something else, such as a choice or a relation."""
     if not isinstance(result, dict):
         raise record.error("objects in 'result'", result)
     kind, value = str(result.get("type", "labels")), result.get("value")
     if not kind.endswith("labels") or not isinstance(value, dict):
         summary.dropped[f"result of the type {kind!r}, no entity"] += 1
-        return None
-    labels = value.get(kind, value.get("labels"))
-    return read_span({**value, "labels": labels}, record, summary)
+        return []
+    region = {key: value.get(key) for key in ("start", "end", "text")}
+    # In a page of HTML, the others are relative to its elements.
+    region |= value.get("globalOffsets") or {}
+    region["label"] = value.get(kind, value.get("labels"))
+    return read_entities([region], "result", record, summary)
