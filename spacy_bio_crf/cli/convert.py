@@ -126,9 +126,9 @@ def _show(summary: Summary, misaligned: str) -> None:
         if n > _SHOWN:
             msg.text(f"  and {n - _SHOWN} more")
     for what, n in summary.remarks.items():
-        msg.info(f"{what} ({n})")
+        msg.info(f"{name_options(what, convert_cli)} ({n})")
     for what, n in summary.dropped.items():
-        msg.warn(f"Dropped: {what} ({n})")
+        msg.warn(f"Dropped: {name_options(what, convert_cli)} ({n})")
     if summary.missing:
         msg.info(f"Tokens without annotation, neither entity nor O: {summary.missing}")
     if summary.entities:
