@@ -57,7 +57,9 @@ def test_files_beside_the_input_are_no_input(folder):
 
 def test_json_of_no_known_kind(folder):
     message = folder.error(folder.write('{"a": 1, "b": 2}', "a.json"))
-    assert message.startswith("a.json, line 1: expected JSON with a text (text, data) and spans (")
+    assert message.startswith(
+        "a.json, line 1: expected JSON with a text (text, data, content, sentence"
+    )
     assert message.endswith(
         "Label Studio's tasks, got the keys 'a', 'b'; name the format with `format`"
     )
