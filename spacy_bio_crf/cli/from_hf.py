@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from .loading import name_options
+from .loading import check_new, name_options
 
 
 def from_hf_cli(
@@ -42,14 +42,11 @@ def from_hf_cli(
 
     For example: python -m spacy bio-ner from-hf Davlan/xlm-roberta-base-ner-hrl my_ner --lang pt
     """
-    from ..errors import BioError, Plain, describe
+    from ..errors import BioError
     from ..export.importing import import_checkpoint
     from ..io import read_text
 
-    if output.exists() and not force:
-        remedy = "--force writes over it"
-        got = Plain(f"{output}, which exists")
-        msg.fail(describe("OUT", expected="a new folder", got=got, remedy=remedy), exits=1)
+    check_new(output, force)
     try:
         lines = [] if labels is None else read_text(labels, BioError).splitlines()
         nlp, rows = import_checkpoint(

@@ -42,6 +42,17 @@ def choose_component(nlp: "Language", name: str | None) -> "BioNer":
         raise
 
 
+def check_new(output: Path, force: bool) -> None:
+    """End the command with a message if its output exists.
+
+    output (Path): The argument OUT.
+    force (bool): Write over it.
+    """
+    if output.exists() and not force:
+        got, remedy = Plain(f"{output}, which exists"), "--force writes over it"
+        msg.fail(describe("OUT", expected="a new folder", got=got, remedy=remedy), exits=1)
+
+
 def import_plots(plot: Path) -> Any:
     """Import the module of plots for the value of `--plot`, or end the command with a message.
 

@@ -1,0 +1,119 @@
+"""Pipelines as Hugging Face token classifiers, and the loss of their plain decoding."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from spacy.language import Language
+from spacy.scorer import get_ner_prf
+
+from ..encoders.transformer.classifier import Classifier, write_classifier
+from ..encoders.transformer.layer import TransformerEncoder
+from ..errors import BioError, Plain, describe
+from ..io import write_text
+from ..metrics.documents import predict
+from ..model import emitter_shim
+from ..pipes.bio_ner import BioNer, find_component
+from .label_rows import written_rows
+from .model_card import write_card
+
+TRANSITIONS = "crf.safetensors"
+
+
+def export_pipeline(
+    nlp: Language,
+    folder: Path,
+    *,
+    component: str | None = None,
+    corpus: Path | None = None,
+    license: str | None = None,
+) -> list[str]:
+    """Write a folder that `transformers.pipeline("token-classification", …)` loads.
+
+    A checkpoint that came in untrained goes out with the same weights and labels. The scores of a
+    CRF are written to a file of their own, under the names of pytorch-crf.
+
+    nlp (Language): A trained pipeline.
+    folder (Path): Where; made if missing.
+    component (str | None): The name of the `bio_ner`, needed if there are several.
+    corpus (Path | None): Annotated documents on which to measure the loss of plain decoding.
+    license (str | None): Of the weights, for the model card; None takes that of the pipeline.
+    RETURNS (list[str]): What is different in transformers, in sentences; the model card has it.
+    RAISES: BioError if there is no place in a checkpoint for a part of the pipeline.
+    """
+    name, pipe = find_component(nlp, component)
+    encoder = pipe.encoder
+    if not isinstance(encoder, TransformerEncoder) or not encoder.shim.ready:
+        expected = "a trained encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
+        raise BioError(describe(repr(name), expected=expected, got=Plain(encoder.model.name)))
+    remarks = _differences(nlp, pipe)
+    if corpus is not None:
+        own, plain = measure_decoding(nlp, pipe, corpus)
+        remarks.append(
+            f"Entity F1 on {corpus.name}: {own:.2f} as decoded here, {plain:.2f} by the best tag of"
+            " each word."
+        )
+    pretrained = encoder.shim.pretrained
+    emitter = emitter_shim(pipe.model.get_ref("emitter")).network
+    weight, bias = (p.detach().cpu() for p in (emitter.dense.weight, emitter.dense.bias))
+    former = [str(tag) for _, tag in sorted(pretrained.network.config.id2label.items())]
+    names, order = written_rows(pipe.tagset, weight, bias, former)
+    transform = {} if emitter.transform is None else emitter.transform.state_dict()
+    write_classifier(Classifier(pretrained, names, weight[order], bias[order], transform), folder)
+    (folder / TRANSITIONS).unlink(missing_ok=True)
+    if pipe.head.crf:
+        start, transitions, end = map(torch.from_numpy, pipe.transition_scores())
+        scores = {
+            "start_transitions": start[order],
+            "transitions": transitions[order][:, order].contiguous(),
+            "end_transitions": end[order],
+        }
+        facts = {"tags": json.dumps(names), "constrained": json.dumps(pipe.head.constrained)}
+        safetensors.torch.save_file(scores, folder / TRANSITIONS, metadata=facts)
+    write_text(folder / "README.md", write_card(nlp, pipe, remarks, license))
+    return remarks
+
+
+def measure_decoding(nlp: Language, pipe: BioNer, corpus: Path) -> tuple[float, float]:
+    """Compare the pipeline's decoding with the best tag of each word.
+
+    nlp (Language): The pipeline.
+    pipe (BioNer): Its component.
+    corpus (Path): Annotated documents, a .spacy file or a folder of them.
+    RETURNS (tuple[float, float]): Entity F1 of both, in percent.
+    RAISES: ValueError if there are no such documents.
+    """
+    own = get_ner_prf(predict(nlp, corpus))["ents_f"]
+    shim, threshold = emitter_shim(pipe.model.get_ref("emitter")), pipe.threshold
+    head = shim.head
+    shim.head, pipe.threshold = replace(head, crf=False, constrained=False), 0.0
+    try:
+        plain = get_ner_prf(predict(nlp, corpus))["ents_f"]
+    finally:
+        shim.head, pipe.threshold = head, threshold
+    return 100.0 * (own or 0.0), 100.0 * (plain or 0.0)
+
+
+def _differences(nlp: Language, pipe: BioNer) -> list[str]:
+    remarks = []
+    if pipe.head.crf:
+        remarks.append(
+            "transformers takes the best tag of each word. The CRF's start, transition and end"
+            f" scores, which it does not use, are in {TRANSITIONS}."
+        )
+    elif pipe.head.constrained:
+        remarks.append("transformers takes the best tag of each word, not the best legal sequence.")
+    if pipe.tagset.scheme == "BILUO":
+        remarks.append(
+            "transformers does not know closing tags: it reads L-X and U-X as labels of their own."
+        )
+    if pipe.threshold > 0.0:
+        remarks.append(f"Entities below the threshold of {pipe.threshold} are not left out there.")
+    if pipe.temperature != 1.0:
+        remarks.append(f"Scores are not divided by the temperature of {pipe.temperature:.3f}.")
+    others = [name for name, other in nlp.pipeline if other is not pipe]
+    if others:
+        remarks.append(f"Other components are left out: {', '.join(others)}.")
+    return remarks

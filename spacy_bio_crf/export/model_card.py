@@ -1,0 +1,75 @@
+"""Model cards: the README.md of an exported checkpoint."""
+
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.language import Language
+
+from ..pipes.bio_ner import BioNer
+
+_PACKAGES = ("spacy_bio_crf", "spacy", "transformers", "torch")
+_USE = """```python
+from transformers import pipeline
+
+find = pipeline("token-classification", FOLDER_OR_NAME, aggregation_strategy="first")
+```"""
+
+
+def write_card(
+    nlp: Language, pipe: BioNer, remarks: Sequence[str], license: str | None = None
+) -> str:
+    """Write a model card.
+
+    nlp (Language): The pipeline; its meta has the figures.
+    pipe (BioNer): Its component.
+    remarks (Sequence[str]): What is different in transformers, in sentences.
+    license (str | None): Of the weights; None takes that of the pipeline.
+    RETURNS (str): Markdown, with the hub's metadata in front.
+    """
+    meta = nlp.meta
+    data = {
+        "language": "multilingual" if nlp.lang == "xx" else nlp.lang,
+        "license": (license or meta.get("license") or "unknown").lower(),
+        "library_name": "transformers",
+        "pipeline_tag": "token-classification",
+        "tags": ["token-classification", "named-entity-recognition", "spacy", "spacy_bio_crf"],
+    }
+    title = f"{meta['lang']}_{meta['name']} {meta['version']}"
+    parts = [
+        f"---\n{srsly.yaml_dumps(data)}---",
+        f"# {title}",
+        meta.get("description") or "Named-entity recognition.",
+        f"Labels: {', '.join(f'`{label}`' for label in pipe.labels)}.",
+        _USE,
+    ]
+    data_of = [source["name"] for source in meta.get("sources") or []]
+    train = nlp.config.get("paths", {}).get("train")
+    if data_of or train:
+        parts.append(f"Data: {', '.join(data_of or [Path(train).name])}.")
+    if remarks:
+        parts += ["## Different from the pipeline in spaCy", *(f"* {line}" for line in remarks)]
+    figures = _figures(meta.get("performance", {}))
+    if figures:
+        parts += ["## Figures", "Of the pipeline in spaCy, in percent, per entity:", figures]
+    versions = "\n".join(f"* {package} {version(package)}" for package in _PACKAGES)
+    parts += ["## Versions", versions]
+    return "\n\n".join(parts) + "\n"
+
+
+def _figures(performance: dict[str, Any]) -> str:
+    """A table of precision, recall and F1; empty if there are none."""
+    rows: dict[str, dict[str, float]] = {}
+    if performance.get("ents_f") is not None:
+        rows["all"] = {x: performance.get(f"ents_{x}") or 0.0 for x in "prf"}
+    rows |= performance.get("ents_per_type") or {}
+    if not rows:
+        return ""
+    lines = ["| label | precision | recall | F1 |", "|---|---|---|---|"]
+    lines += [
+        f"| {label} | {100 * row['p']:.2f} | {100 * row['r']:.2f} | {100 * row['f']:.2f} |"
+        for label, row in rows.items()
+    ]
+    return "\n".join(lines)

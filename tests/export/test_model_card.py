@@ -1,0 +1,35 @@
+"""Model cards of exported checkpoints."""
+
+import spacy
+import srsly
+from spacy.language import Language
+
+from spacy_bio_crf.export.model_card import write_card
+from tests.support.components import component
+
+
+def test_metadata_figures_and_versions(trained: Language):
+    nlp = spacy.blank("en", vocab=trained.vocab)
+    nlp.add_pipe("bio_ner", source=trained)
+    pipe = component(nlp)
+    card = write_card(nlp, pipe, [])
+    assert "## Figures" not in card and "## Different" not in card and "Data:" not in card
+    assert srsly.yaml_loads(card.split("---")[1])["license"] == "unknown"
+    nlp.meta["license"] = "CC BY-SA 4.0"
+    nlp.meta["description"] = "People: and places"
+    nlp.meta["performance"] = {
+        "ents_p": 0.5,
+        "ents_r": 0.25,
+        "ents_f": 1 / 3,
+        "ents_per_type": {"LOC": {"p": 1.0, "r": 0.0, "f": 0.5}},
+    }
+    nlp.config["paths"] = {"train": "somewhere/train.spacy"}
+    card = write_card(nlp, pipe, ["One."])
+    data = srsly.yaml_loads(card.split("---")[1])
+    assert (data["language"], data["license"]) == ("en", "cc by-sa 4.0")
+    assert data["pipeline_tag"] == "token-classification"
+    assert "| all | 50.00 | 25.00 | 33.33 |\n| LOC | 100.00 | 0.00 | 50.00 |" in card
+    assert "Labels: `LOC`, `PER`." in card and "* One." in card and "People: and" in card
+    assert "Data: train.spacy." in card
+    assert "* spacy_bio_crf " in card and f"* spacy {spacy.__version__}\n" in card
+    assert "license: mit\n" in write_card(nlp, pipe, [], "MIT")
