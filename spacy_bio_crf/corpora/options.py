@@ -14,7 +14,8 @@ from ..gold.misfits import POLICIES
 from ..io import UTF8
 from ..tags.schemes import REPAIRS, scheme_name
 
-DETECT = "auto"  # the format or scheme is found by the content
+DETECT = "auto"  # the format, scheme or prefix is found by the content
+IO = "IO"  # the scheme of files with labels for tags
 TAGGED_FORMATS = ("columns", "conllu", "datasets")  # a tag for each token
 TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml")  # entities in characters of a text
 _REPAIR_MEANINGS = {
@@ -79,15 +80,24 @@ class ConvertOptions:
     )
     scheme: str = _option(
         DETECT,
-        "Tag scheme: BIO (IOB2), IOB1, BIOES (IOBES), BILUO (BILOU), BMES, BMEWO; auto finds it by "
-        "the tags",
+        "Tag scheme: BIO (IOB2), IOB1, BIOES (IOBES), BILUO (BILOU), BMES, BMEWO, or IO for labels "
+        "alone; auto finds it by the tags",
         formats=TAGGED_FORMATS,
+    )
+    label: str = _option(
+        "ENTITY", "Label of tags that have none, such as B and I", formats=TAGGED_FORMATS
     )
     token_column: int | None = _option(
         None, "Column of the tokens: 1 is the first, -1 the last", formats=("columns",)
     )
     tag_column: int | None = _option(
         None, "Column of the tags: 1 is the first, -1 the last", formats=("columns",)
+    )
+    token_prefix: str = _option(
+        DETECT,
+        "Prefix of tokens that is cut off, such as en: in WikiANN; auto finds a language's code "
+        "that all tokens have, an empty value keeps it",
+        formats=("columns",),
     )
     repair: str = _option(
         "begin",
@@ -246,7 +256,9 @@ class ConvertOptions:
         self._set("drop", tuple(self.drop))
         self._set("entity_elements", tuple(self.entity_elements))
         self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
-        if self.scheme != DETECT:
+        if self.scheme.upper() == IO:
+            self._set("scheme", IO)
+        elif self.scheme != DETECT:
             try:
                 self._set("scheme", scheme_name(self.scheme))
             except ValueError as err:
@@ -258,6 +270,8 @@ class ConvertOptions:
         for name in ("token_column", "tag_column"):
             if getattr(self, name) == 0:
                 _fail(name, "1 for the first column or -1 for the last", 0)
+        if not self.label or self.label != self.label.strip():
+            _fail("label", "a label", self.label)
         if self.n_sents < 1:
             _fail("n_sents", "1 or more", self.n_sents)
         if self.group_docs and self.n_sents != 1:

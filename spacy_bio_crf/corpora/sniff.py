@@ -123,7 +123,7 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
 
 def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
     try:
-        return detect_layout(path, encoding=options.encoding) is not None
+        return detect_layout(path, options) is not None
     except ConvertError:
         return False
 

@@ -192,7 +192,7 @@ def test_many_repairs_are_not_all_shown(bio_ner):
     ],
 )
 def test_errors_are_one_clear_message(bio_ner, args, message):
-    Path("bad.conll").write_text("a\tO\nb\tB_X\n")
+    Path("bad.conll").write_text("a\tB-X\nb\tB_X\n")
     Path("k.json").write_text('{"a": 1}')
     Path("old.spacy").write_text("")
     code, output = bio_ner("convert", *args)

@@ -127,13 +127,32 @@ def test_several_columns_of_tags_are_named(folder):
     rows = "1\tTroia\tB-OTH\tB-LOC\n2\t-\tI-OTH\tO\n3\tran\tO\tO\n"
     path = folder.write(rows)
     docs, summary = folder.tokens(path)
-    assert docs[0][1] == [(0, 1, "LOC")]
-    assert summary.remarks == {"files with tags in columns 3 and 4, of which 4 was read": 1}
-    docs, summary = folder.tokens(path, tag_column=3)
-    assert docs[0][1] == [(0, 2, "OTH")] and not summary.remarks
+    assert docs[0][1] == [(0, 2, "OTH")]
+    assert summary.remarks == {"files with tags in columns 3 and 4, of which 3 was read": 1}
+    docs, summary = folder.tokens(path, tag_column=4)
+    assert docs[0][1] == [(0, 1, "LOC")] and not summary.remarks
     # A column of O alone is no second annotation.
     docs, summary = folder.tokens(folder.write("Ana\tO\tB-PER\nran\tO\tO\n"))
     assert docs[0][1] == [(0, 1, "PER")] and not summary.remarks
+
+
+@pytest.mark.parametrize(
+    ("rows", "ents", "columns"),
+    [
+        # gold and predicted tags, without and with phrases before them
+        ("Ana B-PER O\nran O B-LOC\n", [(0, 1, "PER")], "2 and 3, of which 2"),
+        ("Ana NN B-NP B-PER B-LOC\nran V O O O\n", [(0, 1, "PER")], "3, 4 and 5, of which 4"),
+        ("Ana NN I-NP B-PER\nran V B-VP O\n", [(0, 1, "PER")], "3 and 4, of which 4"),
+        ("Ana B-PER B-NP\nran O B-VP\n", [(0, 1, "PER")], "2 and 3, of which 2"),
+        ("Ana B-NP B-NC\nran B-VP B-VC\n", [(0, 1, "NP"), (1, 2, "VP")], "2 and 3, of which 2"),
+        # phrases of other names cover most tokens
+        ("Ana B-x B-PER\nran B-y O\n! O O\n" * 40, [(0, 1, "PER")], "2 and 3, of which 3"),
+    ],
+)
+def test_entities_precede_phrases_and_predictions(folder, rows, ents, columns):
+    docs, summary = folder.tokens(folder.write(rows))
+    assert docs[0][1][: len(ents)] == ents
+    assert list(summary.remarks) == [f"files with tags in columns {columns} was read"]
 
 
 def test_tag_column_may_come_first(folder):
@@ -168,9 +187,10 @@ def test_numbers_as_tokens_are_no_token_numbers(folder):
             "'New York B-LOC'",
         ),
         ("a\tO\n#b\nc\tO\n", {}, "FILE, line 2: expected at least 2 columns"),
-        ("a\tO\nb\tB_PER\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        ("a\tO\nb\tB-PER\nc\tI_PER\n", {}, "FILE, line 3: tag: expected 'O' or a prefix"),
         ("a\tO\nb\t\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
-        ("# O\n# PER\nx O\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        ("# O\n# PER\nx B-PER\n", {}, "FILE, line 2: tag: expected 'O' or a prefix"),
+        ("x\tO\ny\tPER\n", {"scheme": "BIO"}, "FILE, line 2: tag: expected 'O' or a prefix"),
         (
             "a\tO\nb\tE-PER\n",
             {"scheme": "iob2"},
@@ -212,3 +232,127 @@ def test_line_ends_of_old_macs(folder):
     for text in unix.replace("\n", "\r"), unix.rstrip("\n").replace("\n", "\r"):
         assert folder.tokens(folder.write(text))[0] == expected
     assert folder.error(folder.write("a\tO\rb\r")).startswith("in.conll, line 2: expected at least")
+
+
+FORMS = [
+    # tags, entities, note, remarks
+    ("b-per i-per o B-loc", [(0, 2, "per"), (3, 4, "loc")], "BIO", {}),
+    ("PER-B PER-I O cell-line-B", [(0, 2, "PER"), (3, 4, "cell-line")], "BIO, label last", {}),
+    ("PER_B PER_I O LOC_B", [(0, 2, "PER"), (3, 4, "LOC")], "BIO, label last", {}),
+    ("PER-S LOC-B LOC-E O", [(0, 1, "PER"), (1, 3, "LOC")], "BIOES, label last", {}),
+    ("B_PER I_PER O B_A_b", [(0, 2, "PER"), (3, 4, "A_b")], "BIO, underscore", {}),
+    (
+        "B I O B",
+        [(0, 2, "ENTITY"), (3, 4, "ENTITY")],
+        "BIO, prefixes without labels",
+        {"entities whose tags have no label were called ENTITY": 2},
+    ),
+    (
+        "PER PER O art-film/tv - LOC",
+        [(0, 2, "PER"), (3, 4, "art-film/tv"), (5, 6, "LOC")],
+        "IO, labels without B- and I-",
+        {"entities from labels without B- and I-: neighbors of one label are one entity": 3},
+    ),
+]
+
+
+@pytest.mark.parametrize("separator", ["\t", " "])
+@pytest.mark.parametrize(("tags", "ents", "note", "remarks"), FORMS)
+def test_forms_of_tags(folder, separator, tags, ents, note, remarks):
+    path = folder.write(column(tags, separator))
+    docs, summary = folder.tokens(path)
+    assert docs[0][1] == ents and dict(summary.remarks) == remarks
+    assert summary.repairs == []
+    (found,) = summary.notes
+    assert found.startswith(f"{note}, {'tabs' if separator != ' ' else 'spaces'}, token in")
+    assert summary.missing == tags.split().count("-")
+
+
+def test_forms_can_be_set(folder):
+    path = folder.write(column("B-1 B-1 O B I"))
+    assert folder.tokens(path, scheme="io")[0][0][1] == [(0, 2, "B-1"), (3, 4, "B"), (4, 5, "I")]
+    docs, _ = folder.tokens(folder.write(column("I I O B")), label="Disease")
+    assert docs[0][1] == [(0, 2, "Disease"), (3, 4, "Disease")]
+
+
+def test_words_are_no_labels(folder):
+    """A column of words or parts of speech may have an "O"."""
+    assert "columns separated by" in folder.error(folder.write("O a\ncarro b\nbom c\nO d\n"))
+    rows = "".join(f"w{i} {'O' if i == 7 else 'NV^!'[i % 4]}\n" for i in range(40))
+    assert "columns separated by" in folder.error(folder.write(rows))
+    rows = "O O\ncarro O\nde O\nAna PER\n"
+    assert folder.tokens(folder.write(rows))[0] == [(["O", "carro", "de", "Ana"], [(3, 4, "PER")])]
+
+
+@pytest.mark.parametrize("rows", ["B-ACTOR\tbrad\nI-ACTOR\tpitt\nO\tfilms\n", "B A\nI b\nO c\n"])
+def test_tags_first(folder, rows):
+    docs, _ = folder.tokens(folder.write(rows), label="ACTOR")
+    assert docs[0][1] == [(0, 2, "ACTOR")] and docs[0][0][2] in ("films", "c")
+
+
+def test_white_space_behind_tags(folder):
+    docs, summary = folder.tokens(folder.write("Ana\tB-PER \nLi\tI-PER\u00a0\nran\tO \n"))
+    assert docs == [(["Ana", "Li", "ran"], [(0, 2, "PER")])] and not summary.repairs
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["token\ttag", "Word\tLabel", "TOKEN\tNE-COARSE-LIT", "palabra\tNER", "words\tner_tags"],
+)
+@pytest.mark.parametrize("tags", ["B-PER O", "PER O", "b-per o"])
+def test_header_rows(folder, header, tags):
+    for separator in "\t", " ":
+        rows = f"{header}\nAna\t{tags.split()[0]}\nran\tO\n".replace("\t", separator)
+        docs, summary = folder.tokens(folder.write(rows))
+        assert [words for words, _ in docs] == [["Ana", "ran"]]
+        assert [(s, e, label.upper()) for s, e, label in docs[0][1]] == [(0, 1, "PER")]
+        assert summary.remarks["header rows, which are no tokens"] == 1
+
+
+def test_rows_that_are_no_header(folder):
+    docs, summary = folder.tokens(folder.write("gold\tO\nlabel\tB-X\n"))
+    assert docs == [(["gold", "label"], [(1, 2, "X")])] and not summary.remarks
+    docs, summary = folder.tokens(folder.write("Bo\tentity\nran\tO\nLi\tentity\n"))
+    assert docs[0][1] == [(0, 1, "entity"), (2, 3, "entity")]
+
+
+def test_comments_of_multiconer(folder):
+    comment, rows = "# id 5f-{} domain=train", "ana _ _ B-PER\n# _ _ O\nran _ _ O\n"
+    text = f"{comment.format(1)}\n{rows}\n{comment.format(2)}\n{rows}"
+    for content in text, text.replace(" domain", "\tdomain"), text.replace(" _ _ ", "\t_\t_\t"):
+        docs, _ = folder.tokens(folder.write(content))
+        assert docs == [(["ana", "#", "ran"], [(0, 1, "PER")])] * 2
+    content = "# id 5\tdomain=en\nana\tB-PER\n# id 6\tdomain=en\nran\tO\n"
+    assert folder.tokens(folder.write(content))[0] == [(["ana", "ran"], [(0, 1, "PER")])]
+
+
+def test_lines_of_medline(folder):
+    text = "###MEDLINE:95369245\n\nIL-2\tB-DNA\ngene\tI-DNA\n\n###MEDLINE:7\n\nNF\tO\n"
+    docs, _ = folder.convert(folder.write(text), group_docs=True)
+    assert [doc.user_data["document_id"] for doc in docs] == ["95369245", "7"]
+    assert folder.tokens(folder.write(text))[0] == [
+        (["IL-2", "gene"], [(0, 2, "DNA")]),
+        (["NF"], []),
+    ]
+
+
+@pytest.mark.parametrize("code", ["en", "pt", "zh-min-nan", "be-x-old", "simple"])
+def test_language_prefix_of_tokens(folder, code):
+    path = folder.write(f"{code}:Mara\tB-PER\n{code}:\tO\n{code}:x:y\tO\n\n{code}:{code}:\tO\n")
+    docs, summary = folder.tokens(path)
+    assert docs == [(["Mara", "x:y"], [(0, 1, "PER")]), ([f"{code}:"], [])]
+    assert summary.remarks == {f"tokens had the prefix {code}:, which was cut off": 4}
+    assert folder.tokens(path, token_prefix="")[0][0][0] == [
+        f"{code}:Mara",
+        f"{code}:",
+        f"{code}:x:y",
+    ]
+    docs, _ = folder.tokens(folder.write("@@a\tO\nb\tB-X\n"), token_prefix="@@")
+    assert docs == [(["a", "b"], [(1, 2, "X")])]
+    docs, summary = folder.tokens(folder.write("re:x\tO\nb\tB-X\n"))
+    assert docs[0][0] == ["re:x", "b"] and not summary.remarks
+
+
+def test_a_file_of_missing_tags_alone(folder):
+    docs, summary = folder.tokens(folder.write("# newdoc\nAna\t-\nran\t-\n"))
+    assert docs == [(["Ana", "ran"], [])] and summary.missing == 2

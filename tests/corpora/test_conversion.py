@@ -68,7 +68,7 @@ def test_bad_paths(folder):
 
 
 def test_existing_output_survives_an_error(folder):
-    path = folder.write("a\tO\nb\tX\n")
+    path = folder.write("a\tB-X\nb\tX\n")
     output = folder.path / "out.spacy"
     output.write_text("old")
     with pytest.raises(ConvertError):

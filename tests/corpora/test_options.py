@@ -55,7 +55,7 @@ OTHER = {
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
-    "entity_elements": ("a",),
+    "entity_elements": ("a",), "label": "X", "token_prefix": "x",
 }  # fmt: skip
 
 
@@ -80,8 +80,8 @@ def test_only_the_formats_that_read_an_option_are_named():
     used = {name: set(o.metadata["formats"]) for name, o in OPTIONS.items()}
     tagged, texts = {"columns", "conllu", "datasets"}, {"jsonl", "label-studio", "brat", "xml"}
     assert {name: formats for name, formats in used.items() if formats} == {
-        **dict.fromkeys(("scheme", "repair", "n_sents"), tagged),
-        **dict.fromkeys(("token_column", "tag_column"), {"columns"}),
+        **dict.fromkeys(("scheme", "repair", "label", "n_sents"), tagged),
+        **dict.fromkeys(("token_column", "tag_column", "token_prefix"), {"columns"}),
         **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
         "encoding": tagged | texts,
         **dict.fromkeys(("text_key", "offsets", "ends"), {"jsonl", "label-studio"}),

@@ -12,27 +12,42 @@ from functools import cached_property
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
-from ...io import UTF8, Tick, numbered_lines
+from ...io import Tick, numbered_lines
 from ...tags.schemes import MISSING, OUTSIDE, split_tag
-from ..options import ConvertOptions
+from ..options import DEFAULTS, DETECT, ConvertOptions
 from ..passages import Sentence, Summary
+from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 from .tagged import Block, read_tagged
 
 EMPTY_FILE = "file without rows"
 BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
 HASH_TOKEN = "tokens begin with # and are no comments"
-SEVERAL_TAGS = "files with tags in columns {others} and {tag}, of which {tag} was read"
+SEVERAL_TAGS = "files with tags in columns {all}, of which {tag} was read"
+HEADER = "header rows, which are no tokens"
+PREFIX = "tokens had the prefix {prefix}, which was cut off"
 SAMPLE_LINES = 2000
 # Written by this package: no space stands between this sentence and the next one.
 GLUE_MARK = "# space_after = no"
 DOCSTART = "-DOCSTART-"
 # A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
 # one: the hash alone, before a space, or before "key =".
-_COMMENT = re.compile(r"#+($|\s|\w+\s*=)")
-_DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?")
+_COMMENT = re.compile(r"#+($|\s|\w+\s*=)|###\s*\w+:")
+# The second form is that of JNLPBA: "###MEDLINE:95369245"
+_DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?|###\s*\w+:\s*(.*)")
 _TEXT = re.compile(r"#+\s*text\s*=\s?(.*)")
 _TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
 _BLANKS = re.compile(r"[ \t]+")
+# The languages of WikiANN, such as "en:", "zh-min-nan:"
+_LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+){0,2}|simple):")
+# Labels of phrases, as in the third column of CoNLL-2003
+_PHRASE = re.compile("(ADJ|ADV|CONJ|N|P|V|A)[PC]|CONJP|INTJ|LST|PRT|SBAR|UCP")
+_MANY = 100  # rows from which on shares tell phrases from entities
+TOKEN_HEADS = frozenset({"token", "tokens", "word", "words", "form", "gold_token", "token_text"})
+_OTHER_HEADS = TOKEN_HEADS | {"text", "pos", "lemma", "chunk", "id"}
+_TAG_HEAD = re.compile(
+    "(gold[ _-]?)?((bio|iob2?|ner?|named)?[ _-]?(tag|label|entity|entities)s?|ner?|iob2?|bio|gold)"
+    "|ne[_-](coarse|fine).*"
+)
 
 
 def read_columns(
@@ -47,14 +62,15 @@ def read_columns(
     token, tag = _column(options.token_column), _column(options.tag_column)
     layouts = {}
     for path in paths:
-        layout = detect_layout(path, token=token, tag=tag, encoding=options.encoding)
+        layout = detect_layout(path, options, token=token, tag=tag)
         if layout is None:
             summary.dropped[EMPTY_FILE] += 1
             continue
         layouts[path] = layout
         if layout.other_tags:
-            others = ", ".join(str(_shown(column)) for column in layout.other_tags)
-            summary.remarks[SEVERAL_TAGS.format(others=others, tag=_shown(layout.tag))] += 1
+            *first, last = sorted(_shown(column) for column in (*layout.other_tags, layout.tag))
+            columns = f"{', '.join(map(str, first))} and {last}"
+            summary.remarks[SEVERAL_TAGS.format(all=columns, tag=_shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
@@ -67,7 +83,12 @@ def read_columns(
 def document_mark(text: str) -> str | None:
     """The name of the document that a comment begins ("" without one); None for other lines."""
     found = _DOCUMENT_MARK.fullmatch(text.strip())
-    return (found[1] or "").strip() if found else None
+    return (found[1] or found[2] or "").strip() if found else None
+
+
+def is_tag_head(name: str) -> bool:
+    """Whether a name stands at the head of a column of tags."""
+    return _TAG_HEAD.fullmatch(name.strip().lower()) is not None
 
 
 @dataclass(frozen=True)
@@ -80,6 +101,9 @@ class Layout:
     tag (int): The tags' column, likewise.
     indexed (bool): Whether each row begins with the token's number in its sentence.
     other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
+    form (TagForm): The form of the tags.
+    header (int): The line of a header row; 0 without one.
+    prefix (str): The prefix that is cut off from tokens.
     """
 
     tabs: bool
@@ -88,6 +112,9 @@ class Layout:
     tag: int
     indexed: bool
     other_tags: tuple[int, ...] = ()
+    form: TagForm = USUAL
+    header: int = 0
+    prefix: str = ""
 
     def __str__(self) -> str:
         separator = "tabs" if self.tabs else "spaces"
@@ -117,27 +144,33 @@ class Layout:
             return True
         if not _COMMENT.match(text):
             return False
-        if "\t" in text:
-            return not self.tabs
-        if self.tabs:
+        if self.tabs != ("\t" in text) or document_mark(text) is not None:
             return True
-        n_fields = len(_split_fields(text, tabs=False))
-        return n_fields != self.width or document_mark(text) is not None
+        fields = _split_fields(text, tabs=self.tabs)
+        if not self.tabs and len(fields) != self.width:
+            return True
+        # "# id 5ad0 domain=en" among rows of four columns
+        as_row = self._needed <= len(fields) and self.form.fits(fields[self.tag].strip())
+        return not as_row and any(":" in field or "=" in field for field in fields)
 
 
 def detect_layout(
-    path: Path, *, token: int | None = None, tag: int | None = None, encoding: str = UTF8
+    path: Path,
+    options: ConvertOptions = DEFAULTS,
+    *,
+    token: int | None = None,
+    tag: int | None = None,
 ) -> Layout | None:
     """Detect a file's layout by its first lines; None if it has no rows.
 
-    The tags' column is the last one with tags in it. The tokens' column is the first one, or the
-    second one after a column of token numbers.
+    The tags' column is the first one with entities that are not just phrases such as NP. The
+    tokens' column is the first one of the others, after a column of token numbers.
 
     token (int | None): The tokens' column if it is known, from 0, negative from the end.
     tag (int | None): The tags' column likewise.
     RAISES: ConvertError if there is no column of tags.
     """
-    sample = _sample(path, encoding)
+    sample = _sample(path, options.encoding)
     if not sample:
         return None
     # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
@@ -150,6 +183,9 @@ def detect_layout(
     indexed = bool(numbered) and _are_token_numbers([fields[0] for fields in numbered])
     indexed &= all(len(fields) >= 3 for fields in numbered)
     rows = numbered if indexed else rows
+    names = _header(rows) if rows else None
+    header = sample[0][0] if names else 0
+    rows = rows[bool(names) :] or rows
     widths = Counter(map(len, rows))
     width = max(widths, key=lambda n: (widths[n], n))
     for option, column in ("token_column", token), ("tag_column", tag):
@@ -157,24 +193,31 @@ def detect_layout(
             expected = f"one of the {width} columns of {path}"
             raise ConvertError(describe(option, expected=expected, got=_shown(column)))
     others: list[int] = []
+    full = [fields for fields in rows if len(fields) == width]
+    if token is None and names and len(names) == width:
+        token = next((n for n, name in enumerate(names) if name in TOKEN_HEADS), None)
     if tag is None:
-        full = [fields for fields in rows if len(fields) == width]
-        found = _tag_columns(full, width, token)
+        found = _tag_columns(full, width, token, indexed, options.label)
         if not found:
             line, text = sample[0]
             expected = (
                 "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
             )
             raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
-        *others, tag = found
-        others = [n for n in others if any(fields[n] not in (OUTSIDE, MISSING) for fields in full)]
+        tag, *others = _by_likelihood(full, found)
     if token is None:
-        token = 1 if indexed and tag != 1 else 0
+        taken = {tag % width, *others} | ({0} if indexed else set())
+        token = next((n for n in range(width) if n not in taken), 0)
     if token % width == tag % width:
         expected = f"token and tag in different ones of {width} columns"
         got = Plain(f"both in column {_shown(tag)}")
         raise ConvertError(describe(str(path), expected=expected, got=got))
-    return Layout(tabs, width, token, tag, indexed, tuple(n for n in others if n != token))
+    form = detect_form(Counter(fields[tag].strip() for fields in full), options.label)
+    prefix = options.token_prefix
+    if prefix == DETECT:
+        prefix = _language_prefix([fields[token] for fields in full])
+    others = [n for n in others if n != token]
+    return Layout(tabs, width, token, tag, indexed, tuple(others), form, header, prefix)
 
 
 def _column(column: int | None) -> int | None:
@@ -207,8 +250,13 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             found = _TEXT.fullmatch(text)
             block.text = found[1] if found else block.text
             block.glued |= text.strip() == GLUE_MARK
+        elif line == layout.header:
+            block.remarks[HEADER] += 1
         else:
             word, tag = layout.row(path, line, text)
+            if layout.prefix and word.startswith(layout.prefix):
+                word = word.removeprefix(layout.prefix)
+                block.remarks[PREFIX.format(prefix=layout.prefix)] += 1
             if word.startswith("#"):
                 block.remarks[HASH_TOKEN] += 1
             block.words.append(word)
@@ -254,22 +302,79 @@ def _are_token_numbers(values: list[str]) -> bool:
     return True
 
 
-def _tag_columns(rows: list[list[str]], width: int, token: int | None) -> list[int]:
-    """The columns most of whose values are tags. Missing tags ("-") are no evidence."""
-    columns = []
-    for column in range(width):
-        values = [fields[column] for fields in rows if fields[column] != MISSING]
-        is_token = token is not None and column == token % width
-        if not is_token and values and 2 * sum(map(_is_tag, values)) >= len(values):
-            columns.append(column)
-    return columns
+def _tag_columns(
+    rows: list[list[str]], width: int, token: int | None, indexed: bool, label: str
+) -> list[int]:
+    """The columns most of whose values are tags. Missing tags ("-") are no evidence.
+
+    Without one, columns of tags in another form; without these, a last column of missing tags.
+    """
+    columns = [n for n in range(width) if token is None or n != token % width]
+    counts = {n: Counter(fields[n].strip() for fields in rows) for n in columns}
+    forms = {n: detect_form(counts[n], label) for n in columns}
+    known = {n: counts[n].total() - counts[n][MISSING] for n in columns}
+    found = []
+    for n in columns:
+        tags = sum(k for tag, k in counts[n].items() if tag == OUTSIDE or _is_usual(tag))
+        if forms[n] is not PLAIN and known[n] and 2 * tags >= known[n]:
+            found.append(n)
+    if found:
+        return found
+    likely_token = int(indexed) if token is None else -1
+    for n, form in forms.items():
+        if form is PLAIN:
+            # Words may be labels, and "O" is a word; but words are many, and "O" is rarer.
+            outside = counts[n][OUTSIDE] + counts[n][OUTSIDE.lower()]
+            plausible = n != likely_token and (
+                outside == max(counts[n].values()) or 5 * outside >= known[n]
+            )
+        else:
+            plausible = all(map(form.fits, counts[n])) and counts[n].keys() != {MISSING}
+        if plausible:
+            found.append(n)
+    if not found and width > 1 and counts.get(width - 1, {}).keys() == {MISSING}:
+        found.append(width - 1)
+    return found
 
 
-def _is_tag(value: str) -> bool:
-    if value == OUTSIDE:
-        return True
+def _is_usual(value: str) -> bool:
     try:
         split_tag(value)
     except ValueError:
         return False
     return True
+
+
+def _by_likelihood(rows: list[list[str]], columns: list[int]) -> list[int]:
+    """Columns of tags with entities, or else the first one: entities first, phrases last."""
+    shares, phrases = {}, set()
+    for n in columns:
+        values = [fields[n].strip() for fields in rows]
+        inside = {value for value in values if value not in (OUTSIDE, MISSING)}
+        if inside:
+            shares[n] = sum(value in inside for value in values) / len(rows)
+            if all(_PHRASE.fullmatch(value[2:]) for value in inside):
+                phrases.add(n)
+    if len(rows) >= _MANY and shares and min(shares.values()) < 0.5:
+        phrases |= {n for n, share in shares.items() if share > 0.6}
+    return sorted(shares, key=lambda n: (n in phrases, n)) or columns[:1]
+
+
+def _header(rows: list[list[str]]) -> list[str] | None:
+    """The names in the first row, if it is a header row."""
+    names = [field.strip().lower() for field in rows[0]]
+    heads = [n for n, name in enumerate(names) if is_tag_head(name)]
+    if not heads or len(names) < 2 or any(map(USUAL.fits, rows[0])):
+        return None
+    if not _OTHER_HEADS.isdisjoint(names):
+        return names
+    # The other names may be of any language, but a name is not a tag of the rows below.
+    at = heads[-1]
+    again = any(len(row) > at and row[at].strip().lower() == names[at] for row in rows[1:])
+    return None if again or len(rows) < 2 else names
+
+
+def _language_prefix(words: list[str]) -> str:
+    """The prefix that all tokens have, if it is a language's."""
+    found = _LANGUAGE.match(words[0]) if len(words) > 1 else None
+    return found[0] if found and all(word.startswith(found[0]) for word in words) else ""

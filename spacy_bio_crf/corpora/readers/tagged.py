@@ -9,11 +9,17 @@ from ...errors import ConvertError, Plain, describe
 from ...io import Tick
 from ...tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, spans_of_tags, split_tag
 from ...tags.spans import Span
-from ..options import DETECT, ConvertOptions
+from ..options import DETECT, IO, ConvertOptions
 from ..passages import Repair, Sentence, Summary
+from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 
 EMPTY_TOKEN = "empty token"
 EMPTY_ENTITY = "entity on empty tokens alone"
+# By the name of a form
+REMARKS = {
+    "prefixes without labels": "entities whose tags have no label were called {label}",
+    PLAIN.name: "entities from labels without B- and I-: neighbors of one label are one entity",
+}
 
 
 @dataclass
@@ -63,17 +69,29 @@ def read_tagged(
     notes (Mapping[Path, str]): The files, with a description of each one's layout.
     RAISES: ConvertError if a tag is unknown or of another scheme.
     """
-    if options.scheme == DETECT:
-        schemes = _detect_schemes({path: _evidence(blocks, path) for path in notes})
+    forms = {path: _form(blocks, path, options) for path in notes}
+    if options.scheme in (DETECT, IO):
+        tagged = [path for path, form in forms.items() if form is not PLAIN]
+        schemes = _detect_schemes({path: _evidence(blocks, path, forms[path]) for path in tagged})
     else:
         schemes = dict.fromkeys(notes, options.scheme)
     for path, note in notes.items():
-        scheme = schemes[path]
-        summary.notes[f"{scheme}, {note}"] += 1
-        known_tags: set[str] = set()
+        form = forms[path]
+        scheme = IO if form is PLAIN else schemes[path]
+        parts = [scheme, form.name, note] if form.name else [scheme, note]
+        summary.notes[", ".join(parts)] += 1
+        known: dict[str, str] = {}
         for block in blocks(path, summary.tick):
-            _check_tags(path, block, scheme, known_tags)
-            yield _sentence(path, block, scheme, options.repair, summary)
+            # An I- that continues no entity of its label begins one in IOB1.
+            _translate(path, block, form, "IOB1" if form is PLAIN else scheme, known)
+            sentence = _sentence(
+                path, block, "IOB1" if form is PLAIN else scheme, options.repair, summary
+            )
+            if form.name in REMARKS and sentence.spans:
+                summary.remarks[REMARKS[form.name].format(label=options.label)] += len(
+                    sentence.spans
+                )
+            yield sentence
 
 
 @dataclass
@@ -135,21 +153,35 @@ def _closed_scheme(path: Path, evidence: _Evidence) -> str:
     )
 
 
-def _evidence(blocks: BlockReader, path: Path) -> _Evidence:
+def _form(blocks: BlockReader, path: Path, options: ConvertOptions) -> TagForm:
+    if options.scheme == IO:
+        return PLAIN
+    counts = Counter(tag.strip() for block in blocks(path, None) for tag in block.tags)
+    form = detect_form(counts, options.label)
+    return USUAL if form is PLAIN and options.scheme != DETECT else form
+
+
+def _evidence(blocks: BlockReader, path: Path, form: TagForm) -> _Evidence:
     evidence = _Evidence()
+    known: dict[str, str] = {}
     for block in blocks(path, None):
-        evidence.add(block.tags, block.lines)
+        for tag in block.tags:
+            if tag not in known:
+                known[tag] = form.usual(tag.strip()) if form.fits(tag.strip()) else tag
+        evidence.add([known[tag] for tag in block.tags], block.lines)
     return evidence
 
 
-def _check_tags(path: Path, block: Block, scheme: str, known: set[str]) -> None:
+def _translate(path: Path, block: Block, form: TagForm, scheme: str, known: dict[str, str]) -> None:
+    """Give a block its tags in the usual form."""
     for tag, line in zip(block.tags, block.lines, strict=True):
         if tag not in known:
             try:
-                spans_of_tags([tag], scheme=scheme)
+                known[tag] = form.usual(tag.strip())
+                spans_of_tags([known[tag]], scheme=scheme)
             except ValueError as err:
                 raise ConvertError(f"{path}, line {line}: {err}") from None
-            known.add(tag)
+    block.tags = [known[tag] for tag in block.tags]
 
 
 def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summary) -> Sentence:
