@@ -10,18 +10,17 @@ from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import detect_layout, read_columns
 from .readers.conllu import has_tags_in_misc, looks_like_conllu, read_conllu
-from .readers.datasets import INFO_FILES, ROWS_KEY, TAG_KEYS, TOKEN_KEYS, read_datasets
+from .readers.datasets import INFO_FILES, NAME_FILES, TAG_KEYS, TOKEN_KEYS, read_datasets
 from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
-from .readers.json_records import json_records, looks_like_json
-from .readers.jsonl import SPAN_KEYS, TEXT_KEYS, read_jsonl
+from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
+from .readers.record_files import TEXT_KEYS, holds_records, read_records
 
 FALLBACK = "columns"
 STANDOFF = ".ann"  # brat's files of annotation
 HEAD = 1 << 16  # bytes of a file that detection looks at
 _ZLIB = b"\x78\x9c"  # the first bytes of zlib at its usual level, which DocBin uses
-_PARQUET = b"PAR1"
 
 # Streams the units of files, in order. The options are those of its format; repairs, losses, notes
 # and remarks go to the summary. RAISES: ConvertError, with file and line, for what can't be read.
@@ -46,7 +45,8 @@ INPUT_FORMATS: dict[str, Format] = {
     "columns": Format(read_columns),
     "conllu": Format(read_conllu),
     "datasets": Format(
-        read_datasets, suffixes=(".parquet",), companions=(*INFO_FILES, "README.md")
+        read_datasets,
+        companions=(*INFO_FILES, *NAME_FILES, "state.json", "dataset_dict.json", "README.md"),
     ),
     "jsonl": Format(read_jsonl),
     "label-studio": Format(read_label_studio),
@@ -105,15 +105,13 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
         return "brat"
     with path.open("rb") as file:
         head = file.read(HEAD)
-    if head.startswith(_PARQUET):
-        return "datasets"
     if head.startswith(_ZLIB):
         return "spacy"
     text = head.decode(options.encoding, errors="replace").removeprefix("\ufeff").lstrip()
     if not text:
         return None
-    if looks_like_json(text):
-        return _kind_of_json(path, options)
+    if holds_records(path, text):
+        return _kind_of_records(path, options)
     if looks_like_xml(text):
         return "xml"
     if looks_like_conllu(text) and (has_tags_in_misc(text) or not _has_tag_column(path, options)):
@@ -128,14 +126,15 @@ def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
         return False
 
 
-def _kind_of_json(path: Path, options: ConvertOptions) -> str:
-    record = next(json_records(path, encoding=options.encoding))
+def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
+    record = next(read_records(path, encoding=options.encoding), None)
+    if record is None:
+        return None
     data = record.data
     if isinstance(data.get("data"), dict) and any(key in data for key in ANNOTATION_KEYS):
         return "label-studio"
-    if isinstance(data.get(ROWS_KEY), list) or (
-        any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS)
-        and any(isinstance(data.get(key), list) for key in (options.tags_key or "", *TAG_KEYS))
+    if any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS) and any(
+        isinstance(data.get(key), list) for key in (options.tags_key or "", *TAG_KEYS)
     ):
         return "datasets"
     if any(isinstance(data.get(key), str) for key in (options.text_key or "", *TEXT_KEYS)):

@@ -58,6 +58,30 @@ def test_the_answer_of_the_server(folder):
     assert message == ("a.json, line 1, row 2: expected ids from 0 to 4 in 'ner_tags', got 9")
 
 
+NAME_FILES = {
+    "label.json": json.dumps({name: i for i, name in reversed(list(enumerate(NAMES)))}),
+    "id2label.json": json.dumps(dict(enumerate(NAMES))),
+    "labels.json": json.dumps(NAMES),
+    "labels.txt": "\n".join(NAMES) + "\n",
+}
+
+
+@pytest.mark.parametrize("name", NAME_FILES)
+def test_a_file_of_names_beside(folder, name):
+    """T-NER has a label.json beside its data."""
+    path = folder.write(RECORDS, "in/a.jsonl")
+    folder.write(NAME_FILES[name], f"in/{name}")
+    check(*folder.convert(path))
+    check(*folder.convert(path.parent))
+
+
+def test_a_broken_file_of_names(folder):
+    path = folder.write(RECORDS, "a.jsonl")
+    for content in '{"O": 0, "B-X": 5}', "[]", "3", '{"O": "0"}':
+        folder.write(content, "label.json")
+        assert folder.error(path).startswith("label.json: expected a list of tags, or an object")
+
+
 @pytest.mark.parametrize("keys", [("tokens", "ner_tags"), ("words", "labels"), ("tokens", "tags")])
 def test_tags_as_strings(folder, keys):
     record = {keys[0]: ["Ana", "Ruiz", "x"], keys[1]: ["B-PER", "E-PER", "-"], "text": "unused"}
@@ -101,7 +125,7 @@ def test_documents_and_repairs(folder):
         ({"ner_tags": [None]}, "line 1: expected tags or ids of tags in 'ner_tags', got None"),
         ({"ner_tags": [True]}, "line 1: expected tags or ids of tags in 'ner_tags', got True"),
         ({"ner_tags": ["PER"]}, "line 1: tag: expected 'O' or a prefix"),
-        ({"ner_tags": 3}, "line 1: expected JSON with a text (text, data) and spans"),
+        ({"ner_tags": 3}, "line 1: expected JSON with a text (text, data, content,"),
     ],
 )
 def test_bad_records(folder, record, message):

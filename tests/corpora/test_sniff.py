@@ -42,7 +42,6 @@ def test_formats_are_detected_by_name_and_magic_bytes(folder):
     for name in INPUT_FORMATS:
         for suffix in INPUT_FORMATS[name].suffixes:
             assert detect_format(folder.write("", f"a{suffix}")) == name
-    assert detect_format(folder.write(b"PAR1", "b")) == "datasets"
     assert detect_format(folder.write(b"\x78\x9c", "b")) == "spacy"
     assert detect_format(folder.write("x", "a.txt")) == "brat"  # beside a.ann
     assert detect_format(folder.write(" \n", "b")) is None

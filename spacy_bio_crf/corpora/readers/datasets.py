@@ -1,4 +1,4 @@
-"""Reader of Hugging Face's data sets: "tokens" and "ner_tags" in JSON, JSON lines or Parquet."""
+"""Reader of Hugging Face's data sets: "tokens" and "ner_tags" in JSON, Parquet or Arrow."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,20 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ConvertError, Plain, describe
-from ...io import Tick, open_parquet
+from ...io import Tick, read_text
 from ...tags.schemes import MISSING
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
 from .json_records import JsonRecord, json_records
+from .record_files import is_table, read_records, table_metadata
 from .tagged import Block, read_tagged
 
 TOKEN_KEYS = ("tokens", "words")
 TAG_KEYS = ("ner_tags", "ner", "tags", "ner_labels", "labels")
 ID_KEYS = ("document_id", "doc_id")
 INFO_FILES = ("dataset_info.json", "dataset_infos.json")
+# Files of tags and ids as T-NER and others have them beside their data.
+NAME_FILES = tuple(
+    f"{name}.json" for name in ("label", "labels", "label2id", "id2label", "tag2id", "tags")
+) + ("labels.txt", "tags.txt")
 IGNORED_ID = -100  # the id that trainers leave out of the loss
-ROWS_KEY = "rows"  # the answer of the data sets' server has all rows in one object
-_BATCH = 1000  # rows of Parquet
 
 
 def read_datasets(
@@ -27,8 +30,9 @@ def read_datasets(
 ) -> Iterator[Sentence]:
     """Read one sentence from each record: a list of tokens, and a list of tags or of their ids.
 
-    Ids need the names of the tags: from `tag_names`, from the features in the file itself (Parquet;
-    the answer of the data sets' server) or from a "dataset_info.json" beside it. A new document
+    Ids need the names of the tags: from `tag_names`, from the features in the file itself (Parquet,
+    Arrow, the answer of the data sets' server) or from one of `INFO_FILES` or `NAME_FILES` beside
+    it. A new document
     begins whenever "document_id" or "doc_id" changes.
 
     paths (Sequence[Path]): The files.
@@ -40,7 +44,7 @@ def read_datasets(
     names: dict[Path, Sequence[str] | None] = {}
     notes: dict[Path, str] = {}
     for path in paths:
-        record = next(_records(path, None, options.encoding), None)
+        record = next(read_records(path, encoding=options.encoding), None)
         if record is None:
             continue
         token_key, tag_key = _keys(record, options.tags_key)
@@ -50,7 +54,7 @@ def read_datasets(
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         document_id = None
-        for record in _records(path, tick, options.encoding):
+        for record in read_records(path, tick, encoding=options.encoding):
             token_key, tag_key = _keys(record, options.tags_key)
             words = record.data[token_key]
             tags = [_tag(tag, names[path], tag_key, record) for tag in record.data[tag_key]]
@@ -103,57 +107,22 @@ def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) ->
         raise record.error(
             f"tags in {key!r}, or ids whose names are known",
             Plain(f"the id {tag}"),
-            remedy="give `tag_names` in the order of the ids, or put a dataset_info.json beside it",
+            remedy="give `tag_names` in the order of the ids, or put a label.json or "
+            "dataset_info.json beside it",
         )
     if not 0 <= tag < len(names):
         raise record.error(f"ids from 0 to {len(names) - 1} in {key!r}", tag)
     return names[tag]
 
 
-def _records(path: Path, tick: Tick | None, encoding: str) -> Iterator[JsonRecord]:
-    if _is_parquet(path):
-        yield from _parquet_rows(path, tick)
-        return
-    for record in json_records(path, tick, encoding=encoding):
-        rows = record.data.get(ROWS_KEY)
-        if not isinstance(rows, list):
-            yield record
-            continue
-        for number, row in enumerate(rows, start=1):
-            data = row.get("row", row) if isinstance(row, dict) else row
-            if not isinstance(data, dict):
-                raise record.error(f"objects in {ROWS_KEY!r}", data)
-            yield JsonRecord(data, record.number, f"{record.place}, row {number}")
-
-
-def _is_parquet(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"PAR1"
-
-
-def _parquet_rows(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
-    number = 0
-    with open_parquet(path, ConvertError) as file:
-        per_row = path.stat().st_size // max(1, file.metadata.num_rows)
-        for batch in file.iter_batches(batch_size=_BATCH):
-            if tick is not None:
-                tick(per_row * batch.num_rows)
-            for row in batch.to_pylist():
-                number += 1
-                yield JsonRecord(row, number, f"{path}, row {number}")
-
-
 def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str] | None:
     """The names of the tags that ids stand for, if the data have them."""
     features: Any = None
-    if _is_parquet(path):
-        with open_parquet(path, ConvertError) as file:
-            metadata = file.schema_arrow.metadata or {}
-        features = json.loads(metadata.get(b"huggingface", b"{}")).get("info", {}).get("features")
-    else:
-        first = next(json_records(path, encoding=encoding)).data
-        if isinstance(first.get(ROWS_KEY), list):
-            features = first.get("features")
+    if is_table(path):
+        described = table_metadata(path).get(b"huggingface", b"{}")
+        features = json.loads(described).get("info", {}).get("features")
+    elif path.suffix != ".py":
+        features = next(json_records(path, encoding=encoding)).data.get("features")
     return _names_in_features(features, tag_key) or _names_beside(path, tag_key)
 
 
@@ -165,16 +134,18 @@ def _names_in_features(features: Any, key: str) -> Sequence[str] | None:
 
 
 def _names_beside(path: Path, key: str) -> Sequence[str] | None:
-    """A column's class names in one of `INFO_FILES` in the file's folder."""
-    for info_name in INFO_FILES:
-        info_path = path.with_name(info_name)
-        if not info_path.is_file():
+    """A column's class names in one of `INFO_FILES` or `NAME_FILES` in the file's folder."""
+    for beside in map(path.with_name, (*INFO_FILES, *NAME_FILES)):
+        if not beside.is_file():
             continue
+        text = read_text(beside, ConvertError)
         try:
-            info = json.loads(info_path.read_text(encoding="utf-8"))
+            info = json.loads(text) if beside.suffix == ".json" else text.split()
         except ValueError as err:
             got = Plain(f"something else ({err})")
-            raise ConvertError(describe(str(info_path), expected="JSON", got=got)) from None
+            raise ConvertError(describe(str(beside), expected="JSON", got=got)) from None
+        if beside.name in NAME_FILES:
+            return _names_by_id(info, beside)
         # "dataset_infos.json" has a description for each configuration.
         infos = [info, *info.values()] if isinstance(info, dict) else []
         for one in infos:
@@ -182,6 +153,22 @@ def _names_beside(path: Path, key: str) -> Sequence[str] | None:
             if names is not None:
                 return names
     return None
+
+
+def _names_by_id(info: Any, path: Path) -> Sequence[str]:
+    """The names in a list, or in an object with ids or names as keys."""
+    if isinstance(info, dict):
+        pairs = [
+            (key, value) if isinstance(value, int) else (value, key) for key, value in info.items()
+        ]
+        names = {str(number): name for name, number in pairs}
+        info = [names.get(str(i)) for i in range(len(info))]
+    if not isinstance(info, list) or not info or not all(isinstance(name, str) for name in info):
+        expected = (
+            "a list of tags, or an object with a tag for each id from 0, or an id for each tag"
+        )
+        raise ConvertError(describe(str(path), expected=expected, got=Plain("something else")))
+    return info
 
 
 def _class_names(feature: Any) -> Sequence[str] | None:

@@ -14,7 +14,7 @@ _SHOWN = 60
 _JSON_ERRORS = (ValueError, RecursionError)
 _BLANK = re.compile(r"\s*")
 _STRING = r'"(?:[^"\\]|\\.)*"'
-_PAIR = rf"\[\s*{_STRING}\s*,\s*\{{"
+_PAIR = rf"\[\s*{_STRING}\s*,\s*[{{\[]"
 # An object with a key, or a pair, alone or in an array. A bracket alone is no sign of JSON, because
 # it may be the first token of a column file.
 _FIRST_RECORD = re.compile(rf"(\[\s*)?(\{{\s*{_STRING}\s*:|{_PAIR})")
@@ -63,12 +63,21 @@ def json_records(
     values = enumerate(_values(path, tick, encoding), start=1)
     for number, value in _lines(path, tick, encoding) if by_line else values:
         place = f"{path}, {'line' if by_line else 'record'} {number}"
-        if isinstance(value, list) and list(map(type, value)) == [str, dict]:
-            value = {"text": value[0], **value[1]}
+        value = as_object(value)
         if not isinstance(value, dict):
             got = Plain(_cut(json.dumps(value, ensure_ascii=False)))
             raise ConvertError(describe(place, expected="a JSON object {…}", got=got))
         yield JsonRecord(value, number, place)
+
+
+def as_object(value: Any) -> Any:
+    """RETURNS (Any): The value, or an object for a pair of a text and entities, as in spaCy 2."""
+    match value:
+        case [str(text), dict(data)]:
+            return {"text": text, **data}
+        case [str(text), list(entities)]:
+            return {"text": text, "entities": entities}
+    return value
 
 
 def _is_by_line(path: Path, encoding: str) -> bool:

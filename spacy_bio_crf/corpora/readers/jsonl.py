@@ -1,7 +1,7 @@
 """Reader of JSON records with a text and character spans.
 
 Prodigy and spaCy write such records as JSONL, doccano and Label Studio (JSON_MIN) export them. The
-training data of spaCy 2 are pairs of a text and an object, which `json_records` reads as one.
+training data of spaCy 2 are pairs of a text and an object, which `record_files` reads as one.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ from ..options import DETECT, ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import locate
 from .entity_values import Given, checked_text, has_entities, read_entities
-from .json_records import JsonRecord, json_records
+from .json_records import JsonRecord
+from .record_files import TEXT_KEYS, read_records
 
 # Keys of the entities: Prodigy; doccano and Label Studio; doccano; spaCy; other tools.
 SPAN_KEYS = (
     "spans", "label", "labels", "entities", "annotations", "annotation", "ents", "ner",
     "named_entities", "entity_mentions", "mentions",
 )  # fmt: skip
-TEXT_KEYS = ("text", "data", "content", "sentence")
 UNANNOTATED = "texts without any annotation, all of whose tokens are left without (`no_spans`)"
 EMPTY = "texts without entities that were accepted or have an annotator: nothing in them is an "
 EMPTY += "entity (`no_spans`)"
@@ -55,7 +55,7 @@ def read_jsonl(
     for path in paths:
         keys: set[str] = set()
         before = ""
-        for record in json_records(path, summary.tick, encoding=options.encoding):
+        for record in read_records(path, summary.tick, encoding=options.encoding):
             answer = record.data.get("answer", "accept")
             binary = _is_binary(record.data, options)
             if answer != "accept" and not (binary and answer == "reject"):

@@ -9,7 +9,8 @@ from ..options import ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import locate
 from .entity_values import Given, checked_text, read_entities
-from .json_records import JsonRecord, json_records
+from .json_records import JsonRecord
+from .record_files import read_records
 
 ANNOTATION_KEYS = ("annotations", "completions")  # the second in versions before 1.0
 NOT_ANNOTATED = "task without annotation"
@@ -36,7 +37,7 @@ def read_label_studio(
     """
     for path in paths:
         summary.notes["Label Studio tasks"] += 1
-        for record in json_records(path, summary.tick, encoding=options.encoding):
+        for record in read_records(path, summary.tick, encoding=options.encoding):
             results = _results(record, summary, predictions=options.predictions)
             if results is None:
                 predicted = bool(record.data.get("predictions"))
