@@ -116,9 +116,13 @@ def test_the_learning_rate_falls_until_the_last_step(path: Path):
 
 @pytest.mark.slow
 def test_other_head_leaves_this_one_done(project):
-    output = run_project(project, "train", "--vars.head", "softmax")
+    changes = ("--vars.casing", "false", "--vars.layers", "null", "--vars.learn_rate", "5e-5")
+    output = run_project(project, "train", "--vars.head", "softmax", *changes)
     assert "configs/softmax.cfg" in output
-    assert (project / "training" / "softmax" / "model-best" / "config.cfg").is_file()
+    config = Config().from_disk(project / "training" / "softmax" / "model-best" / "config.cfg")
+    encoder = config["components"]["bio_ner"]["model"]["encoder"]
+    assert (encoder["casing"], encoder["layers"]) == (False, None)
+    assert config["training"]["optimizer"]["learn_rate"]["initial_rate"] == 5e-5
     assert steps_to_run(project) == []
 
 
