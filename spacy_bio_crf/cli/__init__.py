@@ -15,6 +15,7 @@ from .convert import convert_cli
 from .debug import debug_cli
 from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
+from .push import push_cli
 from .to_hf import to_hf_cli
 from .transitions import transitions_cli
 
@@ -36,6 +37,7 @@ app.command("debug", context_settings={"ignore_unknown_options": True})(debug_cl
 app.command("transitions")(transitions_cli)
 app.command("from-hf")(from_hf_cli)
 app.command("to-hf")(to_hf_cli)
+app.command("push")(push_cli)
 
 # spaCy only imports an entry point, which has to add itself to the commands.
 spacy_app.add_typer(app)
