@@ -23,7 +23,7 @@ from wasabi import msg
 
 from spacy_bio_crf.errors import Plain, describe
 from spacy_bio_crf.io import write_json, write_text
-from spacy_bio_crf.metrics import analyze, predict
+from spacy_bio_crf.metrics import analyze, predict, read_corpus
 
 # System: the configuration it is trained with, and whether it decodes legal sequences only.
 SYSTEMS = {"softmax": ("softmax", False), "constrained": ("softmax", True), "crf": ("crf", True)}
@@ -136,7 +136,7 @@ def run(arguments: argparse.Namespace, system: str, seed: int) -> dict[str, Any]
         "system": system,
         "seed": seed,
         "seconds": trained["seconds"],
-        **analyze(predict(nlp, arguments.corpus / "test.spacy")),
+        **analyze(predict(nlp, read_corpus(nlp, arguments.corpus / "test.spacy"))),
     }
     write_json(path, result)
     return result

@@ -12,7 +12,7 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
-from spacy_bio_crf.cli.convert import default_of, flags_of, help_of
+from spacy_bio_crf.cli.reader_options import default_of, flags_of, help_of
 from spacy_bio_crf.corpora import ConvertOptions
 from spacy_bio_crf.debug.checks import GROUPS
 

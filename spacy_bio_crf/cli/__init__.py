@@ -5,6 +5,8 @@ spaCy imports this module whenever its command line starts, through the entry po
 function in a module of its own, registered below.
 """
 
+from collections.abc import Callable
+
 import typer
 from spacy.cli._util import app as spacy_app
 
@@ -28,16 +30,25 @@ def bio_ner_cli() -> None:
     """Named-entity recognition with BIO tags: data in, evaluation out."""
 
 
-app.command("convert")(convert_cli)
-app.command("annotate")(annotate_cli)
-app.command("evaluate")(evaluate_cli)
-app.command("calibrate")(calibrate_cli)
-# Values of a config, as for spaCy's own commands, are not known as options beforehand.
-app.command("debug", context_settings={"ignore_unknown_options": True})(debug_cli)
-app.command("transitions")(transitions_cli)
-app.command("from-hf")(from_hf_cli)
-app.command("to-hf")(to_hf_cli)
-app.command("push")(push_cli)
+# Each command, and the example that its help ends with.
+COMMANDS: dict[Callable[..., None], str] = {
+    convert_cli: "convert train.conll corpus/train.spacy --lang pt",
+    debug_cli: "debug corpus/train.spacy --dev corpus/dev.spacy --model config.cfg",
+    evaluate_cli: "evaluate training/model-best corpus/test.spacy --report report.html",
+    calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
+    annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
+    transitions_cli: "transitions training/model-best --plot transitions.svg",
+    from_hf_cli: "from-hf Davlan/xlm-roberta-base-ner-hrl my_ner --lang pt",
+    to_hf_cli: "to-hf training/model-best checkpoint --corpus corpus/dev.spacy",
+    push_cli: "push checkpoint someone/my-ner --private",
+}
+for command, example in COMMANDS.items():
+    app.command(
+        example.partition(" ")[0],
+        epilog=f"\b\nExample:\n  python -m spacy bio-ner {example}",
+        # Values of a config, as for spaCy's own commands, are not known as options beforehand.
+        context_settings={"ignore_unknown_options": command is debug_cli},
+    )(command)
 
 # spaCy only imports an entry point, which has to add itself to the commands.
 spacy_app.add_typer(app)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 from wasabi import msg
 
-from .loading import load_pipeline, name_options
+from .loading import counted, load_pipeline, name_options
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -127,11 +127,11 @@ def annotate_cli(
         msg.fail("Interrupted: the same command goes on from here")
         raise typer.Exit(130) from None
     if counts.skipped:
-        msg.warn(f"Skipped: {counts.skipped} records")
+        msg.warn(f"Skipped: {counted(counts.skipped, 'record')}")
     whose = "" if shard is None else f" (shard {shard})"
     msg.good(
-        f"{output}{whose}: {counts.documents} documents, {counts.words} words, "
-        f"{counts.entities} entities"
+        f"{output}{whose}: {counted(counts.documents, 'document')}, "
+        f"{counted(counts.words, 'word')}, {counted(counts.entities, 'entity')}"
     )
 
 
@@ -170,8 +170,8 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
             begun, words_before = time.monotonic(), counts.words
             if counts.documents or counts.skipped:
                 msg.info(
-                    f"Going on after {counts.documents} documents of an earlier run"
-                    + (f" ({counts.skipped} records were skipped)" if counts.skipped else "")
+                    f"Going on after {counted(counts.documents, 'document')} of an earlier run"
+                    + (f" (skipped: {counted(counts.skipped, 'record')})" if counts.skipped else "")
                 )
             # None: only where stderr is a terminal.
             bar = tqdm(

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from .loading import choose_component, import_plots, load_pipeline, save_plot
+from .loading import (
+    choose_component,
+    import_plots,
+    load_pipeline,
+    name_options,
+    save_plot,
+    writing,
+)
+from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -19,10 +27,11 @@ if TYPE_CHECKING:
 BAR_WIDTH = 30  # characters of the diagram in the terminal
 
 
+@takes_reader_options
 def calibrate_cli(
     model: Path = typer.Argument(..., help="A trained pipeline"),  # noqa: B008
     corpus: Path = typer.Argument(  # noqa: B008
-        ..., help="Held-out documents (.spacy, or a folder of such files)"
+        ..., help="Held-out documents: .spacy, any format that convert reads, or a folder"
     ),
     output: Path | None = typer.Option(  # noqa: B008
         None, "--output", "-o", help="Where the calibrated pipeline goes; MODEL itself if not given"
@@ -39,6 +48,10 @@ def calibrate_cli(
     ),
     dry_run: bool = typer.Option(False, "--dry-run", help="Show the figures, save no pipeline"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+    lang: str | None = typer.Option(
+        None, "--lang", help="Language of texts without tokens; the pipeline's if not given"
+    ),
+    **options: Any,
 ) -> None:
     """Fit the temperature of confidence on held-out data.
 
@@ -52,10 +65,11 @@ def calibrate_cli(
     nlp = load_pipeline(model, gpu_id)
     pipe = choose_component(nlp, component)
     try:
-        sample = take_sample(pipe, _read(nlp, pipe, corpus))
+        examples = read_annotated(nlp, corpus, {**options, "lang": lang}, calibrate_cli)
+        sample = take_sample(pipe, _predict_before(pipe, nlp, examples))
         old, new = pipe.temperature, fit_temperature(sample)
-    except ValueError as error:
-        msg.fail(str(error), exits=1)
+    except (ValueError, OSError) as error:
+        msg.fail(name_options(str(error), calibrate_cli), exits=1)
     figures = {
         when: {"temperature": t, **calibration_table(outcomes(sample, t), bins=bins)}
         for when, t in (("before", old), ("after", new))
@@ -63,25 +77,24 @@ def calibrate_cli(
     for when, table in figures.items():
         _show(when, table)
     if json_path is not None:
-        write_json(json_path, figures)
+        with writing("--json"):
+            write_json(json_path, figures)
         msg.good(f"Figures: {json_path}")
     if dry_run:
         msg.info(f"Dry run: {model} is unchanged")
     else:
         pipe.temperature = new
-        nlp.to_disk(output or model)
+        with writing("--output"):
+            nlp.to_disk(output or model)
         msg.good(f"Saved with temperature {new:.3f}: {output or model}")
     if plot is not None and plots is not None:
         diagrams = [(_title(table), table) for table in figures.values()]
         save_plot(plots.draw_reliability(diagrams), plot)
 
 
-def _read(nlp: "Language", pipe: "BioNer", corpus: Path) -> "list[Example]":
-    """Read documents and run the components before `pipe`, because they may preset entities."""
-    from ..metrics.documents import read_corpus
-
+def _predict_before(pipe: "BioNer", nlp: "Language", examples: "list[Example]") -> "list[Example]":
+    """Run the components before `pipe`, because they may preset entities."""
     earlier = [p for _, p in takewhile(lambda named: named[1] is not pipe, nlp.pipeline)]
-    examples = read_corpus(nlp, corpus)
     for eg in examples:
         for process in earlier:
             eg.predicted = process(eg.predicted)

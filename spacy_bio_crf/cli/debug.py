@@ -1,5 +1,6 @@
 """`bio-ner debug`: checks of a corpus before training."""
 
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from .loading import name_options
+from .loading import name_options, writing
+from .reader_options import parse_options, takes_reader_options
 
 if TYPE_CHECKING:
     from ..debug import Finding, Occurrence, Report
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 FAIL_ON = ("warning", "error", "never")
 
 
+@takes_reader_options
 def debug_cli(
     arguments: list[str] = typer.Argument(  # noqa: B008
         ...,
@@ -38,9 +41,6 @@ def debug_cli(
     lang: str | None = typer.Option(
         None, "--lang", "-l", help="Language of texts without tokens; the model's if not given"
     ),
-    group_docs: bool = typer.Option(
-        False, "--group-docs", help="Column files: one Doc for each document, not each sentence"
-    ),
     least: int = typer.Option(10, "--least", min=1, help="Labels with fewer entities are rare"),
     n_examples: int = typer.Option(
         3, "--examples", "-n", min=0, help="Most examples of each finding"
@@ -54,6 +54,7 @@ def debug_cli(
         help="Least severity for an exit code other than 0 (3 for warnings, 4 for errors): "
         "warning, error or never",
     ),
+    **options: Any,
 ) -> None:
     """Find what a corpus loses on its way into training.
 
@@ -77,10 +78,9 @@ def debug_cli(
             raise BioError(describe("model", expected="a config or a pipeline", got=got))
         language = lang or str(settings.nlp.lang if settings is not None else "en")
         files = {"train": paths, "dev": dev}
+        chosen_options = {**parse_options(options), "lang": language}
         parts = [
-            read_part(name, chosen, lang=language, group_docs=group_docs)
-            for name, chosen in files.items()
-            if chosen
+            read_part(name, chosen, **chosen_options) for name, chosen in files.items() if chosen
         ]
     except (BioError, OSError) as error:
         msg.fail(name_options(str(error), debug_cli), exits=1)
@@ -121,12 +121,13 @@ def _split(arguments: list[str]) -> tuple[list[Path], dict[str, Any]]:
 
 
 def _write(report: "Report", path: str) -> None:
-    import srsly
+    from ..io import write_json
 
     if path == "-":
-        typer.echo(srsly.json_dumps(report.to_json(), indent=2))
+        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=1))
     else:
-        srsly.write_json(path, report.to_json())
+        with writing("--json"):
+            write_json(Path(path), report.to_json())
         msg.good(f"JSON: {path}")
 
 

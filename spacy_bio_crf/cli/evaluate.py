@@ -1,22 +1,29 @@
 """Command `bio-ner evaluate`: score a pipeline, report its errors, compare it with another one."""
 
+import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from wasabi import msg
 from wasabi import table as wasabi_table
 
-from .loading import PLOTS_REMEDY, load_pipeline
+from .loading import PLOTS_REMEDY, counted, load_pipeline, name_options, writing
+from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
+    from spacy.training import Example
+
     from ..metrics.tables import Table
 
+META = "meta.json"
 
+
+@takes_reader_options
 def evaluate_cli(
     model: Path = typer.Argument(..., help="A pipeline that sets doc.ents"),  # noqa: B008
     corpus: Path = typer.Argument(  # noqa: B008
-        ..., help="Annotated documents (.spacy, or a folder of such files)"
+        ..., help="Annotated documents: .spacy, any format that convert reads, or a folder"
     ),
     output: Path | None = typer.Option(  # noqa: B008
         None, "--output", "-o", help="Write all figures as JSON"
@@ -49,7 +56,14 @@ def evaluate_cli(
         False, "--all-tables", help="Print all tables, not only scores and numbers of errors"
     ),
     limit: int = typer.Option(0, "--limit", "-l", min=0, help="Documents, at the most; 0: all"),
+    to_meta: bool = typer.Option(
+        False, "--to-meta", help="Write the scores into MODEL's meta.json, for `spacy package`"
+    ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+    lang: str | None = typer.Option(
+        None, "--lang", help="Language of texts without tokens; the pipeline's if not given"
+    ),
+    **options: Any,
 ) -> None:
     """Score a pipeline and show where it fails.
 
@@ -61,7 +75,6 @@ def evaluate_cli(
     from ..metrics import compare as compare_documents
     from ..metrics.breakdowns import read_surfaces
     from ..metrics.chance import Chance
-    from ..metrics.documents import read_corpus
     from ..metrics.tables import comparison_tables, tables
     from ..training.logger import read_log
 
@@ -69,9 +82,12 @@ def evaluate_cli(
         if given and report is None:
             expected = "--report, the page that it adds to"
             msg.fail(describe(option, expected=expected, got=Plain("no --report")), exits=1)
+    if to_meta and not (model / META).is_file():
+        got = Plain(f"no {META} in {model}")
+        msg.fail(describe("--to-meta", expected="a pipeline's folder", got=got), exits=1)
     for path in (corpus, train, log):
         if path is not None and not path.exists():
-            wanted = "a training log (.jsonl)" if path == log else "annotated documents (.spacy)"
+            wanted = "a training log (.jsonl)" if path == log else "annotated documents"
             msg.fail(describe(str(path), expected=wanted, got=Plain("no such file")), exits=1)
     try:
         rows = read_log(log) if log is not None else []
@@ -84,13 +100,19 @@ def evaluate_cli(
             msg.warn(f"--report: no plots, for matplotlib is not installed; {PLOTS_REMEDY}")
 
     nlp = load_pipeline(model, gpu_id)
+    options["lang"] = lang
     try:
-        training_data = read_corpus(nlp, train) if train is not None else None
-        examples = predict(nlp, corpus, limit=limit)
+        training_data = (
+            read_annotated(nlp, train, options, evaluate_cli) if train is not None else None
+        )
+        examples = predict(nlp, read_annotated(nlp, corpus, options, evaluate_cli, limit=limit))
         if compare is not None:
-            other = predict(load_pipeline(compare, gpu_id), corpus, limit=limit)
-    except ValueError as error:
-        msg.fail(str(error), exits=1)
+            theirs = load_pipeline(compare, gpu_id)
+            other = predict(
+                theirs, read_annotated(theirs, corpus, options, evaluate_cli, limit=limit)
+            )
+    except (ValueError, OSError) as error:
+        msg.fail(name_options(str(error), evaluate_cli), exits=1)
     known = None
     if training_data is not None:
         known = read_surfaces(eg.reference for eg in training_data)
@@ -107,7 +129,7 @@ def evaluate_cli(
             **compare_documents(documents, read_documents(other), chance=chance),
         }
     if not quiet:
-        typer.echo(f"\n{model} on {corpus}, {metrics['documents']} documents")
+        typer.echo(f"\n{model} on {corpus}, {counted(metrics['documents'], 'document')}")
         shown = tables(metrics)
         if not all_tables:
             shown = [shown[0], shown[-1]]
@@ -116,14 +138,30 @@ def evaluate_cli(
         if not all_tables:
             typer.echo("\nAll tables: --all-tables, or in the page that --report writes")
     if output is not None:
-        write_json(output, metrics)
+        with writing("--output"):
+            write_json(output, metrics)
         msg.good(f"Figures: {output}")
+    if to_meta:
+        with writing("--to-meta"):
+            _write_meta(model / META, examples)
+        msg.good(f"Scores: {model / META}")
     if report is not None:
         text = page.render_report(
             metrics, documents, log=rows, max_errors=max_errors, all_documents=all_documents
         )
-        write_text(report, text)
+        with writing("--report"):
+            write_text(report, text)
         msg.good(f"Report: {report}")
+
+
+def _write_meta(path: Path, examples: "list[Example]") -> None:
+    """Put the scores of spaCy's and our scorer into a pipeline's meta data."""
+    from ..io import write_json
+    from ..metrics.scorer import score_examples
+
+    meta = json.loads(path.read_bytes())
+    meta["performance"] = {**meta.get("performance", {}), **score_examples(examples)}
+    write_json(path, meta)
 
 
 def _text(table: "Table") -> str:

@@ -38,10 +38,7 @@ def from_hf_cli(
     ),
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing folder"),
 ) -> None:
-    """Make a pipeline of a Hugging Face token classifier.
-
-    For example: python -m spacy bio-ner from-hf Davlan/xlm-roberta-base-ner-hrl my_ner --lang pt
-    """
+    """Make a pipeline of a Hugging Face token classifier."""
     from ..errors import BioError
     from ..export.importing import import_checkpoint
     from ..io import read_text

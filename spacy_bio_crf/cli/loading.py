@@ -2,7 +2,8 @@
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,12 +72,25 @@ def import_plots(plot: Path) -> Any:
 
 def save_plot(drawn: Any, plot: Path) -> None:
     """Write a `report.plots.Plot` to a file, or end the command with a message."""
-    try:
+    with writing("--plot"):
         drawn.save(plot)
+    msg.good(f"Plot: {plot}")
+
+
+@contextmanager
+def writing(option: str) -> Iterator[None]:
+    """End the command with a message if what an option names can't be written."""
+    try:
+        yield
     except OSError as error:
         expected = "a file that can be written"
-        msg.fail(describe("--plot", expected=expected, got=Plain(error)), exits=1)
-    msg.good(f"Plot: {plot}")
+        msg.fail(describe(option, expected=expected, got=Plain(error)), exits=1)
+
+
+def counted(n: int, noun: str) -> str:
+    """RETURNS (str): A number with its noun: "1 entity", "2 entities"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n} {noun if n == 1 else plural}"
 
 
 def name_options(message: str, command: Callable) -> str:

@@ -18,7 +18,6 @@ def push_cli(
     """Upload a checkpoint, a pipeline or a package to the hub.
 
     The token is that of `hf auth login` or of HF_TOKEN; HF_ENDPOINT names another hub.
-    For example: python -m spacy bio-ner push checkpoint someone/my-ner --private
     """
     from ..errors import BioError
     from ..export.hub_upload import upload_folder

@@ -24,10 +24,7 @@ def to_hf_cli(
     ),
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing folder"),
 ) -> None:
-    """Write a pipeline as a checkpoint that transformers loads.
-
-    For example: python -m spacy bio-ner to-hf training/model-best checkpoint --corpus dev.spacy
-    """
+    """Write a pipeline as a checkpoint that transformers loads."""
     from ..export.exporting import export_pipeline
 
     check_new(output, force)

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from wasabi import color, msg
 
-from .loading import choose_component, import_plots, load_pipeline, save_plot
+from .loading import choose_component, import_plots, load_pipeline, save_plot, writing
 
 
 def transitions_cli(
@@ -50,7 +50,8 @@ def transitions_cli(
         divider=True,
     )
     if json_path is not None:
-        write_json(json_path, table)
+        with writing("--json"):
+            write_json(json_path, table)
         msg.good(f"Scores: {json_path}")
     if plot is not None and plots is not None:
         save_plot(plots.draw_transitions(table), plot)

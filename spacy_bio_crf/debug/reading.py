@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from spacy.tokens import Doc
 
@@ -25,20 +26,16 @@ class CorpusPart:
     summary: Summary = field(default_factory=Summary)
 
 
-def read_part(
-    name: str, paths: Sequence[Path], *, lang: str = "en", group_docs: bool = False
-) -> CorpusPart:
+def read_part(name: str, paths: Sequence[Path], **options: Any) -> CorpusPart:
     """Read files of any format that `convert` knows, `.spacy` among them.
 
     name (str): The part's name: "train" or "dev".
     paths (Sequence[Path]): Files and folders.
-    lang (str): The language of a tokenizer for texts without tokens.
-    group_docs (bool): One Doc for each document, not for each sentence.
+    **options (Any): Options of reading, by their names in `ConvertOptions`.
     RETURNS (CorpusPart): The part.
     RAISES: ConvertError or OSError if a file can't be read.
     """
-    docs, summary = read(paths, lang=lang, group_docs=group_docs)
-    return CorpusPart(name, docs, summary)
+    return CorpusPart(name, *read(paths, **options))
 
 
 def check_reading(part: CorpusPart, recorder: Recorder) -> None:

@@ -13,7 +13,7 @@ from ..encoders.transformer.classifier import Classifier, write_classifier
 from ..encoders.transformer.layer import TransformerEncoder
 from ..errors import BioError, Plain, describe
 from ..io import write_text
-from ..metrics.documents import predict
+from ..metrics.documents import predict, read_corpus
 from ..model import emitter_shim
 from ..pipes.bio_ner import BioNer, find_component
 from .label_rows import written_rows
@@ -85,12 +85,12 @@ def measure_decoding(nlp: Language, pipe: BioNer, corpus: Path) -> tuple[float, 
     RETURNS (tuple[float, float]): Entity F1 of both, in percent.
     RAISES: ValueError if there are no such documents.
     """
-    own = get_ner_prf(predict(nlp, corpus))["ents_f"]
+    own = get_ner_prf(predict(nlp, read_corpus(nlp, corpus)))["ents_f"]
     shim, threshold = emitter_shim(pipe.model.get_ref("emitter")), pipe.threshold
     head = shim.head
     shim.head, pipe.threshold = replace(head, crf=False, constrained=False), 0.0
     try:
-        plain = get_ner_prf(predict(nlp, corpus))["ents_f"]
+        plain = get_ner_prf(predict(nlp, read_corpus(nlp, corpus)))["ents_f"]
     finally:
         shim.head, pipe.threshold = head, threshold
     return 100.0 * (own or 0.0), 100.0 * (plain or 0.0)

@@ -8,6 +8,14 @@ dict, and `tables` writes it as text.
 """
 
 from .analysis import analyze, compare
-from .documents import Document, predict, read_documents
+from .documents import Document, make_examples, predict, read_corpus, read_documents
 
-__all__ = ["Document", "analyze", "compare", "predict", "read_documents"]
+__all__ = [
+    "Document",
+    "analyze",
+    "compare",
+    "make_examples",
+    "predict",
+    "read_corpus",
+    "read_documents",
+]

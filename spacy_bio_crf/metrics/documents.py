@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus, Example
 
 from ..doc_scores import read_scores
@@ -41,19 +41,16 @@ class Document:
     unfit: int = 0
 
 
-def predict(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
-    """Run a pipeline over annotated documents, tokenized as for `spacy train`.
+def predict(nlp: Language, examples: Sequence[Example]) -> list[Example]:
+    """Run a pipeline over annotated documents.
 
     A document that the pipeline's error handler drops counts as one without predictions: its gold
     entities are missed, not forgotten.
 
     nlp (Language): The pipeline.
-    path (Path): A .spacy file, or a folder of them.
-    limit (int): Read at most this many documents; 0 reads all.
-    RETURNS (list[Example]): Predicted documents beside their references, in the file's order.
-    RAISES: ValueError, as `read_corpus`.
+    examples (Sequence[Example]): From `read_corpus` or `make_examples`.
+    RETURNS (list[Example]): Predicted documents beside their references, in the same order.
     """
-    examples = read_corpus(nlp, path, limit=limit)
     blank = [
         Doc(nlp.vocab, words=[t.text for t in eg.x], spaces=[bool(t.whitespace_) for t in eg.x])
         for eg in examples
@@ -86,6 +83,17 @@ def read_corpus(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
     if not examples:
         raise ValueError(describe(str(path), expected=expected, got=Plain("no documents")))
     return examples
+
+
+def make_examples(nlp: Language, docs: Sequence[Doc]) -> list[Example]:
+    """Tokenize annotated documents that were read in another way, as `read_corpus` does.
+
+    nlp (Language): The pipeline whose tokenizer makes the blank documents.
+    docs (Sequence[Doc]): The documents, with any vocabulary.
+    RETURNS (list[Example]): Blank documents beside their references, without empty ones.
+    """
+    own = DocBin(docs=docs, store_user_data=True).get_docs(nlp.vocab)
+    return list(Corpus("").make_examples(nlp, own))
 
 
 def read_documents(examples: Iterable[Example]) -> list[Document]:

@@ -139,7 +139,7 @@ def test_skipped_records_are_named_and_counted(bio_ner):
     assert code == 0
     assert "Skipped: a.jsonl, line 2: expected a JSON object, got 'bad'" in output
     assert "line 11" in output and "and so on" in output and "line 12" not in output
-    assert "Skipped: 12 records" in output and "out.jsonl: 1 documents" in output
+    assert "Skipped: 12 records" in output and "out.jsonl: 1 document," in output
 
 
 def test_an_interrupted_run_goes_on(bio_ner):

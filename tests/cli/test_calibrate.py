@@ -98,11 +98,3 @@ def test_the_pipeline_is_saved_before_the_plot_is_drawn(model, tmp_path):
     assert run.exit_code == 1
     assert "--plot: expected a file that can be written, got" in " ".join(run.output.split())
     assert spacy.load(model[0]).get_pipe("bio_ner").temperature != 1.0
-
-
-def test_documents_that_cannot_be_read(model, tmp_path):
-    path = tmp_path / "dev.conll"
-    path.write_text("Ana B-PER\n")
-    run = CliRunner().invoke(app, ["calibrate", model[0], str(path)])
-    assert run.exit_code == 1
-    assert "dev.conll: expected annotated documents" in " ".join(run.output.split())

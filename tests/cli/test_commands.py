@@ -1,5 +1,6 @@
 """The commands and options that users know."""
 
+import shlex
 from typing import Any
 
 import pytest
@@ -50,6 +51,17 @@ def test_every_option_is_explained(name: str):
     assert commands()[name].help
 
 
+@pytest.mark.parametrize("name", commands())
+def test_help_ends_with_an_example(name: str):
+    printed = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "80"}).output
+    example = printed.strip().splitlines()[-1].strip()
+    program, given = example.split(f" bio-ner {name} ")
+    assert program == "python -m spacy"
+    assert commands()[name].make_context(name, shlex.split(given)).params
+
+
 def test_no_summary_is_cut():
-    _, _, summaries = CliRunner().invoke(app, ["--help"]).output.partition("Commands:")
+    _, _, summaries = (
+        CliRunner().invoke(app, ["--help"], env={"COLUMNS": "80"}).output.partition("Commands:")
+    )
     assert summaries.count("\n") > len(KNOWN) and "..." not in summaries

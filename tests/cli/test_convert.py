@@ -11,7 +11,8 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
-from spacy_bio_crf.cli.convert import convert_cli, flags_of
+from spacy_bio_crf.cli.convert import convert_cli
+from spacy_bio_crf.cli.reader_options import flags_of
 from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertOptions, Summary
 from spacy_bio_crf.corpora.write import WRITERS
 from tests.support.paths import ROOT
@@ -72,9 +73,9 @@ def test_every_option_arrives(bio_ner):
     assert "line 6: I-LOC begins what is not a complete entity: discarded" in output
     assert "Dropped: label MISC (1)" in output
     assert "O-R=G 1 PERSON 1 total 2" in output
-    assert "out.spacy: 1 documents, 2 sentences, 5 tokens" in output
+    assert "out.spacy: 1 document, 2 sentences, 5 tokens" in output
     code, output = bio_ner("convert", "a.conll", "out.spacy", "-F", "-n", "2")
-    assert "1 documents, 2 sentences" in output
+    assert "1 document, 2 sentences" in output
 
 
 def test_options_of_single_formats_arrive(bio_ner):
@@ -99,7 +100,7 @@ def test_options_of_single_formats_arrive(bio_ner):
     assert "Entities that do not fit tokens: 1 (--misaligned missing):" in output
     assert "a.jsonl, line 1: 'Ana Ruiz' (X)" in output
     assert "Tokens without annotation, neither entity nor O: 0" not in output
-    assert "Y 1 Z 1 total 2" in output and "out.spacy: 1 documents, 3 tokens" in output
+    assert "Y 1 Z 1 total 2" in output and "out.spacy: 1 document, 3 tokens" in output
     output = run(
         "a.jsonl",
         "out.jsonl",
@@ -151,7 +152,7 @@ def test_names_that_no_label_has_are_said(bio_ner):
 def test_many_repairs_are_not_all_shown(bio_ner):
     Path("c.txt").write_text("y\tB-X\n" + "x\tI-Y\nx\tO\n" * 13)
     _, output = bio_ner("convert", "c.txt", "out.spacy")
-    assert "Repaired 13 tags" in output and output.count("line") == 10 and "and 3 more" in output
+    assert "repaired: 13" in output and output.count("line") == 10 and "and 3 more" in output
 
 
 @pytest.mark.parametrize(

@@ -2,15 +2,17 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.cli.package import generate_readme
 from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
-from spacy_bio_crf.metrics import analyze, predict
+from spacy_bio_crf.metrics import analyze, predict, read_corpus
 from spacy_bio_crf.metrics.breakdowns import read_surfaces
 from spacy_bio_crf.metrics.scorer import score_examples
 from tests.support.pipelines import make_examples
@@ -56,7 +58,8 @@ def test_figures_are_those_of_the_scorer(model, corpus, tmp_path):
     out = tmp_path / "new" / "figures.json"
     printed = run(model, corpus, "--output", out, "--resamples", 200)
     figures = json.loads(out.read_text("utf-8"))
-    examples = predict(spacy.load(model), corpus)
+    nlp = spacy.load(model)
+    examples = predict(nlp, read_corpus(nlp, corpus))
     scores = score_examples(examples)
     for level, prefix in (("entity", "ents"), ("token", "ner_token")):
         for key in "prf":
@@ -133,7 +136,8 @@ def test_seen_names_and_learning_curve(model, corpus, tmp_path, trained):
     run(model, corpus, "-t", train, "--log", log, "-o", out, "-r", report, "--resamples", 0)
     rows = json.loads(out.read_text("utf-8"))["breakdowns"]["surface"]
     assert [row["sort"] for row in rows] == ["seen", "seen, other label", "unseen"]
-    examples = predict(spacy.load(model), corpus)
+    nlp = spacy.load(model)
+    examples = predict(nlp, read_corpus(nlp, corpus))
     known = read_surfaces(eg.reference for eg in make_examples(trained)[:2])
     assert rows == analyze(examples, known=known)["breakdowns"]["surface"]
     assert 'id="learning-t"' in report.read_text("utf-8")
@@ -180,13 +184,8 @@ def test_limit(model, corpus, tmp_path):
 @pytest.mark.parametrize(
     ("content", "name", "message"),
     [
-        (None, "none.spacy", "none.spacy: expected annotated documents .* got no such file"),
-        (
-            b"Ana B-PER\n",
-            "test.conll",
-            r"test.conll: expected annotated documents \(.spacy, or a .*\), got '.conll'; "
-            "make .* bio-ner convert`",
-        ),
+        (None, "none.spacy", "none.spacy: expected annotated documents, got no such file"),
+        (b"Ana met Bo.\n", "test.txt", "test.txt, line 1: expected columns"),
         (b"Ana B-PER\n", "bad.spacy", "bad.spacy: expected annotated documents .* got .*E"),
         (
             DocBin().to_bytes(),
@@ -204,6 +203,24 @@ def test_bad_corpora(rules, corpus, tmp_path, content, name, message):
         printed = run(*arguments, "-o", out, code=1)
         assert re.search(message, " ".join(printed.split()))
         assert not out.exists()
+
+
+def test_scores_go_into_the_meta_data(model, corpus, tmp_path, rules):
+    """`spacy package` makes its README of them."""
+    copy = tmp_path / "model"
+    shutil.copytree(model, copy)
+    printed = run(copy, corpus, "--to-meta", "--resamples", 0)
+    assert f"Scores: {copy / 'meta.json'}" in " ".join(printed.split())
+    nlp = spacy.load(copy)
+    scores = score_examples(predict(nlp, read_corpus(nlp, corpus)))
+    performance = json.loads((copy / "meta.json").read_text("utf-8"))["performance"]
+    assert {key: performance[key] for key in scores} == scores
+    readme = generate_readme(nlp.meta)
+    assert f"| `ENTS_F` | {100 * scores['ents_f']:.2f} |" in readme
+    assert f"| `NER_TOKEN_F` | {100 * scores['ner_token_f']:.2f} |" in readme
+    (copy / "meta.json").unlink()
+    printed = run(copy, corpus, "--to-meta", code=1)
+    assert "--to-meta: expected a pipeline's folder, got no meta.json" in " ".join(printed.split())
 
 
 def test_bad_options(rules, corpus, tmp_path):

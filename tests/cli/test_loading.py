@@ -1,15 +1,18 @@
 """Pipelines and components that commands look for, and messages that name their options."""
 
+import errno
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.language import Language
+from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.convert import convert_cli
 from spacy_bio_crf.cli.debug import debug_cli
-from spacy_bio_crf.cli.loading import choose_component, load_pipeline, name_options
+from spacy_bio_crf.cli.loading import choose_component, counted, load_pipeline, name_options
 from tests.support.pipelines import MakeNlp, make_examples
 
 
@@ -52,3 +55,46 @@ def test_a_pipeline_and_its_component(make_nlp: MakeNlp, tmp_path: Path):
 )
 def test_messages_name_options(message: str, command, expected: str):
     assert name_options(message, command) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "rest"),
+    [
+        ("evaluate MODEL CORPUS", "--output", "OUT.json"),
+        ("evaluate MODEL CORPUS", "--report", "OUT.html"),
+        ("evaluate MODEL CORPUS", "--to-meta", ""),
+        ("calibrate MODEL CORPUS", "--json", "OUT.json"),
+        ("calibrate MODEL CORPUS", "--output", "OUT"),
+        ("calibrate MODEL CORPUS --dry-run", "--plot", "OUT.svg"),
+        ("transitions MODEL", "--json", "OUT.json"),
+        ("transitions MODEL", "--plot", "OUT.svg"),
+        ("debug CORPUS", "--json", "OUT.json"),
+    ],
+)
+def test_a_full_disk_is_one_clear_error(
+    trained, tmp_path, monkeypatch, command: str, option: str, rest: str
+):
+    arguments = [*command.split(), option, *rest.split()]
+    trained.to_disk(tmp_path / "MODEL")
+    docs = [eg.reference for eg in make_examples(trained)]
+    DocBin(docs=docs).to_disk(tmp_path / "CORPUS.spacy")
+    monkeypatch.chdir(tmp_path)
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", fail)
+    if "OUT" in arguments:
+        monkeypatch.setattr(Language, "to_disk", fail)
+    given = ["CORPUS.spacy" if a == "CORPUS" else a for a in arguments]
+    run = CliRunner().invoke(app, given)
+    assert (run.exit_code, type(run.exception)) == (1, SystemExit)
+    printed = " ".join(run.output.split())
+    assert f"{option}: expected a file that can be written, got" in printed
+    assert "No space left on device" in printed and not list(tmp_path.glob(".*"))
+
+
+def test_numbers_and_nouns():
+    assert counted(1, "entity") == "1 entity"
+    assert [counted(n, "word") for n in (0, 1, 2)] == ["0 words", "1 word", "2 words"]
+    assert counted(2, "entity") == "2 entities"

@@ -5,7 +5,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
-from spacy_bio_crf.metrics import analyze, predict
+from spacy_bio_crf.metrics import analyze, predict, read_corpus
 from spacy_bio_crf.metrics.documents import read_documents
 from spacy_bio_crf.metrics.scorer import score_examples
 from tests.support.pipelines import make_examples, spans_of
@@ -53,7 +53,7 @@ def test_dropped_documents_are_missed_and_not_forgotten(trained, tmp_path):
 
     nlp.add_pipe("fails_on_washington")
     nlp.set_error_handler(lambda *_: None)
-    examples = predict(nlp, corpus)
+    examples = predict(nlp, read_corpus(nlp, corpus))
     assert len(examples) == 6
     assert [spans_of(eg.predicted) for eg in examples][:4] == [
         [(0, 1, "PER")],

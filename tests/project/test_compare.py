@@ -13,7 +13,7 @@ import spacy
 from spacy.tokens import DocBin
 from thinc.api import Config
 
-from spacy_bio_crf.metrics import analyze, predict
+from spacy_bio_crf.metrics import analyze, predict, read_corpus
 from tests.support.paths import ROOT
 from tests.support.pipelines import make_examples
 
@@ -77,7 +77,7 @@ def test_comparison_is_computed_once_and_goes_on_where_it_was(compare, folder, m
         emitter = nlp.get_pipe("bio_ner").model.get_ref("emitter").shims[0]
         assert emitter.head.crf == (head == "crf") and not emitter.head.constrained_loss
         emitter.head = replace(emitter.head, constrained=constrained)
-        wanted = analyze(predict(nlp, folder / "corpus" / "test.spacy"))
+        wanted = analyze(predict(nlp, read_corpus(nlp, folder / "corpus" / "test.spacy")))
         assert {key: result[key] for key in wanted} == json.loads(json.dumps(wanted))
         assert result["seconds"] > 0
     # The constraint has changed something, or nothing of this would have been tested.
