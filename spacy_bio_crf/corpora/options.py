@@ -18,6 +18,7 @@ DETECT = "auto"  # the format, scheme or prefix is found by the content
 IO = "IO"  # the scheme of files with labels for tags
 TAGGED_FORMATS = ("columns", "conllu", "datasets")  # a tag for each token
 TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml")  # entities in characters of a text
+SPAN_FORMATS = ("jsonl", "token-spans")  # records with a key for entities
 _REPAIR_MEANINGS = {
     "begin": "a stray I- begins an entity, and an open entity is closed",
     "discard": "they are no entity",
@@ -71,12 +72,12 @@ class ConvertOptions:
     format: str = _option(
         DETECT,
         "Format of the input; auto finds it by content",
-        choices=(DETECT, *TAGGED_FORMATS, *TEXT_FORMATS, "spacy"),
+        choices=(DETECT, *TAGGED_FORMATS, "token-spans", *TEXT_FORMATS, "spacy"),
     )
     encoding: str = _option(
         UTF8,
         "Encoding of text files, such as latin-1 or utf-16; an XML declaration takes precedence",
-        formats=(*TEXT_FORMATS, *TAGGED_FORMATS),
+        formats=(*TEXT_FORMATS, *TAGGED_FORMATS, "token-spans"),
     )
     scheme: str = _option(
         DETECT,
@@ -108,7 +109,7 @@ class ConvertOptions:
     text_key: str | None = _option(
         None, "Key of the text in JSON", formats=("jsonl", "label-studio")
     )
-    spans_key: str | None = _option(None, "Key of the entities in JSON", formats=("jsonl",))
+    spans_key: str | None = _option(None, "Key of the entities in JSON", formats=SPAN_FORMATS)
     offsets: str = _option(
         DETECT,
         "Units in which entities' offsets count",
@@ -123,9 +124,9 @@ class ConvertOptions:
     ends: str = _option(
         DETECT,
         "Ends of entities in JSON",
-        formats=("jsonl", "label-studio"),
+        formats=(*SPAN_FORMATS, "label-studio"),
         choices={
-            DETECT: "those that fit the entities' texts, or else exclusive",
+            DETECT: "those that fit all entities and their texts, or else those usual for the form",
             "exclusive": "the position behind the entity",
             "inclusive": "the entity's last position",
         },
@@ -133,7 +134,7 @@ class ConvertOptions:
     no_spans: str = _option(
         DETECT,
         "Texts in JSON without a key for entities",
-        formats=("jsonl",),
+        formats=SPAN_FORMATS,
         choices={
             DETECT: "those accepted in Prodigy or with an annotator's mark have no entity, others "
             "are unannotated",
@@ -212,7 +213,7 @@ class ConvertOptions:
     overlaps: str = _option(
         "longest",
         "The entity that stays where entities share tokens",
-        formats=(*TEXT_FORMATS, "conllu"),
+        formats=(*TEXT_FORMATS, "conllu", "token-spans"),
         choices={
             "longest": "the longest, of equals the one that begins first",
             "first": "the one given first",
@@ -221,7 +222,10 @@ class ConvertOptions:
     )
     lang: str = _option("en", "Language code of Docs and tokenizer", flags=("--lang", "-l"))
     n_sents: int = _option(
-        1, "Sentences in a Doc, at most", formats=TAGGED_FORMATS, flags=("--n-sents", "-n")
+        1,
+        "Sentences in a Doc, at most",
+        formats=(*TAGGED_FORMATS, "token-spans"),
+        flags=("--n-sents", "-n"),
     )
     group_docs: bool = _option(
         False, "Make one Doc of each document mark (-DOCSTART-, # newdoc) or file"

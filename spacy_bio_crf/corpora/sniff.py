@@ -16,6 +16,7 @@ from .readers.inline_xml import looks_like_xml, read_xml
 from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
 from .readers.record_files import TEXT_KEYS, holds_records, read_records
+from .readers.token_spans import has_token_spans, read_token_spans
 
 FALLBACK = "columns"
 STANDOFF = ".ann"  # brat's files of annotation
@@ -48,6 +49,7 @@ INPUT_FORMATS: dict[str, Format] = {
         read_datasets,
         companions=(*INFO_FILES, *NAME_FILES, "state.json", "dataset_dict.json", "README.md"),
     ),
+    "token-spans": Format(read_token_spans),
     "jsonl": Format(read_jsonl),
     "label-studio": Format(read_label_studio),
     "brat": Format(read_brat, suffixes=(STANDOFF,), companions=COMPANIONS),
@@ -134,14 +136,17 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
     if isinstance(data.get("data"), dict) and any(key in data for key in ANNOTATION_KEYS):
         return "label-studio"
     if any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS) and any(
-        isinstance(data.get(key), list) for key in (options.tags_key or "", *TAG_KEYS)
+        _is_list_of_tags(data.get(key)) for key in (options.tags_key or "", *TAG_KEYS)
     ):
         return "datasets"
+    if has_token_spans(data, options):
+        return "token-spans"
     if any(isinstance(data.get(key), str) for key in (options.text_key or "", *TEXT_KEYS)):
         return "jsonl"
     raise record.error(
         f"JSON with a text ({listed(TEXT_KEYS)}) and spans ({listed(SPAN_KEYS)}), with "
-        f"tokens ({listed(TOKEN_KEYS)}) and tags ({listed(TAG_KEYS)}), or Label Studio's tasks",
+        f"tokens ({listed(TOKEN_KEYS)}) and tags ({listed(TAG_KEYS)}) or entities, or Label "
+        "Studio's tasks",
         Plain(f"the keys {listed(map(repr, data))}"),
         remedy="name the format with `format`",
     )
@@ -149,6 +154,11 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
 
 def _is_list_of_strings(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _is_list_of_tags(value: object) -> bool:
+    """Whether a value may be tags and not entities, which are lists or objects."""
+    return isinstance(value, list) and value != [] and not isinstance(value[0], (list, dict))
 
 
 def listed(names: Iterable[str], *, most: int = 5) -> str:

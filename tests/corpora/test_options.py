@@ -80,24 +80,28 @@ def test_only_the_formats_that_read_an_option_are_named():
     used = {name: set(o.metadata["formats"]) for name, o in OPTIONS.items()}
     tagged, texts = {"columns", "conllu", "datasets"}, {"jsonl", "label-studio", "brat", "xml"}
     assert {name: formats for name, formats in used.items() if formats} == {
-        **dict.fromkeys(("scheme", "repair", "label", "n_sents"), tagged),
+        **dict.fromkeys(("scheme", "repair", "label"), tagged),
+        "n_sents": tagged | {"token-spans"},
         **dict.fromkeys(("token_column", "tag_column", "token_prefix"), {"columns"}),
         **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
-        "encoding": tagged | texts,
-        **dict.fromkeys(("text_key", "offsets", "ends"), {"jsonl", "label-studio"}),
-        **dict.fromkeys(("spans_key", "no_spans", "answers", "incorrect_spans_key"), {"jsonl"}),
+        "encoding": tagged | texts | {"token-spans"},
+        **dict.fromkeys(("text_key", "offsets"), {"jsonl", "label-studio"}),
+        **dict.fromkeys(("spans_key", "no_spans"), {"jsonl", "token-spans"}),
+        "ends": {"jsonl", "label-studio", "token-spans"},
+        **dict.fromkeys(("answers", "incorrect_spans_key"), {"jsonl"}),
         "predictions": {"label-studio"},
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives", "entity_elements"), {"xml"}),
         "misaligned": texts,
-        "overlaps": texts | {"conllu"},
+        "overlaps": texts | {"conllu", "token-spans"},
     }
 
 
 def test_options_are_rejected_before_anything_is_written(folder):
     path = save([make_doc(["a"], [False])], folder.path / "a.spacy")
     assert folder.error(path, n_sents=2) == (
-        "n_sents: expected input in a format that uses it (columns, conllu, datasets), got spacy"
+        "n_sents: expected input in a format that uses it (columns, conllu, datasets, "
+        "token-spans), got spacy"
     )
 
 

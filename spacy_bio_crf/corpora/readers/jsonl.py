@@ -166,6 +166,8 @@ def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
         raise record.error("a list under 'tokens'", tokens)
     text, words, spaces = passage.text, list[str](), list[bool]()
     missing, starts = list(passage.missing), set[int]()
+    if all(isinstance(token, str) for token in tokens):
+        tokens = list(_found(tokens, text, record))
     at, has_starts = 0, False
     for number, token in enumerate([*tokens, None]):
         start, end = len(text), len(text)
@@ -198,6 +200,17 @@ def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
         missing=missing,
         sent_starts=sent_starts,
     )
+
+
+def _found(words: list[str], text: str, record: JsonRecord) -> Iterator[dict[str, int]]:
+    """Tokens given as words alone, with their places in the text."""
+    end = 0
+    for number, word in enumerate(words):
+        start = text.find(word, end)
+        if start < 0:
+            raise record.error(f"token {number}, {word!r}, in the text", text[end : end + 40])
+        end = start + len(word)
+        yield {"start": start, "end": end}
 
 
 def _borders(token: Any, number: int, at: int, text: str, record: JsonRecord) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from .entity_values import has_entities
 from .json_records import JsonRecord, as_object, json_records, looks_like_json
 
 TEXT_KEYS = ("text", "data", "content", "sentence")
-_WORD_KEYS = ("tokens", "words", "tokenized_text", "sentences", "sents", "sentence")
+WORD_KEYS = ("tokens", "words", "tokenized_text", "sentences", "sents", "sentence")
 # Keys that hold all records of a file.
 _HOLDERS = ("rows", "data", "annotations", "examples", "documents", "records", "tasks", "items")
 _BATCH = 1000  # rows of a table
@@ -143,7 +143,7 @@ def _are_records(value: Any) -> bool:
 def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and (
         any(isinstance(value.get(key), str) for key in TEXT_KEYS)
-        or any(isinstance(value.get(key), list) for key in _WORD_KEYS)
+        or any(isinstance(value.get(key), list) for key in WORD_KEYS)
         or isinstance(value.get("data"), dict)
     )
 
