@@ -30,7 +30,7 @@ def from_hf_cli(
     scheme: str | None = typer.Option(
         None,
         "--scheme",
-        help="Scheme of the labels: BIO, IOB1, BILUO, BIOES, BMES, BMEWO or PLAIN (no prefixes); "
+        help="Scheme of the labels: BIO, IOB1, BILUO, BIOES, BMES, BMEWO or IO (no prefixes); "
         "else found out",
     ),
     revision: str | None = typer.Option(

@@ -7,13 +7,14 @@ import torch
 from spacy.language import Language
 from torch import Tensor
 
+from ..corpora.options import IO
 from ..encoders.transformer.classifier import Classifier, not_linear, read_classifier
 from ..encoders.transformer.layer import transformer_shim
 from ..errors import BioError, Plain, check_choice, describe
 from ..heads.emitter import Emitter
 from ..model import emitter_shim
 from ..pipes.bio_ner import find_component
-from .label_rows import PLAIN, LabelRows, read_label_rows
+from .label_rows import LabelRows, read_label_rows
 
 _HEADS = {"softmax": "spacy-bio-crf.SoftmaxHead.v1", "crf": "spacy-bio-crf.CRFHead.v1"}
 SAME = 1e-4  # greatest difference of two computations of a logit
@@ -38,8 +39,7 @@ def import_checkpoint(
         labels allow it.
     labels (Sequence[str] | None): The name of each row of the classifier, "-" for one to leave out;
         None takes those of its config.
-    scheme (str | None): The scheme of the labels, one of `label_rows.SCHEME_CHOICES`; None finds
-        out.
+    scheme (str | None): The scheme of the labels, as `read_label_rows` knows it; None finds out.
     revision (str | None): A branch, tag or commit on the hub.
     RETURNS (tuple[Language, LabelRows]): The pipeline, and the meaning of the classifier's rows.
     RAISES: OSError if there is no such checkpoint; BioError if it can't be imported.
@@ -57,7 +57,7 @@ def import_checkpoint(
         raise BioError(describe("labels", expected=expected, got=len(names)))
     rows = read_label_rows(names, scheme)
     # In these an I- begins an entity, so a sequence that starts with one is no mistake.
-    loose = rows.scheme in ("IOB1", PLAIN)
+    loose = rows.scheme in ("IOB1", IO)
     if constrained and loose:
         expected = f"false for labels in {rows.scheme}, where no tag has to begin an entity"
         raise BioError(describe("constrained", expected=expected, got=Plain("true")))

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..errors import BioError, Plain, check_choice, describe
-from ..tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, split_tag
+from ..corpora.options import IO
+from ..corpora.readers.tag_forms import PLAIN, USUAL, TagForm, detect_form
+from ..errors import BioError, Plain, describe
+from ..tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, scheme_name, split_tag
 from ..tags.tagset import TagSet
 
-PLAIN = "PLAIN"  # labels without a prefix: neighbors of one label are one entity
-SCHEME_CHOICES = (*FILE_SCHEMES, PLAIN)
+ONLY_LABEL = "ENTITY"  # of tags that are a prefix alone
 # A tag that a classifier lacks scores this much less than another one of its label: it never wins,
 # has next to no probability, and can still be learned.
 PENALTY = 10.0
@@ -23,7 +24,7 @@ class LabelRows:
     """The rows of a classifier that make the emissions of a tag set.
 
     tagset (TagSet): The tags.
-    scheme (str): The scheme of the classifier's labels, one of `SCHEME_CHOICES`.
+    scheme (str): The scheme of the classifier's labels: a key of `FILE_SCHEMES`, or IO.
     sources (tuple[int, ...]): The row of each tag, [K].
     added (tuple[int, ...]): Tags that the classifier lacks. Their sources are rows of other tags.
     unused (tuple[int, ...]): Rows that no tag has: those called "-".
@@ -53,36 +54,43 @@ def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRow
 
     names (Sequence[str]): The name of each row: "O", a tag or a plain label, or "-" for a row to
         leave out.
-    scheme (str | None): One of `SCHEME_CHOICES`; None finds out.
+    scheme (str | None): A scheme of files, or IO for plain labels; None finds out.
     RETURNS (LabelRows): The tags, and their rows.
-    RAISES: BioError if the labels are none, not named, of several schemes or without an "O".
+    RAISES: BioError if the labels are none, not named, of several schemes or without an "O";
+        ValueError for an unknown scheme.
     """
+    if scheme is not None:
+        scheme = IO if scheme.upper() == IO else scheme_name(scheme)
     kept = [name for name in names if name != MISSING]
     if kept and all(re.fullmatch(r"LABEL_\d+", name) for name in kept):
         remedy = "name them in a file, one on each line, by --labels"
         raise _unfit("names of labels", f"{len(kept)} numbers, such as {names[0]}", remedy)
-    twice = sorted({name for name in kept if kept.count(name) > 1})
-    if twice or OUTSIDE not in kept:
-        remedy = 'name one of them "O", and "-" what is no label, by --labels'
-        got = f"{twice[0]!r} more than once" if twice else f"none, only {', '.join(kept[:5])}"
-        raise _unfit("each once, and 'O' for the words outside", got, remedy)
-    scheme = _find_scheme(kept) if scheme is None else scheme
-    check_choice("scheme", scheme, SCHEME_CHOICES, error=BioError)
-    prefixes = {"I": "I"} if scheme == PLAIN else FILE_SCHEMES[scheme]
+    if not any(name.upper() == OUTSIDE for name in kept):
+        remedy = "name it by --labels"
+        raise _unfit("an 'O' for the words outside", f"only {', '.join(kept[:5])}", remedy)
+    form = PLAIN if scheme == IO else detect_form(dict.fromkeys(kept, 1), ONLY_LABEL)
+    if form is PLAIN and scheme not in (None, IO):
+        form = USUAL
+    tags = [_usual(form, name) for name in names]
+    for name, tag in zip(names, tags, strict=True):
+        if tag != MISSING and tags.count(tag) > 1:
+            remedy = 'rename one, or leave it out by "-", by --labels'
+            raise _unfit("each once", f"{name!r} more than once", remedy)
+    if scheme is None:
+        scheme = IO if form is PLAIN else _find_scheme(tags)
+    prefixes = FILE_SCHEMES["BIO" if scheme == IO else scheme]
     rows: dict[str, int] = {}
     labels: list[str] = []
-    for row, name in enumerate(names):
-        if name == MISSING:
-            continue
-        prefix, label = ("I", name) if scheme == PLAIN else _split(name)
-        if name == OUTSIDE:
+    for row, tag in enumerate(tags):
+        if tag == OUTSIDE:
             rows[OUTSIDE] = row
-            continue
-        if prefix not in prefixes:
-            expected = f"one of the prefixes of {scheme}, {', '.join(prefixes)}"
-            raise BioError(describe("labels", expected=expected, got=name))
-        rows[f"{prefixes[prefix]}-{label}"] = row
-        labels += [label] * (label not in labels)
+        elif tag != MISSING:
+            prefix, label = split_tag(tag)
+            if prefix not in prefixes:
+                expected = f"one of the prefixes of {scheme}, {', '.join(prefixes)}"
+                raise BioError(describe("labels", expected=expected, got=names[row]))
+            rows[f"{prefixes[prefix]}-{label}"] = row
+            labels += [label] * (label not in labels)
     if not labels:
         raise _unfit("at least one besides 'O'", "none")
     tagset = TagSet(tuple(labels), "BILUO" if "L" in prefixes.values() else "BIO")
@@ -110,7 +118,7 @@ def written_rows(
     """
     try:
         rows = read_label_rows(former)
-    except BioError:
+    except ValueError:
         return tagset.tags, list(range(len(tagset.tags)))
     if rows.tagset == tagset and not rows.unused:
         order = [0] * len(former)
@@ -123,18 +131,8 @@ def written_rows(
     return tagset.tags, list(range(len(tagset.tags)))
 
 
-def _find_scheme(names: Sequence[str]) -> str:
-    tags = [name for name in names if name != OUTSIDE]
-    split = [_split(tag) for tag in tags]
-    plain = [tag for tag, (prefix, _) in zip(tags, split, strict=True) if not prefix]
-    if plain:
-        remedy = "rename labels by --labels, or read them all as labels by --scheme PLAIN"
-        if len(plain) < len(tags):
-            tag = next(tag for tag in tags if tag not in plain)
-            raise _unfit("all with a prefix, or none", f"{tag!r} and {plain[0]!r}", remedy)
-        if all(re.fullmatch("[BIELSUMW][_.:].+", tag) for tag in tags):
-            raise _unfit("a hyphen after the prefix", plain[0], remedy)
-        return PLAIN
+def _find_scheme(tags: Sequence[str]) -> str:
+    split = [split_tag(tag) for tag in tags if tag not in (OUTSIDE, MISSING)]
     used = {prefix for prefix, _ in split}
     fitting = [scheme for scheme, table in FILE_SCHEMES.items() if used <= set(table)]
     if not fitting:
@@ -145,11 +143,12 @@ def _find_scheme(names: Sequence[str]) -> str:
     return fitting[0]
 
 
-def _split(name: str) -> tuple[str, str]:
+def _usual(form: TagForm, name: str) -> str:
     try:
-        return split_tag(name)
+        return form.usual(name)
     except ValueError:
-        return "", name
+        remedy = "rename labels by --labels, or read them all as labels by --scheme IO"
+        raise _unfit("all with a prefix and a hyphen, or none", repr(name), remedy) from None
 
 
 def _unfit(expected: str, got: str, remedy: str | None = None) -> BioError:

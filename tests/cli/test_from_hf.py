@@ -38,7 +38,7 @@ def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):
     options = ["--lang", "xx", "--labels", tmp_path / "labels.txt"]
     code, output = run(checkpoint, tmp_path / "out", *options)
     assert code == 0, output
-    assert "Labels in PLAIN: first name, last name" in output
+    assert "Labels in IO: first name, last name" in output
     assert "Rows of the classifier left out, so that others win there: 1" in output
 
 
@@ -47,7 +47,7 @@ def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):
     [
         (["--lang", "qq"], "--lang: expected the code of a language of spaCy"),
         (["--lang", "xx", "--head", "x"], "--head: expected one of 'softmax', 'crf', got 'x'"),
-        (["--lang", "xx", "--scheme", "x"], "--scheme: expected one of 'BIO', 'IOB1'"),
+        (["--lang", "xx", "--scheme", "x"], "--scheme: expected one of BIO, IOB1"),
         (["--lang", "xx", "--constrained"], "--constrained: expected false for labels in IOB1"),
         (["--lang", "xx", "--labels", "nowhere.txt"], "nowhere.txt"),
     ],

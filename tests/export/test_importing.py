@@ -65,7 +65,7 @@ def test_entities_are_those_of_transformers(checkpoint: Path):
     ("names", "scheme", "added"),
     [
         (("I-PER", "O", "I-LOC", "B-LOC"), "IOB1", {"B-PER"}),
-        (("PER", "LOC", "O", "MISC"), "PLAIN", {"B-PER", "B-LOC", "B-MISC"}),
+        (("PER", "LOC", "O", "MISC"), "IO", {"B-PER", "B-LOC", "B-MISC"}),
         (("B-PER", "O", "B-LOC", "I-LOC"), "BIO", {"I-PER"}),
     ],
 )
@@ -171,9 +171,9 @@ def test_arguments_out_of_range(tmp_path: Path):
         import_checkpoint(str(tmp_path), lang="xx", head="lstm")
     with pytest.raises(BioError, match="lang: expected the code of a language .*, got 'qqq'"):
         import_checkpoint(str(tmp_path), lang="qqq")
-    with pytest.raises(BioError, match="constrained: expected false for labels in PLAIN"):
+    with pytest.raises(BioError, match="constrained: expected false for labels in IO"):
         import_checkpoint(str(tmp_path), lang="xx", constrained=True)
-    with pytest.raises(BioError, match="scheme: expected one of .*, got 'BILOUS'"):
+    with pytest.raises(ValueError, match="scheme: expected one of .*, got 'BILOUS'"):
         import_checkpoint(str(tmp_path), lang="xx", scheme="BILOUS")
 
 

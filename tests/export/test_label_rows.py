@@ -14,9 +14,13 @@ from spacy_bio_crf.export.label_rows import PENALTY, read_label_rows, written_ro
         (["I-x-y", "O", "B-x-y"], "BIO", "O B-x-y I-x-y", (1, 2, 0), ()),
         (["O", "B-A"], "BIO", "O B-A I-A", (0, 1, 1), (2,)),
         (["O", "I-A", "I-B", "B-B"], "IOB1", "O B-A I-A B-B I-B", (0, 1, 1, 3, 2), (1,)),
-        (["A", "O", "c-d"], "PLAIN", "O B-A I-A B-c-d I-c-d", (1, 0, 0, 2, 2), (1, 3)),
+        (["A", "O", "c-d"], "IO", "O B-A I-A B-c-d I-c-d", (1, 0, 0, 2, 2), (1, 3)),
         (["O", "S-A", "B-A", "E-A"], "BIOES", "O B-A I-A L-A U-A", (0, 2, 2, 3, 1), (2,)),
         (["O", "U-A"], "BILUO", "O B-A I-A L-A U-A", (0, 1, 1, 1, 1), (1, 2, 3)),
+        # Forms that files have, too.
+        (["A_B", "O", "A_I"], "BIO", "O B-A I-A", (1, 0, 2), ()),
+        (["B_A", "I_A", "o"], "BIO", "O B-A I-A", (2, 0, 1), ()),
+        (["B", "I", "O"], "BIO", "O B-ENTITY I-ENTITY", (2, 0, 1), ()),
         (["W-A", "O", "M-A", "B-A", "E-A"], "BMEWO", "O B-A I-A L-A U-A", (1, 3, 2, 4, 0), ()),
     ],
 )
@@ -27,11 +31,13 @@ def test_rows_of_every_scheme(names, scheme, tags, sources, added):
 
 
 def test_a_scheme_by_name():
-    rows = read_label_rows(["O", "B-cell", "T-cell"], "PLAIN")
+    rows = read_label_rows(["O", "B-cell", "T-cell"], "IO")
     assert rows.tagset.labels == ("B-cell", "T-cell")
     assert read_label_rows(["O", "B-A", "I-A"], "IOB1").scheme == "IOB1"
-    with pytest.raises(BioError, match="expected one of the prefixes of BIO, B, I, got 'T-cell'"):
-        read_label_rows(["O", "B-cell", "T-cell"], "BIO")
+    assert read_label_rows(["O", "B-A", "I-A", "L-A", "U-A"], "bilou").scheme == "BILUO"
+    for names in (["O", "B-cell", "T-cell"], ["O", "T-cell"]):
+        with pytest.raises(BioError, match="expected all with a prefix .*, got 'T-cell'"):
+            read_label_rows(names, "BIO")
     with pytest.raises(BioError, match="expected one of the prefixes of BIO, B, I, got 'E-A'"):
         read_label_rows(["O", "B-A", "E-A"], "BIO")
 
@@ -40,13 +46,13 @@ def test_a_scheme_by_name():
     ("names", "message"),
     [
         (["LABEL_0", "LABEL_1"], "expected names of labels, got 2 numbers, such as LABEL_0; .*"),
-        (["B-A", "I-A"], "expected .* 'O' for .*, got none, only B-A, I-A; .* by --labels"),
-        (["O", "A", "A"], "expected each once, .*, got 'A' more than once; .*"),
+        (["B-A", "I-A"], "expected an 'O' for the words outside, got only B-A, I-A; .* --labels"),
+        (["-", "-"], "expected an 'O' for .*, got only ; name it by --labels"),
+        (["O", "A", "A"], "expected each once, got 'A' more than once; .* by --labels"),
+        (["O", "o", "B-A"], "expected each once, got 'O' more than once; .*"),
         (["O"], "expected at least one besides 'O', got none"),
-        (["O", "B-A", "I-A", "B"], "expected all with a prefix, or none, got 'B-A' and 'B'; .*"),
+        (["O", "B-A", "I-A", "B"], "expected all with a prefix and a hyphen, .*, got 'B'; .* IO"),
         (["O", "B-A", "L-A", "E-A"], "expected the prefixes of one scheme, got B, E, L"),
-        (["O", "B_A", "I_A"], "expected a hyphen after the prefix, got B_A; .*"),
-        (["-", "-"], "expected each once, .*, got none, only .*"),
     ],
 )
 def test_labels_that_are_refused(names, message):
