@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from .tags.spans import Span
     from .tags.tagset import TagSet
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["BioNer", "Span", "TagSet", "__version__"]
 
 # Imported at first use: spaCy imports this package to find the entry points of a registry.

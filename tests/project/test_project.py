@@ -242,7 +242,7 @@ def test_wheel_holds_the_whole_pipeline(project, tmp_path):
     with zipfile.ZipFile(project / WHEEL) as wheel:
         wheel.extractall(tmp_path)
     metadata = next(tmp_path.glob("*.dist-info/METADATA")).read_text(encoding="utf-8")
-    assert "Requires-Dist: spacy_bio_crf<0.2.0,>=0.1.0" in metadata
+    assert "Requires-Dist: spacy_bio_crf<0.3.0,>=0.2.0" in metadata
     program = """
 import json
 import xx_bio_ner_crf
