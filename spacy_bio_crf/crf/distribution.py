@@ -112,9 +112,8 @@ def _list_factors(
 ) -> tuple[np.ndarray, Tensor, Tensor, Tensor]:
     """List the F factors of the probabilities of spans: one for each row, and for the row after.
 
-    RETURNS (tuple[ndarray, Tensor, Tensor, Tensor]): Of each factor the packed row, the span, the
-        tag of the row before (-1 for a first row, where any will do) and the tag of the row (-1 for
-        any of the span's followers), int64 [F].
+    Gives for each the packed row, the span, the tag of the row before (-1 for a first row, where
+    any will do) and the tag of the row (-1 for any of the span's followers), int64 [F].
     """
     lengths, device = batch.packing.lengths, batch.device
     begins, stops = (x.detach().cpu().numpy().astype(np.int64) for x in (starts, ends))

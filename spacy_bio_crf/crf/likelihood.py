@@ -81,10 +81,7 @@ def _count_path(
 
 
 def score_paths(tags: Tensor, emissions: Tensor, lengths: np.ndarray, *chain: Tensor) -> Tensor:
-    """Add up the scores along one path of each sequence, float64 [B], on the CPU.
-
-    chain (Tensor): The scores of start, transitions and end.
-    """
+    """Add up the scores along one path of each sequence, float64 [B], on the CPU."""
     check_shape("tags", tags, (len(emissions),))
     tags = tags.to(emissions.device, torch.int64)
     chosen = emissions.gather(1, tags[:, None])[:, 0]

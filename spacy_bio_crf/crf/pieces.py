@@ -63,11 +63,9 @@ def decode_in_pieces(
     lengths: np.ndarray,
     piece_length: int | None = None,
 ) -> np.ndarray:
-    """Find the best path of each sequence. All scores have one dtype.
+    """Find the best path of each sequence: tag ids, int64 [N]. All scores have one dtype.
 
-    piece_length (int): Rows of a piece, a multiple of `STRIDE`; by default what is fastest. The
-        result does not depend on it.
-    RETURNS (ndarray): Tag ids in flat order, int64 [N].
+    piece_length (int): Rows of a piece, a multiple of `STRIDE`; by default what is fastest.
     """
     if not len(emissions):
         return np.empty(0, dtype=np.int64)

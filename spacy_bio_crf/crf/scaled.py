@@ -32,10 +32,8 @@ class Underflow(ArithmeticError):
 
 
 class ScaledMessages:
-    """The messages of a batch on the CPU. `LogMessages` explains the methods.
+    """The messages of a batch on the CPU, with the methods of `LogMessages`.
 
-    batch (PackedBatch): The scores.
-    log_z (Tensor): Log-partitions, float64, by rank [A]; -inf where no path exists.
     RAISES: Underflow, as `counts` and `logs` may do later.
     """
 

@@ -35,9 +35,6 @@ class Section:
     """The messages of a section, in logs where float64 does not reach.
 
     The methods are those of `LogMessages`. Nothing but a section handles `Underflow`.
-
-    batch (PackedBatch): The section's scores.
-    log_z (Tensor): Log-partitions in float64, by rank.
     """
 
     def __init__(self, batch: PackedBatch) -> None:
@@ -98,7 +95,7 @@ class Sums:
             self.log_z = torch.cat([total, *reversed(ended)])
 
     def counts(self, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Count tags and pairs of tags, as `LogMessages.counts`."""
+        """As `LogMessages.counts`."""
         if self._last.batch is self.batch:
             return self._last.counts(weights)
         tags = torch.empty(self.batch.given.shape, dtype=torch.float64)
@@ -163,10 +160,7 @@ class Sums:
 
 
 def choose_bounds(packing: Packing, device: torch.device) -> list[int]:
-    """Choose the time steps at which sections begin, and at the end that of the last one's end.
-
-    RETURNS (list[int]): Two for a batch that stays whole.
-    """
+    """Choose the time steps at which sections begin, and the last one's end."""
     n_steps = len(packing.widths)
     if prefers_tree(device) or len(packing.index) <= TUNING.section_rows:
         return [0, n_steps]

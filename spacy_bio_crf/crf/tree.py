@@ -42,12 +42,10 @@ Combine = Callable[[Tensor, Tensor], Tensor]
 
 
 class Level(NamedTuple):
-    """The way from one level of nodes to the one above.
+    """The way from one level of nodes to the one above, of which `n_pairs` have two children.
 
-    n_pairs (int): How many of the nodes above have two children; the others have one.
     order (Tensor | None): From the children's order, pairs first, to that of the nodes above,
-        int64 [n]; None where the two are the same.
-    back (Tensor | None): The other way round.
+        int64 [n]; None where the two are the same. `back` is the other way round.
     """
 
     n_pairs: int
@@ -75,11 +73,9 @@ class Tree:
         self.position, self.before = torch.from_numpy(both[:, leaves]).to(batch.device)
 
     def go_up(self, leaves: Tensor, combine: Combine) -> list[Tensor]:
-        """Combine neighbors level by level.
+        """Combine values of neighbors [n, ...] level by level; give each level's, leaves first.
 
-        leaves (Tensor): The values of the leaves [n, ...].
         combine (Callable): Makes of left and right nodes [p, ...] their parents [p, ...].
-        RETURNS (list[Tensor]): The values of each level's nodes, leaves first.
         """
         nodes = [leaves]
         for level in self._levels:
@@ -91,13 +87,11 @@ class Tree:
     def come_down(
         self, nodes: list[Tensor], messages: Tensor, step: Combine, *, back: bool = False
     ) -> Tensor:
-        """Bring messages from the roots to the leaves.
+        """Bring messages from the roots to the leaves, through the nodes from `go_up`.
 
-        nodes (list[Tensor]): The values of the nodes, from `go_up`.
         messages (Tensor): What enters each root from its left or, with `back`, has to leave it to
-            its right [n_roots, ...].
+            its right [n_roots, ...]; the result is that of each leaf [n, ...].
         step (Callable): Takes messages [p, ...] through nodes [p, ...].
-        RETURNS (Tensor): What enters or has to leave each leaf [n, ...].
         """
         for below, level in zip(reversed(nodes[:-1]), reversed(self._levels), strict=True):
             n = level.n_pairs
@@ -114,8 +108,7 @@ class Tree:
 def _plan_levels(counts: np.ndarray, device: torch.device) -> tuple[np.ndarray, list[Level]]:
     """Plan trees of so many leaves each, one or more, int64 [S], with one copy to the device.
 
-    RETURNS (tuple[ndarray, list[Level]]): The leaf, in flat order, at each place, int64 [n]; and
-        the levels, from the leaves' parents up to the roots.
+    Gives the leaf, in flat order, at each place, int64 [n]; and the levels, lowest first.
     """
     below = [counts]
     while below[-1].max(initial=0) > 1:

@@ -34,12 +34,8 @@ def batch_loss(
     continued: bool,
     size: int,
 ) -> tuple[float, Lattice]:
-    """Compute the loss of some documents, or of a part of a batch.
+    """Compute the loss of some documents, or of a part of a batch, given the gold of each.
 
-    annotations (Sequence[Annotation]): The gold of each document.
-    lattice (Lattice): The scores of the network.
-    head (Head): The head's settings.
-    tagset (TagSet): The tags.
     continued (bool): Whether a word's later sub-words continue its entity.
     size (int): The divisor of the loss: `annotated_tokens` of the whole batch, so that the gradient
         does not depend on how the batch is cut.
@@ -77,9 +73,6 @@ def lattice_loss(
     The chain runs from token to token, as in decoding. If a token trains several rows, those after
     the first count as in the softmax: emissions learn, and transitions stay scores between tokens.
 
-    head (Head): Which of the two.
-    tagset (TagSet): The tags and their legal sequences.
-    lattice (Lattice): The scores of the network.
     allowed (np.ndarray): The tags that each row may have; bool [N, K].
     size (int): The divisor of the sum, the same for all parts of a batch.
     barred (Sequence[BarredSpan]): Spans that are known to be no entity of their label.
