@@ -6,10 +6,7 @@ from functools import lru_cache
 import numpy as np
 from spacy.tokens import Doc
 
-from .tokenizer import Subwords
-
-# How many different words are remembered.
-REMEMBERED_SHAPES = 1 << 16
+from .tokenizer import LONG_WORD, REMEMBERED_WORDS, Subwords
 
 
 class Shape(IntEnum):
@@ -23,7 +20,6 @@ class Shape(IntEnum):
     DIGITS = 5  # a digit anywhere: "v2.1", "3M"
 
 
-@lru_cache(maxsize=REMEMBERED_SHAPES)
 def shape_of(text: str) -> Shape:
     if any(c.isdigit() for c in text):
         return Shape.DIGITS
@@ -36,13 +32,20 @@ def shape_of(text: str) -> Shape:
     return Shape.MIXED if any(c.isupper() or c.islower() for c in text) else Shape.OTHER
 
 
+_known_shape = lru_cache(maxsize=REMEMBERED_WORDS)(shape_of)
+
+
 def shapes_of_subwords(doc: Doc, subwords: Subwords) -> np.ndarray:
     """Find the shape of the token that each sub-word of a document belongs to.
 
     RETURNS (np.ndarray): int64 [n_subwords]; `Shape.OTHER` where a sub-word belongs to no token,
         the last of its tokens where it belongs to several.
     """
-    tokens = np.array([shape_of(token.text) for token in doc], dtype=np.int64)
+    words = (token.text for token in doc)
+    tokens = np.array(
+        [_known_shape(word) if len(word) < LONG_WORD else shape_of(word) for word in words],
+        dtype=np.int64,
+    )
     shapes = np.full(len(subwords.ids), Shape.OTHER, dtype=np.int64)
     shapes[subwords.rows] = np.repeat(tokens, subwords.lengths)
     return shapes

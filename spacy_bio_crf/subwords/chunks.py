@@ -9,9 +9,10 @@ some context on both sides, and the sub-words of the context are dropped:
     chunk 0     [==============================|-----)
     chunk 1                              [-----|==============================)
 
-If the two chunks have different sub-words around their cut, as in a word longer than the context,
-the text is not cut at all. So the sub-words are those of the whole text. (In a long text without
-any space, a Unigram model's rounding errors may choose another of two equally good ones.)
+If the two chunks have different sub-words around their cut, the text is not cut at all. So the
+sub-words are those of the whole text. (In a long text without any space, a Unigram model's rounding
+errors may choose another of two equally good ones.) One sub-word for unknown text may be longer
+than the context, as for a word of a million characters: it is put together from chunk to chunk.
 """
 
 from dataclasses import dataclass, replace
@@ -77,11 +78,14 @@ def make_chunks(texts: list[str], uncut: set[int]) -> list[Chunk]:
     return chunks
 
 
-def join_chunks(chunks: list[Chunk], encoding: Encoding) -> tuple[Encoding, set[int]]:
+def join_chunks(
+    chunks: list[Chunk], encoding: Encoding, unknown: int | None
+) -> tuple[Encoding, set[int]]:
     """Join the sub-words of chunks into those of texts.
 
     chunks (list[Chunk]): All chunks.
     encoding (Encoding): Their sub-words, those of the context included, owned by chunks.
+    unknown (int | None): Id of the sub-word for unknown text.
     RETURNS (tuple[Encoding, set[int]]): The sub-words owned by texts, and the indices of texts with
         chunks that disagree: they must be tokenized again uncut.
     """
@@ -90,13 +94,21 @@ def join_chunks(chunks: list[Chunk], encoding: Encoding) -> tuple[Encoding, set[
     kept = (encoding.starts >= lows[chunk]) & (encoding.starts < highs[chunk])
     # First sub-word of each chunk. shape: [n_chunks + 1]
     bounds = np.searchsorted(chunk, np.arange(len(chunks) + 1))
+    ends = encoding.ends.copy()
     torn = set()
-    for i in np.flatnonzero(owners[1:] == owners[:-1]) + 1:
-        left = encoding.select(slice(bounds[i - 1], bounds[i]))
-        right = encoding.select(slice(bounds[i], bounds[i + 1]))
-        if not _agree(left, right, chunks[i].low):
+    # Backwards, so that the end of a sub-word goes from chunk to chunk.
+    for i in np.flatnonzero(owners[1:] == owners[:-1])[::-1] + 1:
+        cut = chunks[i].low
+        left, right = (
+            _around(encoding, np.arange(bounds[j], bounds[j + 1]), cut) for j in (i - 1, i)
+        )
+        if not _agree(encoding.select(left), encoding.select(right), cut, unknown):
             torn.add(chunks[i].owner)
-    return replace(encoding, owners=owners[chunk]).select(kept), torn
+            continue
+        # The left chunk owns what begins before the cut, and the right one sees more of it.
+        owned = encoding.starts[left] < cut
+        ends[left[owned]] = ends[right[owned]]
+    return replace(encoding, ends=ends, owners=owners[chunk]).select(kept), torn
 
 
 def _cuts(text: str) -> list[int]:
@@ -110,13 +122,27 @@ def _cuts(text: str) -> list[int]:
     return cuts
 
 
-def _agree(left: Encoding, right: Encoding, cut: int) -> bool:
-    """Whether two neighbors have the same sub-words around their cut, at least one on each side."""
-    left = left.select(np.abs(left.starts - cut) < CONTEXT_CHARACTERS // 2)
-    right = right.select(np.abs(right.starts - cut) < CONTEXT_CHARACTERS // 2)
-    return (
-        np.array_equal(left.ids, right.ids)
-        and np.array_equal(left.starts, right.starts)
-        and np.array_equal(left.ends, right.ends)
-        and bool((left.starts < cut).any() and (left.starts >= cut).any())
-    )
+def _around(encoding: Encoding, which: np.ndarray, cut: int) -> np.ndarray:
+    """Those of some sub-words that begin near a cut or lie across it."""
+    starts, ends = encoding.starts[which], encoding.ends[which]
+    return which[(np.abs(starts - cut) < _near()) | ((starts < cut) & (ends > cut))]
+
+
+def _agree(left: Encoding, right: Encoding, cut: int, unknown: int | None) -> bool:
+    """Whether two neighbors have the same sub-words around their cut, some on each side of it.
+
+    A sub-word for unknown text may go on beyond what is near, where one of the two ends.
+    """
+    both_sides = (left.starts < cut).any() and (left.ends > cut).any()
+    if not both_sides or not np.array_equal(left.ids, right.ids):
+        return False
+    may_go_on = left.ids == unknown
+    far_left = np.maximum(left.starts, right.starts) <= cut - _near()
+    far_right = np.minimum(left.ends, right.ends) >= cut + _near()
+    same_start = (left.starts == right.starts) | (may_go_on & far_left)
+    same_end = (left.ends == right.ends) | (may_go_on & far_right)
+    return bool((same_start & same_end).all())
+
+
+def _near() -> int:
+    return CONTEXT_CHARACTERS // 2

@@ -35,8 +35,8 @@ from .chunks import Chunk, Encoding, join_chunks, make_chunks
 # aligned together: they bound the memory of intermediate results.
 CALL_TEXTS, CALL_CHARACTERS = 256, 2**18
 GROUP_CHARACTERS = 2_000_000
-# How many words a tokenizer written in Python remembers.
-REMEMBERED_WORDS = 1 << 16
+# How many words a tokenizer written in Python remembers, none of so many characters.
+REMEMBERED_WORDS, LONG_WORD = 1 << 16, 100
 # The sub-words with which sentencepiece and byte-level BPE write a space.
 SPACE_MARKERS = ("\u2581", "\u0120")
 
@@ -132,7 +132,8 @@ class SubwordTokenizer:
         uncut: set[int] = set()
         while True:
             chunks = make_chunks(texts, uncut)
-            encoding, torn = join_chunks(chunks, engine.encode(chunks))
+            unknown = self.tokenizer.unk_token_id
+            encoding, torn = join_chunks(chunks, engine.encode(chunks), unknown)
             if not torn:
                 break
             uncut |= torn
@@ -156,7 +157,8 @@ class SubwordTokenizer:
         for token in doc:
             space = token.text.isspace()
             if not space:
-                own, skip = self._word(token.text, after_space)
+                cut = self._word if len(token) < LONG_WORD else self._tokenize_word
+                own, skip = cut(token.text, after_space)
                 if len(own) > skip:
                     starts.append(len(ids) + skip)
                 rows.extend(range(len(ids) + skip, len(ids) + len(own)))
@@ -233,10 +235,8 @@ class _Engine:
         `encode` leaves them out: sentencepiece's normalizer, as the tokenizers library has it,
         forgets them and then moves the offsets of the whole text.
         """
-        i = 0
-        while i < len(text) and self._normalize(text[i]) == "":
-            i += 1
-        return i
+        kept = (i for i, character in enumerate(text) if self._normalize(character))
+        return next(kept, len(text))
 
 
 def _groups(docs: Iterable[Doc]) -> Iterator[list[Doc]]:
