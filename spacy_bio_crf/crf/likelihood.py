@@ -86,9 +86,8 @@ def score_paths(tags: Tensor, emissions: Tensor, lengths: np.ndarray, *chain: Te
     tags = tags.to(emissions.device, torch.int64)
     chosen = emissions.gather(1, tags[:, None])[:, 0]
     # NumPy adds up: a call of it costs a fraction of one of torch.
-    rows, first_scores, moves, last_scores = (
-        x.detach().cpu().double().numpy() for x in (chosen, *chain)
-    )
+    rows = chosen.detach().cpu().double().numpy()
+    first_scores, moves, last_scores = (_as_array(x) for x in chain)
     path = tags.cpu().numpy()
     alive = lengths[lengths > 0]
     first = first_rows(alive)
@@ -102,6 +101,12 @@ def score_paths(tags: Tensor, emissions: Tensor, lengths: np.ndarray, *chain: Te
     sequence = np.repeat(np.arange(len(lengths)), lengths)
     totals = np.bincount(sequence, weights=rows, minlength=len(lengths))
     return torch.from_numpy(totals.astype(np.float64, copy=False))
+
+
+def _as_array(scores: Tensor) -> np.ndarray:
+    """Scores as they are: float64 is for those that are chosen. NumPy has no bfloat16."""
+    scores = scores.detach().cpu()
+    return (scores.double() if scores.dtype == torch.bfloat16 else scores).numpy()
 
 
 def _difference(log_z: Tensor, part: Tensor) -> Tensor:

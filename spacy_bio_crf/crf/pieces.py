@@ -35,6 +35,9 @@ SHORTEST_PIECE = 48
 # them in blocks that stay in a level-2 cache.
 NUMPY_CANDIDATES = 2**13
 BLOCK = 2**17
+# From so many tags on, forbidden transitions are left out; a tag that has at most so many before it
+# takes its candidates by index.
+MANY_TAGS, FEW_ORIGINS = 100, 4
 
 Reach = Callable[[np.ndarray, np.ndarray], None]
 
@@ -103,7 +106,8 @@ def _score_forward(
     """
     packing, follows = pieces.packing, pieces.follows
     rank = packing.ranks
-    reach = _max_plus(transitions, packing.first.stop)
+    make = _max_plus if len(transitions) < MANY_TAGS else _sparse_max_plus
+    reach = make(transitions, packing.first.stop)
     # A time step is worked on as [K, width], so that the inner loop runs over pieces.
     groups = _split_by_width(packed, packing)
     results = [np.empty(group.shape, group.dtype) for group in groups]
@@ -196,18 +200,18 @@ def _sweep_forward(
 
 
 def _max_plus(transitions: np.ndarray, widest: int) -> Reach:
-    """Make the function that finds, for scores [K, w], the best way to each tag, into [K, w]."""
-    n_tags = len(transitions)
+    """Make the function that finds, for scores [K from, w], the best way to each tag [K to, w]."""
+    n_from, n_to = transitions.shape
     # shape: (K from, K to, 1)
     steps = transitions[:, :, None]
-    few = NUMPY_CANDIDATES // transitions.size
-    size = max(1, min(n_tags, BLOCK // (n_tags * widest)))
+    few = NUMPY_CANDIDATES // max(1, transitions.size)
+    size = max(1, min(n_to, BLOCK // max(1, n_from * widest)))
     split = torch.from_numpy(steps).split(size, dim=1)
-    memory = torch.empty(n_tags * size * widest, dtype=split[0].dtype)
+    memory = torch.empty(n_from * size * widest, dtype=split[0].dtype)
 
     @cache
     def parts(width: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        block = memory[: n_tags * size * width].view(n_tags, size, width)
+        block = memory[: n_from * size * width].view(n_from, size, width)
         return [(part, block[:, : part.shape[1]]) for part in split]
 
     def reach(previous: np.ndarray, result: np.ndarray) -> None:
@@ -217,10 +221,48 @@ def _max_plus(transitions: np.ndarray, widest: int) -> Reach:
             return
         origins = torch.from_numpy(previous)[:, None]
         target = torch.from_numpy(result)
-        targets = (target,) if size == n_tags else target.split(size)
+        targets = (target,) if size == n_to else target.split(size)
         for (part, candidates), target in zip(parts(width), targets, strict=True):
             torch.add(origins, part, out=candidates)
             torch.amax(candidates, dim=0, out=target)
+
+    return reach
+
+
+def _sparse_max_plus(transitions: np.ndarray, widest: int) -> Reach:
+    """Make the function of `_max_plus` from the transitions that are open, with equal results.
+
+    In a tagging scheme an entity's inner tag follows two tags, and the others share the tags that
+    they may follow. Where in addition all scores to a tag are equal, as those of a softmax are, one
+    maximum serves for all.
+    """
+    is_open = transitions > -math.inf
+    if is_open.all():
+        return _max_plus(transitions, widest)
+    few = is_open.sum(axis=0) <= FEW_ORIGINS
+    # shape: (FEW_ORIGINS, n few); where there are fewer, closed transitions fill the columns up
+    origins = np.zeros((FEW_ORIGINS, int(few.sum())), dtype=np.int64)
+    targets, sources = np.nonzero(is_open[:, few].T)
+    place = np.arange(len(targets)) - np.searchsorted(targets, targets)
+    origins[place, targets] = sources
+    scores = np.full(origins.shape, -math.inf, transitions.dtype)
+    scores[place, targets] = transitions[:, few][sources, targets]
+    shared = np.flatnonzero(is_open[:, ~few].any(axis=1))
+    block = transitions[np.ix_(shared, ~few)]
+    top = block.max(axis=0, initial=-math.inf)
+    is_even = (block == top).all(axis=0)
+    even, others = np.flatnonzero(~few)[is_even], np.flatnonzero(~few)[~is_even]
+    reach_others = _max_plus(block[:, ~is_even], widest)
+
+    def reach(previous: np.ndarray, result: np.ndarray) -> None:
+        result[few] = (previous[origins] + scores[:, :, None]).max(axis=0)
+        before = previous[shared]
+        if len(even):
+            result[even] = before.max(axis=0, initial=-math.inf) + top[is_even, None]
+        if len(others):
+            reached = np.empty((len(others), previous.shape[1]), previous.dtype)
+            reach_others(before, reached)
+            result[others] = reached
 
     return reach
 

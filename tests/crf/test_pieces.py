@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from spacy_bio_crf.crf import pieces
+from spacy_bio_crf.tags.tagset import TagSet
 from tests.support.chain_oracle import CHAINS, Chain, chains, random_chain
 
 
@@ -29,6 +30,44 @@ def test_a_time_step_in_blocks_changes_no_tag(monkeypatch, candidates, block):
     whole = in_pieces(chain, 16)
     monkeypatch.setattr(pieces, "NUMPY_CANDIDATES", candidates)
     monkeypatch.setattr(pieces, "BLOCK", block)
+    assert np.array_equal(in_pieces(chain, 16), whole)
+
+
+@chains
+@pytest.mark.parametrize("few", [1, 4])
+def test_leaving_out_forbidden_transitions_changes_no_tag(chain, few):
+    whole = in_pieces(chain, 16)
+    even = Chain(chain.emissions, chain.lengths, chain.start, 0 * chain.transitions, chain.end)
+    open_ones = chain.transitions > -torch.inf
+    even.transitions[:] = torch.where(open_ones, 0.5, chain.transitions)
+    whole_even = in_pieces(even, 16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pieces, "MANY_TAGS", 1)
+        patch.setattr(pieces, "FEW_ORIGINS", few)
+        assert np.array_equal(in_pieces(chain, 16), whole)
+        assert np.array_equal(in_pieces(even, 16), whole_even)
+
+
+@pytest.mark.parametrize("scheme", ["BIO", "BILUO"])
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_many_tags_of_a_scheme(monkeypatch, scheme, learned, dtype):
+    """The scores of the way to each tag are equal bit for bit, at every step."""
+    tagset = TagSet(tuple(f"L{i}" for i in range(50)), scheme)
+    n_tags = len(tagset.tags)
+    chain = random_chain(1, n_tags, [60, 7, 1], dtype=dtype)
+    scores = chain.transitions if learned else torch.zeros_like(chain.transitions)
+    closed = torch.from_numpy(~tagset.legal)
+    chain.transitions[:] = scores.masked_fill(closed, -torch.inf)
+    steps, whole = chain.transitions.numpy(), in_pieces(chain, 16)
+    reach, dense = pieces._sparse_max_plus(steps, 5), pieces._max_plus(steps, 5)
+    results = [np.empty((n_tags, 5), steps.dtype) for _ in range(2)]
+    before = np.random.default_rng(0).normal(size=(n_tags, 5)).astype(steps.dtype)
+    before[::7] = -np.inf
+    reach(before, results[0])
+    dense(before, results[1])
+    assert np.array_equal(*results)
+    monkeypatch.setattr(pieces, "MANY_TAGS", 10**6)
     assert np.array_equal(in_pieces(chain, 16), whole)
 
 
