@@ -1,6 +1,8 @@
 """Error types, and the one form of an error message: `{place}: expected {x}, got {y}`."""
 
+import math
 from collections.abc import Iterable
+from numbers import Real
 from typing import Any
 
 
@@ -48,3 +50,8 @@ def check_choice(
     if value not in known:
         listed = ", ".join(map(repr, known))
         raise error(describe(option, expected=f"one of {listed}", got=value))
+
+
+def is_number(value: Any) -> bool:
+    """RETURNS (bool): The value is a finite number, and not True or False."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

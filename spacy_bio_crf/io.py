@@ -1,14 +1,22 @@
 """Files: lines of text, written aside and renamed, JSON, and Parquet through pyarrow."""
 
 import contextlib
+import ctypes
 import json
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import BioError, ConvertError, Plain, describe
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 UTF8 = "utf-8"
 Tick = Callable[[int], None]  # called with the number of bytes dealt with since the last call
@@ -23,20 +31,124 @@ def replacing(path: Path) -> Iterator[Path]:
         removed if an error leaves the block.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Processes in containers may have one number and one folder.
-    aside = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    aside = _aside(path)
     try:
-        yield aside
-        with aside.open("rb") as file:
-            os.fsync(file.fileno())
-        aside.replace(path)
+        with _naming(path):
+            yield aside
+            _sync(aside)
+            aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Write a folder aside and exchange it with another: readers find the old one or the new one.
+
+    If the old folder has entries that the new one lacks, they stay, and the others are replaced one
+    by one. What killed processes have left of their folders is removed.
+
+    path (Path): The folder; its parent is made if missing.
+    YIELDS (Path): The folder to fill, beside the other one. It is synced and put in place at the
+        end, and removed if an error leaves the block.
+    """
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.iterdir():
+        if re.fullmatch(_ASIDE.format(re.escape(path.name)), left.name) and left.is_dir():
+            with _locking(left) as is_free:
+                if is_free:
+                    shutil.rmtree(left)
+    aside = _aside(path)
+    try:
+        with _naming(path), contextlib.ExitStack() as lock:
+            aside.mkdir()
+            lock.enter_context(_locking(aside))
+            yield aside
+            for entry in (*aside.rglob("*"), aside):
+                _sync(entry)
+            new = {entry.name for entry in aside.iterdir()}
+            if not path.is_dir() or {entry.name for entry in path.iterdir()} <= new:
+                _put(aside, path)
+            else:
+                for name in sorted(new):
+                    _put(aside / name, path / name)
+            _sync(path.parent)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+_ASIDE = r"\.{}\.[0-9]+-[0-9a-f]{{8}}\.tmp"
+
+
+def _aside(path: Path) -> Path:
+    # Processes in containers may have one number and one folder.
+    return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+
+
+@contextlib.contextmanager
+def _locking(folder: Path) -> Iterator[bool]:
+    """Lock a folder, where the system can; yields False if another process has locked it."""
+    if fcntl is None:
+        yield True
+        return
+    number, is_free = os.open(folder, os.O_RDONLY), True
+    try:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            is_free = False
+        except OSError:  # a file system without locks
+            pass
+        yield is_free
+    finally:
+        os.close(number)
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the path in errors without one: Python's own of a full disk, and those of Rust."""
+    try:
+        yield
     except OSError as error:
-        # Of a full disk Python says no path.
         if error.errno is None or error.filename is not None:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
+    except Exception as error:
+        code = re.search(r"\(os error (\d+)\)", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
     finally:
-        aside.unlink(missing_ok=True)
+        os.close(number)
+
+
+def _put(new: Path, place: Path) -> None:
+    """Put a file or folder in the place of another, which goes to `new`'s if it is a folder."""
+    if not place.is_dir() and not (new.is_dir() and place.exists()):
+        new.replace(place)
+    elif not _exchange(new, place):
+        old = new.parent / _aside(place).name
+        place.rename(old)
+        new.rename(place)
+        old.rename(new)
+
+
+def _exchange(one: Path, two: Path) -> bool:
+    """Exchange two paths in one step, where the C library and the file system can."""
+    rename = getattr(ctypes.CDLL(None), "renameat2", None) if os.name == "posix" else None
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    return rename is not None and not rename(
+        here, os.fsencode(one), here, os.fsencode(two), exchange
+    )
 
 
 def numbered_lines(

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .encoders.api import call_torch, encoder_of
 from .encoders.transformer.run import Project
-from .errors import Plain, check_choice, describe
+from .errors import Plain, SettingsError, check_choice, describe
 from .heads.emitter import Emitter, Head
 from .heads.lattice import Lattice
 from .training.torch_shim import TorchShim
@@ -136,6 +136,9 @@ class EmitterShim(TorchShim):
         """Read what `to_bytes` gave."""
         if bytes_data:
             state = safetensors.torch.load(bytes_data)
+            if self.head.crf != ("crf.transitions" in state):
+                expected = "the kind that the weights were trained with, CRFHead or SoftmaxHead"
+                raise SettingsError(describe("head", expected=expected, got=Plain("the other")))
             n_tags, width = state["dense.weight"].shape
             transform = "transform.norm.weight" in state
             network = Emitter(width, n_tags, crf=self.head.crf, transform=transform)

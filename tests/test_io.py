@@ -1,10 +1,13 @@
 import errno
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from spacy_bio_crf import io
 from spacy_bio_crf.errors import AnnotateError, ConvertError
 from spacy_bio_crf.io import (
     import_pyarrow,
@@ -12,9 +15,11 @@ from spacy_bio_crf.io import (
     open_parquet,
     read_text,
     replacing,
+    replacing_folder,
     write_json,
     write_text,
 )
+from tests.support.paths import ROOT
 
 
 def test_lines_end_at_lf_and_cr_lf_alone(tmp_path: Path):
@@ -39,7 +44,9 @@ def test_bytes_that_are_not_utf8(tmp_path: Path, read, error):
     path.write_bytes(b"a\n\nb\xe9c\n\xff")
     with pytest.raises(error) as caught:
         read(path, error)
-    assert str(caught.value) == f"{path}, line 3: expected UTF-8, got byte 0xe9"
+    message = str(caught.value)
+    assert message.startswith(f"{path}, line 3: expected UTF-8, got byte 0xe9")
+    assert ("`encoding`" in message) == (error is ConvertError)
 
 
 def test_a_file_is_replaced_as_a_whole(tmp_path: Path):
@@ -103,3 +110,86 @@ def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch, step: st
                 full()
     assert caught.value.errno == errno.ENOSPC
     assert list(tmp_path.iterdir()) == []
+
+
+# -- folders --------------------------------------------------------------------------------------
+
+
+def fill(path: Path, **files: str) -> None:
+    for name, text in files.items():
+        (path / name).parent.mkdir(exist_ok=True, parents=True)
+        (path / name).write_text(text)
+
+
+def content(path: Path) -> dict[str, str]:
+    return {str(f.relative_to(path)): f.read_text() for f in path.rglob("*") if f.is_file()}
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path, monkeypatch, exchanges: bool):
+    if not exchanges:
+        monkeypatch.setattr(io, "_exchange", lambda one, two: False)
+    path = tmp_path / "new" / "a"
+    with replacing_folder(path) as aside:
+        assert aside.parent == path.parent
+        fill(aside, **{"x": "1", "deep/y": "2"})
+        assert not path.exists()
+    assert content(path) == {"x": "1", "deep/y": "2"}
+    with pytest.raises(KeyError), replacing_folder(path) as aside:
+        fill(aside, x="3")
+        raise KeyError
+    assert content(path) == {"x": "1", "deep/y": "2"}
+    with replacing_folder(path) as aside:
+        fill(aside, **{"x": "3", "deep/z": "4", "w": "5"})
+    assert content(path) == {"x": "3", "deep/z": "4", "w": "5"}
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_what_else_is_in_a_folder_stays(tmp_path: Path, monkeypatch, exchanges: bool):
+    if not exchanges:
+        monkeypatch.setattr(io, "_exchange", lambda one, two: False)
+    path = tmp_path / "a"
+    fill(path, **{"README": "mine", "x": "1", "deep/y": "2", "was_folder/f": "", "was_file": ""})
+    with replacing_folder(path) as aside:
+        fill(aside, **{"x": "3", "deep/z": "4", "was_folder": "5", "was_file/f": "6"})
+    assert content(path) == {
+        **{"README": "mine", "x": "3", "deep/z": "4", "was_folder": "5", "was_file/f": "6"}
+    }
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path: Path):
+    fill(tmp_path / "real", x="1")
+    (tmp_path / "link").symlink_to("real")
+    with replacing_folder(tmp_path / "link") as aside:
+        fill(aside, x="2")
+    assert (tmp_path / "link").is_symlink() and content(tmp_path / "real") == {"x": "2"}
+
+
+def test_what_killed_processes_have_left_goes_and_what_others_write_stays(tmp_path: Path):
+    for name in (".a.123-0123abcd.tmp", ".ab.123-0123abcd.tmp", ".a.b.tmp", ".a.1-x.tmp"):
+        fill(tmp_path / name, x="")
+    with replacing_folder(tmp_path / "a") as first:
+        script = (
+            "import sys; from pathlib import Path; from spacy_bio_crf.io import replacing_folder"
+        )
+        script += "\nwith replacing_folder(Path(sys.argv[1])) as aside: (aside / 'x').touch()"
+        command = [sys.executable, "-c", script, str(tmp_path / "a")]
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        fill(first, x="1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *(".a.1-x.tmp", ".a.b.tmp", ".ab.123-0123abcd.tmp", "a")
+    ]
+    assert content(tmp_path / "a") == {"x": "1"}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "No space left"), Exception("IoError(… (os error 28))")],
+)
+def test_a_full_disk_is_told_with_the_folder(tmp_path: Path, error: Exception):
+    with pytest.raises(OSError, match="No space left.*: '.*/a'") as caught:  # noqa: SIM117
+        with replacing_folder(tmp_path / "a"):
+            raise error
+    assert caught.value.errno == errno.ENOSPC and list(tmp_path.iterdir()) == []

@@ -85,11 +85,23 @@ def calibrate_cli(
     else:
         pipe.temperature = new
         with writing("--output"):
-            nlp.to_disk(output or model)
+            _save(nlp, pipe, model, output)
         msg.good(f"Saved with temperature {new:.3f}: {output or model}")
     if plot is not None and plots is not None:
         diagrams = [(_title(table), table) for table in figures.values()]
         save_plot(plots.draw_reliability(diagrams), plot)
+
+
+def _save(nlp: "Language", pipe: "BioNer", model: Path, output: Path | None) -> None:
+    from ..io import replacing_folder
+
+    place = model / next(name for name, own in nlp.pipeline if own is pipe)
+    if output is None and place.is_dir():
+        # Nothing else has changed, and a component is replaced in one step.
+        pipe.to_disk(place, exclude=["vocab"])
+    else:
+        with replacing_folder(output or model) as folder:
+            nlp.to_disk(folder)
 
 
 def _predict_before(pipe: "BioNer", nlp: "Language", examples: "list[Example]") -> "list[Example]":

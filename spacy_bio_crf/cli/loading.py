@@ -27,7 +27,7 @@ def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
     setup_gpu(gpu_id, silent=True)
     try:
         return spacy.load(model if model.exists() else str(model))
-    except OSError as error:
+    except (OSError, ValueError) as error:
         msg.fail(f"{model}: expected a pipeline: {error}", exits=1)
         raise
 

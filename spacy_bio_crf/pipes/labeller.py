@@ -24,7 +24,7 @@ from ..heads.loss import annotated_tokens, batch_loss
 from ..model import emitter_shim, torch_shims
 from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
-from .disk import StoredPipe
+from .disk import StoredPipe, check_temperature
 from .forks import install_fork_guards
 from .stream import gather, halve_on_failure
 from .task import Task
@@ -225,8 +225,7 @@ class SequenceLabeller(StoredPipe):
 
     @temperature.setter
     def temperature(self, value: float) -> None:
-        if not 0.0 < value < float("inf"):
-            raise ValueError(describe("temperature", expected="a number above 0", got=value))
+        check_temperature(value)
         self.cfg["temperature"] = float(value)
 
     @property

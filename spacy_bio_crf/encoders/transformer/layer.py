@@ -10,12 +10,14 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Ragged
 
+from ...errors import SettingsError, describe
 from ...subwords.batches import plan_batches
 from ...subwords.tokenizer import Subwords, sequence_rows
 from ..api import Emitted, Encoder
 from .pretrained import load_folder, save_folder
 from .run import Project
 from .shim import Options, TransformerShim
+from .surgery import CASING
 from .text import Preprocessor
 
 
@@ -177,5 +179,14 @@ class TransformerEncoder(Encoder):
 
     def load(self, folder: Path) -> None:
         # A pipeline saved before its initialization has no folder; later ones must have one.
-        if folder.exists() or self.model.has_dim("nO"):
-            self.shim.set_pretrained(load_folder(folder))
+        if not folder.exists() and not self.model.has_dim("nO"):
+            return
+        pretrained = load_folder(folder)
+        width, casing = pretrained.network.config.hidden_size, hasattr(pretrained.network, CASING)
+        if self.model.has_dim("nO") and width != self.model.get_dim("nO"):
+            expected = f"vectors of width {self.model.get_dim('nO')}, as the head was trained on"
+            raise SettingsError(describe(str(folder), expected=expected, got=width))
+        if casing != self.shim.options.casing:
+            expected = f"{str(casing).lower()}, as the weights in {folder} were trained"
+            raise SettingsError(describe("casing", expected=expected, got=not casing))
+        self.shim.set_pretrained(pretrained)

@@ -1,0 +1,140 @@
+"""Saves that are killed while they replace a pipeline: the old one, the new one, or an error."""
+
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from tests.support.components import component
+from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
+STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.scandir", "os.listdir")
+
+
+def fuse(number: int, output: Path):
+    """An audit hook that kills the process at a step, counted from 1, that touches the output."""
+    left = number
+
+    def hook(event: str, arguments: tuple) -> None:
+        nonlocal left
+        if event in STEPS and str(output) in str(arguments[0]):
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    return hook
+
+
+def save_and_die(nlp: Language, output: Path, *, step: int | None = None) -> int:
+    """Save in a process of its own, which may die. RETURNS (int): The process."""
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        if step is not None:
+            sys.addaudithook(fuse(step, output))
+        nlp.to_disk(output)
+    except BaseException as err:
+        os.write(2, f"{err!r}\n".encode())
+        os._exit(1)
+    os._exit(0)
+
+
+def exit_code(pid: int) -> int:
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def answers(nlp: Language) -> list:
+    docs = [Doc(nlp.vocab, words=words) for words, _ in SENTENCES]
+    scores = [s.numpy().tolist() for s in component(nlp).lattice(docs).scores]
+    return [scores, component(nlp).labels, [spans_of(doc) for doc in nlp.pipe(docs)]]
+
+
+@pytest.fixture(params=["same settings", pytest.param("other settings", marks=pytest.mark.slow)])
+def pair(request, make_nlp: MakeNlp, trained: Language) -> tuple[Language, Language]:
+    """An old and a new pipeline, of as many labels."""
+    if request.param == "same settings":
+        new = make_nlp(encoder_options={"dropout": 0.0})
+        return trained, train(new, make_examples(new), steps=10)
+    new = make_nlp(encoder_options={"dropout": 0.0, "window": 20, "overlap": 4})
+    named = {"PER": "WHO", "LOC": "WHERE"}
+    examples = [
+        make_example(new, words, [(s, e, named[label]) for s, e, label in ents])
+        for words, ents in SENTENCES
+    ]
+    return trained, train(new, examples, steps=10)
+
+
+def outcome(output: Path, known: dict[str, list]) -> str:
+    """Which pipeline is loaded: "old", "new", "error"; fails for any other."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = answers(spacy.load(output))
+    except (OSError, ValueError) as error:
+        print(error)
+        return "error"
+    names = [name for name, expected in known.items() if found == expected]
+    assert names, f"a mixture: {found[1]}"
+    return names[0]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def check(output: Path, new: Language, known: dict[str, list], code: int) -> str:
+    """What is there after a kill; and nothing is left of it after the next save."""
+    found = outcome(output, known)
+    assert code in (0, -signal.SIGKILL)
+    assert code or found == "new"
+    new.to_disk(output)
+    assert files(output) == files(output.with_name("new"))
+    return found
+
+
+def test_a_kill_at_any_step(pair, tmp_path: Path):
+    old, new = pair
+    old.to_disk(tmp_path / "old")
+    new.to_disk(tmp_path / "new")
+    known = {"old": answers(old), "new": answers(new)}
+    found, code, step = [], -signal.SIGKILL, 0
+    while code:
+        step += 1
+        output = tmp_path / "output"
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(tmp_path / "old", output)
+        code = exit_code(save_and_die(new, output, step=step))
+        found.append(check(output, new, known, code))
+    assert len(found) > 20 and {"old", "new"} <= set(found)
+
+
+@pytest.mark.slow
+def test_kills_at_random_moments(pair, tmp_path: Path):
+    old, new = pair
+    old.to_disk(tmp_path / "old")
+    start = time.perf_counter()
+    new.to_disk(tmp_path / "new")
+    duration = time.perf_counter() - start
+    known = {"old": answers(old), "new": answers(new)}
+    moments, counts = random.Random(0), dict.fromkeys(("old", "new", "error"), 0)
+    for _ in range(65):
+        output = tmp_path / "output"
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(tmp_path / "old", output)
+        pid = save_and_die(new, output)
+        time.sleep(moments.uniform(0, 1.5 * duration))
+        os.kill(pid, signal.SIGKILL)
+        counts[check(output, new, known, exit_code(pid))] += 1
+    print(f"65 kills: {counts}")
+    assert counts["old"] and counts["new"]
