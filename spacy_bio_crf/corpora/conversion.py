@@ -17,6 +17,7 @@ from .options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
 from .sniff import INPUT_FORMATS, choose_format, listed
 from .split import PARTS, find_leaks, split_docs
+from .tag_labels import without_tags
 from .write import check_output, write_outputs
 
 _DELAY = 1.0  # seconds before a progress bar is shown
@@ -62,8 +63,7 @@ def convert(
         leave=False,
         disable=None if progress else True,  # None: unless stderr is a terminal
     ) as bar:
-        units = _watched(INPUT_FORMATS[format].read(paths, options, summary), summary, bar)
-        docs = Builder(*_language(options.lang), options, summary).build(units)
+        docs = _docs(paths, format, options, summary, bar)
         parts: Sequence[Iterable[Doc]] = [(doc for _, doc in docs)]
         if options.shares:
             numbered = list(docs)
@@ -94,9 +94,22 @@ def read(
     options.check_read_only()
     paths, format = _input(inputs, options)
     summary = Summary()
+    return [doc for _, doc in _docs(paths, format, options, summary)], summary
+
+
+def _docs(
+    paths: Sequence[Path],
+    format: str,
+    options: ConvertOptions,
+    summary: Summary,
+    bar: tqdm | None = None,
+) -> Iterator[tuple[int, Doc]]:
+    """The Docs of files, each with the number of its document. The bar shows the bytes read."""
     units = INPUT_FORMATS[format].read(paths, options, summary)
-    builder = Builder(*_language(options.lang), options, summary)
-    return [doc for _, doc in builder.build(units)], summary
+    if bar is not None:
+        units = _watched(units, summary, bar)
+    units = without_tags(units, options, summary)
+    return Builder(*_language(options.lang), options, summary).build(units)
 
 
 def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:

@@ -220,6 +220,16 @@ class ConvertOptions:
             "error": "an error",
         },
     )
+    tag_labels: str = _option(
+        "error",
+        "Entities whose labels are tags such as B-PER",
+        formats=(*TAGGED_FORMATS, "token-spans", *TEXT_FORMATS),
+        choices={
+            "error": "an error, if all are such",
+            "join": "their prefixes are taken off, and the pieces of an entity joined",
+            "keep": "they are labels like others",
+        },
+    )
     lang: str = _option("en", "Language code of Docs and tokenizer", flags=("--lang", "-l"))
     n_sents: int = _option(
         1,

@@ -49,8 +49,8 @@ def test_values_are_brought_into_one_form():
 # For each option a value that is not its default.
 OTHER = {
     "format": "columns", "scheme": "BIO", "token_column": 2, "tag_column": 2, "repair": "discard",
-    "spans_key": "x", "offsets": "bytes", "ends": "inclusive", "no_spans": "empty",
-    "answers": "binary", "incorrect_spans_key": "x", "predictions": True,
+    "spans_key": "x", "tag_labels": "keep", "offsets": "bytes", "ends": "inclusive",
+    "no_spans": "empty", "answers": "binary", "incorrect_spans_key": "x", "predictions": True,
     "text_key": "x", "tags_key": "x", "tag_names": ("O",), "discontinuous": "cover",
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
@@ -84,7 +84,7 @@ def test_only_the_formats_that_read_an_option_are_named():
         "n_sents": tagged | {"token-spans"},
         **dict.fromkeys(("token_column", "tag_column", "token_prefix"), {"columns"}),
         **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
-        "encoding": tagged | texts | {"token-spans"},
+        **dict.fromkeys(("encoding", "tag_labels"), tagged | texts | {"token-spans"}),
         **dict.fromkeys(("text_key", "offsets"), {"jsonl", "label-studio"}),
         **dict.fromkeys(("spans_key", "no_spans"), {"jsonl", "token-spans"}),
         "ends": {"jsonl", "label-studio", "token-spans"},
