@@ -47,7 +47,7 @@ def _invisible(char: str) -> bool:
     return (
         char.isspace()
         or "\ufe00" <= char <= "\ufe0f"
-        or unicodedata.category(char) in ("Cf", "Cc", "Cn", "Cs")
+        or unicodedata.category(char) in ("Cf", "Cc", "Cn")
     )
 
 

@@ -1,6 +1,7 @@
 """Corpus files as Docs, with the repairs, losses and decisions of their reader."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from spacy.tokens import Doc
 
 from ..corpora import REPAIR_KINDS, Summary, read
-from .findings import Occurrence, Recorder, excerpt
+from .findings import Occurrence, Recorder, excerpt, place_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,14 @@ def read_part(name: str, paths: Sequence[Path], **options: Any) -> CorpusPart:
     RETURNS (CorpusPart): The part.
     RAISES: ConvertError or OSError if a file can't be read.
     """
-    return CorpusPart(name, *read(paths, **options))
+    docs, summary = read(paths, **options)
+    # A file with all its documents on one line, or files of one name in several folders.
+    times = Counter(map(place_of, docs))
+    for number, doc in enumerate(docs, start=1):
+        if times[place_of(doc)] > 1:
+            own = doc.user_data.get("document_id") or f"document {number}"
+            doc.user_data["source"] = f"{place_of(doc)} ({own})"
+    return CorpusPart(name, docs, summary)
 
 
 def check_reading(part: CorpusPart, recorder: Recorder) -> None:

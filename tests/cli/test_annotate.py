@@ -121,6 +121,8 @@ def test_processes_load_the_pipeline_themselves_where_they_cannot_fork(bio_ner, 
     assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]
     code, _ = bio_ner("annotate", "model", "a.txt", "b.jsonl", "--gpu-id", "3")
     assert code == 0 and seen["load"] is None and gpus[-1] == 3
+    code, _ = bio_ner("annotate", "model", "a.txt", "g.jsonl", "--gpu-id", "0", "-n", "2")
+    assert code == 0 and seen["load"] is not None and gpus[-1] == -1
     # A fork has one thread.
     code, _ = bio_ner("annotate", "model", "a.txt", "d.jsonl", "-n", "2")
     assert code == 0 and seen["load"] is None

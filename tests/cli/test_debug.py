@@ -100,7 +100,7 @@ def test_a_config_and_values_for_it(debug, config: Path):
     assert code == 0 and "window 62" in output and "scheme BIO" in output
     code, output = debug(
         "clean.conll", f"--{window}", "5", "clean.conll", "--model", config,
-        "--components.bio_ner.scheme=BILUO", "--json", "out.json",
+        "--components.bio_ner.scheme=BILUO", "clean.conll", "--json", "out.json",
     )  # fmt: skip
     assert "window 5" in output and "scheme BILUO" in output and "documents 10" in output
     checks = {f["check"] for f in json.loads(Path("out.json").read_text())["findings"]}

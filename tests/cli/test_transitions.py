@@ -1,6 +1,7 @@
 """`bio-ner transitions`: the scores it prints, writes and draws."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -16,6 +17,11 @@ def test_transitions_command(trained, make_nlp: MakeNlp, tmp_path):
     run = CliRunner().invoke(app, [*arguments, "--json", str(figures), "--plot", str(plot)])
     assert run.exit_code == 0, run.output
     assert "B-PER" in run.output
+    # Favored transitions are green, avoided ones red.
+    colored = re.findall(r"48;5;(\d+)m([+-][\d.]+)", run.output)
+    assert {sign[0] for _, sign in colored} == {"+", "-"}
+    assert all(shade in ("34", "151") for shade, score in colored if score[0] == "+")
+    assert all(shade in ("160", "217") for shade, score in colored if score[0] == "-")
     assert plot.exists()
     scores = json.loads(figures.read_text())
     _, transitions, _ = trained.get_pipe("bio_ner").transition_scores()

@@ -152,5 +152,8 @@ def test_most_of_the_gold_lost_is_an_error(settings):
     assert len(text) == 5 and len(as_predicted(settings().nlp, text)) == 1
     lost = diagnose([CorpusPart("train", [*PLENTY, *[text] * 30])], settings())
     assert (find(lost, "most_gold_lost", "train").count, lost.severity) == (30, "error")
+    half = diagnose([CorpusPart("train", [*PLENTY, *[text] * 21])], settings())
+    assert sum(len(doc.ents) for doc in PLENTY) == 21
+    assert find(half, "most_gold_lost", "train").count == 0
     kept = diagnose([CorpusPart("train", [*PLENTY, text])], settings())
     assert find(kept, "most_gold_lost", "train").count == 0

@@ -13,6 +13,8 @@ from tests.support.debug_tools import PLENTY, check_one, make_doc
         ("tokens_with_spaces", make_doc(["a", "34 470"]), 1, 1, ""),
         ("white_space_tokens", make_doc(["a", "\n", "\u3000"]), 2, 1, "U+000A"),
         ("invisible_tokens", make_doc(["a", "\ufe0f", "\u200e"]), 2, 1, "U+FE0F"),
+        # U+0378 is not assigned.
+        ("invisible_tokens", make_doc(["a", "\u0378"]), 1, 1, "U+0378"),
         ("hidden_characters", make_doc(["a", "x\u200by", "Aus\u00adtria"]), 2, 1, "U+200B"),
         ("undecodable_tokens", make_doc(["a", "\ufffds", "\uf0be"]), 2, 1, "U+FFFD"),
     ],

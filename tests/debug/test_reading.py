@@ -74,3 +74,54 @@ def test_most_of_the_gold_lost_by_the_reader_is_an_error(tmp_path: Path):
     assert (find(report, "most_gold_lost", "train").count, report.severity) == (3, "error")
     cut = diagnose([read_part("train", [path], lang="zh")], least=1)
     assert find(cut, "most_gold_lost", "train").count == 0
+
+
+def test_records_of_an_array_have_their_number(tmp_path: Path):
+    """An export is one line, whatever it holds."""
+    records = [
+        {"text": "Bo ran", "entities": [[0, 2, "PER"]]},
+        {"text": "Bo ran", "entities": [[0, 2, "PER"]]},
+        {"text": "Anas ran", "entities": [[0, 3, "PER"]]},
+    ]
+    tasks = [
+        {
+            "data": {"text": r["text"]},
+            "annotations": [
+                {
+                    "result": [
+                        {
+                            "from_name": "label",
+                            "to_name": "text",
+                            "type": "labels",
+                            "value": {"start": s, "end": e, "labels": [label]},
+                        }
+                        for s, e, label in r["entities"]
+                    ]
+                }
+            ],
+        }
+        for r in records
+    ]
+    for name, content in (("a.json", records), ("tasks.json", tasks)):
+        (tmp_path / name).write_text(json.dumps(content))
+        report = diagnose([read_part("train", [tmp_path / name])], least=1)
+        (repeated,) = find(report, "repeated_documents", "train").examples
+        assert (repeated.place, repeated.note) == (f"{name}:2", f"first in {name}:1")
+        (misaligned,) = find(report, "misaligned_entities", "train").examples
+        assert misaligned.place == f"{name}:3"
+
+
+def test_documents_on_one_line_are_told_apart(tmp_path: Path):
+    text = "<DOC DOCID='{}'>O <PESSOA>Bo</PESSOA> partiu</DOC>"
+    (tmp_path / "a.xml").write_text(f"<colHAREM>{text.format('D1')}{text.format('D2')}</colHAREM>")
+    part = read_part("train", [tmp_path / "a.xml"], lang="pt")
+    (repeated,) = find(diagnose([part], least=1), "repeated_documents", "train").examples
+    assert (repeated.place, repeated.note) == ("a.xml:1 (D2)", "first in a.xml:1 (D1)")
+    for folder in ("b", "c"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.conll").write_text("Bo\tB-PER\n")
+    part = read_part("train", [tmp_path / "b", tmp_path / "c"])
+    assert [doc.user_data["source"] for doc in part.docs] == [
+        "x.conll:1 (document 1)",
+        "x.conll:1 (document 2)",
+    ]

@@ -8,7 +8,9 @@ from transformers import PreTrainedTokenizerFast
 
 from spacy_bio_crf.debug import CorpusPart, SettingsError, diagnose, read_settings
 from tests.support.debug_tools import PLENTY, find, found, make_doc
+from tests.support.paths import ROOT
 from tests.support.pipelines import MakeNlp
+from tests.support.shared import needs_shared
 
 
 def test_a_trained_pipeline(trained, tmp_path: Path):
@@ -104,3 +106,16 @@ def test_a_learning_rate_too_high(make_nlp: MakeNlp, tmp_path: Path, values: dic
     finding = find(report, "high_learning_rate", "train")
     assert finding.count == bool(rate)
     assert [float(spot.text) for spot in finding.examples] == ([rate] if rate else [])
+
+
+@needs_shared
+@pytest.mark.parametrize(("factor", "rate"), [(1.0, 5e-4), (0.0, 0.0)])
+def test_the_rate_of_a_shared_transformer(tiny_encoder: Path, factor: float, rate: float):
+    """One that gets no gradient from the component is not trained by it."""
+    key = "components.bio_ner.model.encoder.grad_factor"
+    values = {
+        "paths.encoder": str(tiny_encoder),
+        "training.optimizer.learn_rate": 5e-4,
+        key: factor,
+    }
+    assert read_settings(ROOT / "configs" / "shared.cfg", overrides=values).learn_rate == rate
