@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -50,6 +50,12 @@ def check_choice(
     if value not in known:
         listed = ", ".join(map(repr, known))
         raise error(describe(option, expected=f"one of {listed}", got=value))
+
+
+def check_count(option: str, value: Any, *, least: int) -> None:
+    """RAISES: ValueError if a value is no whole number, or below `least`."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise ValueError(describe(option, expected=f"a whole number, {least} or more", got=value))
 
 
 def is_number(value: Any) -> bool:

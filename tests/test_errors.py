@@ -1,7 +1,18 @@
+import math
+
+import numpy as np
 import pytest
 
 from spacy_bio_crf import errors
-from spacy_bio_crf.errors import BioError, ConvertError, Plain, check_choice, describe
+from spacy_bio_crf.errors import (
+    BioError,
+    ConvertError,
+    Plain,
+    check_choice,
+    check_count,
+    describe,
+    is_number,
+)
 
 
 def test_every_error_is_one_of_the_package_and_a_value_error():
@@ -29,3 +40,12 @@ def test_choices():
         assert not isinstance(caught.value, BioError)
     with pytest.raises(ConvertError):
         check_choice("rule", "c", ("a",), error=ConvertError)
+
+
+def test_numbers_and_counts():
+    assert all(map(is_number, (0, -1.5, np.float32(2), np.int64(3))))
+    assert not any(map(is_number, (True, "1", None, math.nan, math.inf)))
+    check_count("k", np.int64(2), least=2)
+    for value in (1, 2.0, "2", True, None):
+        with pytest.raises(ValueError, match="^k: expected a whole number, 2 or more, got "):
+            check_count("k", value, least=2)

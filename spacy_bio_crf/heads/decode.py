@@ -8,7 +8,7 @@ import torch
 from spacy.tokens import Doc
 
 from .. import crf
-from ..errors import Plain, describe
+from ..errors import Plain, check_count, describe
 from ..gold.annotation import Annotation
 from ..tags.spans import Span, spans_of_rows
 from ..tags.tagset import TagSet
@@ -102,8 +102,7 @@ def find_alternatives(
     RETURNS (list[list[Alternative]]): For each document, the most probable first.
     RAISES: ValueError for k below 1.
     """
-    if k < 1:
-        raise ValueError(describe("k", expected="1 or more", got=k))
+    check_count("k", k, least=1)
     chain = temper(_restricted(lattice, presets, reading), reading.temperature)
     alternatives = []
     for preset, tokens, paths in zip(

@@ -12,7 +12,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..errors import Plain, SettingsError, check_choice, describe
+from ..errors import Plain, SettingsError, check_choice, describe, is_number
 from ..gold.annotation import Annotation, Preset, read_example, read_presets
 from ..gold.misfits import POLICIES
 from ..heads.decode import (
@@ -123,7 +123,7 @@ def make_bio_ner(
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class EntityTask:
     """Named entities as labels: the `Task` of `bio_ner`.
 
@@ -142,10 +142,15 @@ class EntityTask:
     def __post_init__(self) -> None:
         check_choice("repair", self.repair, REPAIRS)
         check_choice("misaligned", self.misaligned, POLICIES)
-        if not 0.0 <= self.threshold <= 1.0:
-            raise ValueError(
-                describe("threshold", expected="a probability, 0 to 1", got=self.threshold)
-            )
+        if not is_number(self.threshold) or not 0.0 <= self.threshold <= 1.0:
+            expected = "a probability, 0 to 1"
+            raise ValueError(describe("threshold", expected=expected, got=self.threshold))
+        if not isinstance(self.overwrite, bool):
+            raise ValueError(describe("overwrite", expected="true or false", got=self.overwrite))
+        for name in ("incorrect_spans_key", "spans_key"):
+            key = getattr(self, name)
+            if key is not None and (not isinstance(key, str) or not key):
+                raise ValueError(describe(name, expected="a name of a group or none", got=key))
 
     def labels_of(self, doc: Doc) -> list[str]:
         """The label of each entity."""

@@ -1,5 +1,6 @@
 """Components as bytes and as folders."""
 
+import json
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -83,7 +84,8 @@ class StoredPipe(TrainablePipe):
             raise OSError(describe(str(path), expected="a component", got=got, remedy=remedy))
         damage = find_damage(folder, exclude)
         deserialize: dict[str, Callable[[Path], Any]] = {
-            "cfg": lambda p: self.cfg.update(srsly.read_json(p)),
+            # Not by srsly, which refuses a NaN without a word of where it is.
+            "cfg": lambda p: self.cfg.update(json.loads(p.read_bytes())),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": self.model.from_disk,
         }

@@ -14,7 +14,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ..errors import Plain, describe
+from ..errors import Plain, check_count, describe
 from ..gold.annotation import Annotation
 from ..gold.notices import GoldTally, Notices
 from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
@@ -56,8 +56,6 @@ class SequenceLabeller(StoredPipe):
         scorer: Callable | None = None,
     ):
         TagSet((), scheme)
-        if buffer_tokens is not None and buffer_tokens < 0:
-            raise ValueError(describe("buffer_tokens", expected="0 or more", got=buffer_tokens))
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -80,9 +78,14 @@ class SequenceLabeller(StoredPipe):
         return list(self.labels)
 
     @property
+    def scheme(self) -> str:
+        """The scheme of the tags, which can't change."""
+        return self.cfg["scheme"]
+
+    @property
     def tagset(self) -> TagSet:
         """The tags of the labels in the component's scheme."""
-        return _make_tagset(self.labels, self.cfg["scheme"])
+        return _make_tagset(self.labels, self.scheme)
 
     @property
     def head(self) -> Head:
@@ -104,7 +107,7 @@ class SequenceLabeller(StoredPipe):
             expected = f"a label of {list(self.labels)}, which set the size of {self.name!r}"
             remedy = "add labels before nlp.initialize(), or train anew"
             raise ValueError(describe("label", expected=expected, got=label, remedy=remedy))
-        TagSet((*self.labels, label), self.cfg["scheme"])
+        TagSet((*self.labels, label), self.scheme)
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
         return 1
@@ -172,7 +175,7 @@ class SequenceLabeller(StoredPipe):
 
         k (int): The number of analyses; a short document may have fewer.
         RETURNS (list[list[Alternative]]): For each document, the most probable first.
-        RAISES: ValueError for k below 1, and as `predict`.
+        RAISES: ValueError for k that is no whole number above 0, and as `predict`.
         """
         docs = list(docs)
         lattice = self.lattice(docs)
@@ -214,6 +217,17 @@ class SequenceLabeller(StoredPipe):
         """
         own = self.temperature if temperature is None else temperature
         return _make_reading(self.tagset, self.head, own)
+
+    @property
+    def buffer_tokens(self) -> int | None:
+        """The option of that name. RAISES: ValueError when set to anything but None, 0 or more."""
+        return self._buffer_tokens
+
+    @buffer_tokens.setter
+    def buffer_tokens(self, value: int | None) -> None:
+        if value is not None:
+            check_count("buffer_tokens", value, least=0)
+        self._buffer_tokens = value
 
     @property
     def temperature(self) -> float:
@@ -339,7 +353,7 @@ class SequenceLabeller(StoredPipe):
         # No tag continues after L- or U-, and a softmax has no sequence: there the later sub-words
         # of a word repeat its tag.
         every = self.model.attrs["subword_labels"] == "all"
-        continued = self.head.crf and every and self.cfg["scheme"] == "BIO"
+        continued = self.head.crf and every and self.scheme == "BIO"
         return batch_loss(
             gold, lattice, head=self.head, tagset=self.tagset, continued=continued, size=size
         )

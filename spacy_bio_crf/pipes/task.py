@@ -1,6 +1,7 @@
 """The interface of a task: the meaning of labels, where they are read and written."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from spacy.tokens import Doc
@@ -12,7 +13,7 @@ from ..heads.lattice import Lattice
 
 
 class Task(Protocol):
-    """A task of a `SequenceLabeller`: entities, or one tag for each token.
+    """A task of a `SequenceLabeller`, a dataclass: entities, or one tag for each token.
 
     misaligned (str): The rule for labels that do not fit the tokens: one of `misfits.POLICIES`.
     """
@@ -48,7 +49,7 @@ class Task(Protocol):
 
 
 class TaskOption:
-    """An option of the task as an attribute of the component."""
+    """An option of the task as an attribute of the component; a new value is checked at once."""
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -57,4 +58,4 @@ class TaskOption:
         return self if pipe is None else getattr(pipe.task, self.name)
 
     def __set__(self, pipe: Any, value: Any) -> None:
-        setattr(pipe.task, self.name, value)
+        pipe.task = replace(pipe.task, **{self.name: value})

@@ -134,7 +134,7 @@ def test_few_sequences_give_few_alternatives_and_none_is_an_error():
     lattice = make_lattice(tagset, [1], crf=True)
     reading = Reading(tagset, Head(crf=True))
     assert len(find_alternatives(lattice, [None], reading, k=9)[0]) == 2  # O and B-A
-    with pytest.raises(ValueError, match="k: expected 1 or more, got 0"):
+    with pytest.raises(ValueError, match="k: expected a whole number, 1 or more, got 0"):
         find_alternatives(lattice, [None], reading, k=0)
 
 

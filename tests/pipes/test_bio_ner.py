@@ -1,5 +1,6 @@
 """The factory, its options, and entities on documents."""
 
+import numpy as np
 import pytest
 import spacy
 import torch
@@ -23,7 +24,7 @@ from tests.support.pipelines import MakeNlp, spans_of
         ({"repair": "guess"}, "repair: expected one of 'begin', 'discard', got 'guess'"),
         ({"misaligned": "lax"}, "misaligned: expected one of 'strict', .*, got 'lax'"),
         ({"threshold": 1.5}, "threshold: expected a probability, 0 to 1, got 1.5"),
-        ({"buffer_tokens": -1}, "buffer_tokens: expected 0 or more, got -1"),
+        ({"buffer_tokens": -1}, "buffer_tokens: expected a whole number, 0 or more, got -1"),
         ({"subword_labels": "last"}, "subword_labels: expected one of 'first', 'all', got"),
     ],
 )
@@ -48,6 +49,52 @@ def test_options_are_attributes_that_count(make_nlp: MakeNlp):
     ner.threshold, ner.spans_key = 0.5, "found"
     assert (ner.task.threshold, ner.task.spans_key) == (0.5, "found")
     assert component(make_nlp()).threshold == 0.0
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("threshold", [90, -0.1, float("nan"), "0.9", None, True], "a probability, 0 to 1"),
+        ("temperature", [0, -1.0, float("nan"), float("inf"), "2", None, True], "a number above 0"),
+        ("buffer_tokens", [-1, 2.5, "many", True], "a whole number, 0 or more"),
+        ("repair", ["guess", None, ["begin"]], "one of 'begin', 'discard'"),
+        ("misaligned", ["lax", None], "one of 'strict', "),
+        ("overwrite", ["no", 2, None], "true or false"),
+        ("spans_key", ["", 7], "a name of a group or none"),
+        ("incorrect_spans_key", ["", 7], "a name of a group or none"),
+        ("precision", ["fp8", None, 16], "one of 'fp32', "),
+    ],
+)
+def test_attributes_out_of_range_are_refused_and_nothing_changes(
+    make_nlp: MakeNlp, name: str, values: list, expected: str
+):
+    ner = component(make_nlp())
+    before = getattr(ner, name)
+    for value in values:
+        with pytest.raises(ValueError, match=f"^{name}: expected {expected}.*, got "):
+            setattr(ner, name, value)
+        assert getattr(ner, name) == before
+
+
+def test_attributes_take_numbers_of_numpy(make_nlp: MakeNlp):
+    ner = component(make_nlp())
+    ner.threshold, ner.temperature = np.float32(0.5), np.float64(2.0)
+    ner.buffer_tokens = np.int64(7)
+    assert (ner.threshold, ner.temperature, ner.buffer_tokens) == (0.5, 2.0, 7)
+    assert type(ner.cfg["temperature"]) is float
+
+
+def test_the_scheme_is_read_only(make_nlp: MakeNlp):
+    ner = component(make_nlp())
+    assert ner.scheme == "BIO"
+    with pytest.raises(AttributeError):
+        ner.scheme = "BILUO"
+
+
+@pytest.mark.parametrize("k", [0, -1, 1.5, "2", None, True])
+def test_k_is_a_number_of_analyses(trained: Language, k):
+    with pytest.raises(ValueError, match="^k: expected a whole number, 1 or more, got"):
+        component(trained).kbest([trained.make_doc("Ana")], k)
 
 
 @pytest.mark.parametrize("repair", ["begin", "discard"])

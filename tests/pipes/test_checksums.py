@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import spacy
+import srsly
 from spacy.language import Language
 from spacy.tokens import Doc
 
@@ -229,3 +230,57 @@ def test_upstream_weights_belong_to_a_component_without_an_encoder(make_nlp, tmp
     shutil.copy(tmp_path / "two/tok2vec/model", tmp_path / "one/tok2vec/model")
     with pytest.raises(OSError, match=r"one/tok2vec/model \(of another pipeline\)"):
         spacy.load(tmp_path / "one")
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"labels": ["LOC"]}, "labels: expected labels for the 5 tags of .*, got 1 labels, which"),
+        ({"labels": ["A", "B", "C"]}, "labels: expected labels for the 5 tags .*, got 3 labels"),
+        ({"labels": [f"L{i}" for i in range(20_000)]}, "labels: .* got 20000 labels, which have"),
+        ({"labels": []}, "labels: .* got 0 labels, which have 1 tags in BIO"),
+        ({"labels": ["PER", "PER"]}, "labels: expected each label once, got 'PER' more than once"),
+        ({"labels": ["PER", 7]}, "label: expected a string, not empty, got 7"),
+        ({"labels": "PE"}, "labels: expected a list, got 'PE'"),
+        ({"labels": None}, "labels: expected a list, got None"),
+        ({"scheme": "BILUO"}, "labels: .* got 2 labels, which have 9 tags in BILUO"),
+        ({"scheme": "IOB"}, "scheme: expected one of 'BIO', 'BILUO', got 'IOB'"),
+        ({"scheme": None}, "scheme: expected one of 'BIO', 'BILUO', got None"),
+        *(
+            ({"temperature": value}, "temperature: expected a number above 0, got ")
+            for value in (0, -1, float("nan"), float("inf"), "1.0", None, [1.0], True)
+        ),
+    ],
+)
+def test_what_does_not_fit_the_network(copy: Path, change: dict, message: str, checksums: bool):
+    if not checksums:
+        (copy / "bio_ner" / "checksums.json").unlink()
+    path = copy / "bio_ner" / "cfg"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(ValueError, match=f"copy/bio_ner/cfg, {message}") as caught:
+        spacy.load(copy)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("content", ["[]", "1", "null", '"labels"', "{", ""])
+def test_a_cfg_of_another_form(copy: Path, content: str):
+    (copy / "bio_ner" / "checksums.json").unlink()
+    (copy / "bio_ner" / "cfg").write_text(content)
+    with pytest.raises((OSError, ValueError), match="copy/bio_ner"):
+        spacy.load(copy)
+
+
+@pytest.mark.parametrize("threshold", ["90", "-1.0", '"high"', "null"])
+def test_a_threshold_out_of_range_in_the_config(copy: Path, threshold: str):
+    path = copy / "config.cfg"
+    path.write_text(path.read_text().replace("threshold = 0.0", f"threshold = {threshold}"))
+    with pytest.raises(ValueError, match="threshold"):
+        spacy.load(copy)
+
+
+def test_bytes_with_labels_that_do_not_fit(trained: Language, make_nlp: MakeNlp):
+    data = srsly.msgpack_loads(component(trained).to_bytes())
+    data["cfg"] = srsly.json_dumps({"labels": ["PER"], "scheme": "BIO", "temperature": 1.0})
+    with pytest.raises(ValueError, match="cfg, labels: expected labels for the 5 tags"):
+        component(make_nlp()).from_bytes(srsly.msgpack_dumps(data))
