@@ -13,12 +13,11 @@ from ..heads.lattice import Lattice
 
 
 class Task(Protocol):
-    """A task of a `SequenceLabeller`, a dataclass: entities, or one tag for each token.
+    """A task of a `SequenceLabeller`, a dataclass: entities, or one tag for each token."""
 
-    misaligned (str): The rule for labels that do not fit the tokens: one of `misfits.POLICIES`.
-    """
-
-    misaligned: str
+    @property
+    def misaligned(self) -> str:
+        """The rule for labels that do not fit the tokens: one of `misfits.POLICIES`."""
 
     def labels_of(self, doc: Doc) -> Iterable[str]:
         """RETURNS (Iterable[str]): The labels of an annotated document; may repeat."""
