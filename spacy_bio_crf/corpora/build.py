@@ -1,20 +1,21 @@
 """Docs from the units that readers yield: renaming, alignment, overlaps, annotation."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..errors import ConvertError
-from ..gold.misfits import fit_to_tokens
+from ..gold.misfits import Fit, fit_to_tokens
 from ..tags.spans import EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
-from .passages import Misaligned, Passage, Sentence, Summary, Unit
+from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
 
 NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
@@ -22,6 +23,8 @@ BLANK_ENTITY = "entity on white space alone"
 OVERLAPPING = "entity that overlaps another (the {rule} one stays)"
 NO_INCORRECT = "rejected entity that does not fit the tokens"
 REPEATED = "entity given twice"
+TRIMMED_LABEL = "labels had white space at a border, which was cut off"
+SPLIT = "borders of entities inside a token, which was split there"
 TRIMMED = "entities had white space at a border, which was cut off"
 
 
@@ -92,11 +95,15 @@ class Builder:
         named = [(s, e, self._name(label)) for s, e, label in sentence.spans]
         spans = [(s, e, name) for s, e, name in named if name is not None]
         texts = [" ".join(sentence.words[s:e]) for s, e, _ in spans]
-        kept = self._without_overlaps(spans, texts, [place] * len(spans))
-        return replace(sentence, spans=[spans[i] for i in kept])
+        kept, uncovered = self._without_overlaps(spans, texts, [place] * len(spans))
+        missing = sorted({*sentence.missing, *uncovered})
+        return replace(sentence, spans=[spans[i] for i in kept], missing=missing)
 
     def _name(self, label: str) -> str | None:
         """A label's new name, None if it is to be dropped; counts it."""
+        if label != label.strip() and not label.isspace():
+            self.summary.remarks[TRIMMED_LABEL] += 1
+            label = label.strip()
         self.summary.labels_read[label] += 1
         name = self._names.get(label, label)
         if name is None:
@@ -105,8 +112,11 @@ class Builder:
 
     def _without_overlaps(
         self, spans: list[TokenSpan], texts: list[str], places: list[str]
-    ) -> list[int]:
-        """Indices of the spans that stay."""
+    ) -> tuple[list[int], set[int]]:
+        """Indices of the spans that stay, and the tokens that only the others have.
+
+        Nobody knows whether these are in an entity.
+        """
         rule = self.options.overlaps
         try:
             chosen = without_overlaps(spans, rule=rule)
@@ -120,13 +130,18 @@ class Builder:
         for i in chosen.overlapping:
             reason = OVERLAPPING.format(rule=rule)
             self.summary.lose(reason, place=places[i], text=texts[i], label=spans[i][2])
-        return chosen.kept
+        uncovered = {token for i in chosen.overlapping for token in range(*spans[i][:2])}
+        for i in chosen.kept:
+            uncovered.difference_update(range(*spans[i][:2]))
+        return chosen.kept, uncovered
 
     def _of_sentences(self, group: list[Sentence], document_id: str) -> Doc:
         words = list(chain.from_iterable(s.words for s in group))
         spaces = list(chain.from_iterable(s.spaces or [True] * len(s.words) for s in group))
-        spaces[-1] = False
-        sent_starts: list[bool | int | None] = [i == 0 for s in group for i in range(len(s.words))]
+        spaces[-1] = group[-1].final_space
+        sent_starts: list[bool | int | None] = []
+        for s in group:
+            sent_starts += [None if s.unknown_starts else i == 0 for i in range(len(s.words))]
         doc = Doc(self.vocab, words=words, spaces=spaces, sent_starts=sent_starts)
         # spaCy's Corpus keeps the tokens of such a Doc; it tokenizes the text of others again.
         doc.has_unknown_spaces = any(s.spaces is None for s in group)
@@ -141,7 +156,7 @@ class Builder:
     def _of_passage(self, passage: Passage) -> Doc | None:
         named = [(s, self._name(s.label)) for s in passage.spans]
         given = [s._replace(label=name) for s, name in named if name is not None]
-        doc = self._tokens(passage)
+        doc = self._tokens(passage, given)
         if doc is None:
             self.summary.dropped[NO_TEXT] += 1
             return None
@@ -149,6 +164,8 @@ class Builder:
             fit = fit_to_tokens(doc, [s[:3] for s in given], policy=self.options.misaligned)
         except ValueError as err:
             raise ConvertError(f"{passage.place}: {err}") from None
+        if passage.words is not None:
+            _keep_white_space(doc, given, fit)
         for i in fit.misaligned:
             text = passage.text[given[i].start : given[i].end]
             self.summary.misaligned.append(Misaligned(given[i].place, text, given[i].label))
@@ -158,11 +175,14 @@ class Builder:
         if fit.trimmed:
             self.summary.remarks[TRIMMED] += len(fit.trimmed)
         texts = [doc[start:end].text for start, end, _ in fit.spans]
-        kept = self._without_overlaps(fit.spans, texts, [given[i].place for i in fit.origins])
+        places = [given[i].place for i in fit.origins]
+        kept, missing = self._without_overlaps(fit.spans, texts, places)
         spans = [fit.spans[i] for i in kept]
-        missing = set(fit.missing)
+        missing.update(fit.missing)
+        starts = [token.idx for token in doc]
+        ends = [token.idx + len(token) for token in doc]
         for start, end in passage.missing:
-            missing.update(t.i for t in doc if t.idx < end and t.idx + len(t) > start)
+            missing.update(range(bisect_right(ends, start), bisect_left(starts, end)))
         for start, end, _ in spans:
             missing.difference_update(range(start, end))
         ents = [Span(doc, *span) for span in spans]
@@ -179,19 +199,30 @@ class Builder:
             if fit.misaligned or fit.blank:
                 self.summary.dropped[NO_INCORRECT] += len(fit.misaligned) + len(fit.blank)
 
-    def _tokens(self, passage: Passage) -> Doc | None:
-        """The passage's tokens; None if it has none."""
-        if passage.words is None:
+    def _tokens(self, passage: Passage, spans: list[TextSpan]) -> Doc | None:
+        """The passage's tokens, split at the borders of spans if asked for; None without tokens."""
+        doc = None
+        words, spaces = passage.words, passage.spaces
+        if words is None or spaces is None:
             doc = self.tokenize(passage.text)
-        else:
-            doc = Doc(self.vocab, words=passage.words, spaces=passage.spaces)
-            doc.has_unknown_spaces = passage.unknown_spaces
-        if not len(doc):
+            words, spaces = [t.text for t in doc], [bool(t.whitespace_) for t in doc]
+        if self.options.split_tokens:
+            n_words = len(words)
+            words, spaces = _split(words, spaces, _borders(passage.text, spans))
+            if len(words) > n_words:
+                self.summary.remarks[SPLIT] += len(words) - n_words
+                doc = None
+        if not words:
             return None
-        if passage.sent_starts is not None:
-            for token in doc:
-                token.is_sent_start = token.i == 0 or token.idx in passage.sent_starts
-            self.summary.sentences += sum(t.is_sent_start is True for t in doc)
+        if doc is None:
+            starts: list[bool | int | None] | None = None
+            if passage.sent_starts is not None:
+                ends = accumulate(len(w) + s for w, s in zip(words, spaces, strict=True))
+                starts = [passage.sent_starts.get(at, False) for at in [0, *ends][:-1]]
+                self.summary.sentences += starts.count(True)
+            # A token's setter looks at the whole Doc.
+            doc = Doc(self.vocab, words=words, spaces=spaces, sent_starts=starts)
+            doc.has_unknown_spaces = passage.unknown_spaces
         return doc
 
     def _annotated(
@@ -226,6 +257,49 @@ class Builder:
         self.summary.missing += sum(token.ent_iob == EntIob.MISSING for token in doc)
         self.summary.entities.update(ent.label_ for ent in doc.ents)
         return doc
+
+
+def _borders(text: str, spans: Sequence[TextSpan]) -> list[int]:
+    """The borders of entities, in order, without the white space at them."""
+    borders: set[int] = set()
+    for span in spans:
+        content = text[span.start : span.end]
+        borders.add(span.start + len(content) - len(content.lstrip()))
+        borders.add(span.end - len(content) + len(content.rstrip()))
+    return sorted(borders)
+
+
+def _split(
+    words: Sequence[str], spaces: Sequence[bool], borders: Sequence[int]
+) -> tuple[list[str], list[bool]]:
+    """Split words at these characters of their text."""
+    new_words: list[str] = []
+    new_spaces: list[bool] = []
+    at = 0
+    for word, space in zip(words, spaces, strict=True):
+        first, last = bisect_right(borders, at), bisect_left(borders, at + len(word))
+        cuts = [0, *(border - at for border in borders[first:last]), len(word)]
+        new_words += [word[start:end] for start, end in pairwise(cuts)]
+        new_spaces += [False] * (len(cuts) - 2) + [space]
+        at += len(word) + space
+    return new_words, new_spaces
+
+
+def _keep_white_space(doc: Doc, given: Sequence[TextSpan], fit: Fit) -> None:
+    """Undo the trimming of entities that are whole tokens of a text that came with tokens."""
+    for i in [*fit.trimmed, *fit.blank]:
+        whole = doc.char_span(given[i].start, given[i].end)
+        if whole is None:
+            continue
+        span = (whole.start, whole.end, given[i].label)
+        if i in fit.blank:
+            fit.blank.remove(i)
+            at = sum(origin < i for origin in fit.origins)
+            fit.origins.insert(at, i)
+            fit.spans.insert(at, span)
+        else:
+            fit.trimmed.remove(i)
+            fit.spans[fit.origins.index(i)] = span
 
 
 class Kept(NamedTuple):

@@ -210,6 +210,11 @@ class ConvertOptions:
         formats=TEXT_FORMATS,
         choices={policy: _POLICY_MEANINGS[policy] for policy in POLICIES},
     )
+    split_tokens: bool = _option(
+        False,
+        "Split tokens at the borders of entities, so that all entities fit",
+        formats=TEXT_FORMATS,
+    )
     overlaps: str = _option(
         "longest",
         "The entity that stays where entities share tokens",

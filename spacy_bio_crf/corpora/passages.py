@@ -31,6 +31,8 @@ class Sentence:
     line (int): The line of the first token, from 1.
     starts_document (bool): Whether a document begins here, by a new file or a mark in the file.
     document_id (str): The document's name in that mark; empty without one.
+    unknown_starts (bool): It may be several sentences, or a part of one.
+    final_space (bool): A space follows the last word, even at the end of the Doc.
     """
 
     words: list[str]
@@ -41,6 +43,8 @@ class Sentence:
     line: int
     starts_document: bool
     document_id: str = ""
+    unknown_starts: bool = False
+    final_space: bool = False
 
 
 class TextSpan(NamedTuple):
@@ -66,7 +70,8 @@ class Passage:
     unknown_spaces (bool): With `words`: the text was put together from tokens of unknown spacing.
     missing (list[tuple[int, int]]): Unannotated stretches of text: start and exclusive end, in
         characters. Entities in them stand.
-    sent_starts (frozenset[int] | None): The characters at which sentences begin; None if unknown.
+    sent_starts (dict[int, bool | None] | None): For the first character of each token: whether a
+        sentence begins with it, where that is known.
     incorrect (list[TextSpan]): Entities that are known to be wrong.
     starts_document (bool): False if it belongs to the same document as the passage before it.
     document_id (str): The document's name; empty if it has none.
@@ -81,7 +86,7 @@ class Passage:
     spaces: list[bool] | None = None
     unknown_spaces: bool = False
     missing: list[tuple[int, int]] = field(default_factory=list)
-    sent_starts: frozenset[int] | None = None
+    sent_starts: dict[int, bool | None] | None = None
     incorrect: list[TextSpan] = field(default_factory=list)
     starts_document: bool = True
     document_id: str = ""

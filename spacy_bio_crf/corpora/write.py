@@ -13,7 +13,7 @@ from ..io import replacing
 from ..tags.schemes import MISSING, OUTSIDE
 from ..tags.spans import EntIob
 from .passages import Summary
-from .readers.columns import DOCSTART, GLUE_MARK
+from .readers.columns import DOCSTART, FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
 
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
 UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"
@@ -72,7 +72,7 @@ def _token(token: Token, has_sents: bool) -> dict[str, Any]:
         "ws": bool(token.whitespace_),
     }
     if has_sents:
-        values["sent_start"] = bool(token.is_sent_start)
+        values["sent_start"] = token.is_sent_start
     if token.ent_iob == EntIob.MISSING:
         values["missing"] = True
     return values
@@ -89,6 +89,8 @@ def write_columns(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
         for doc in docs:
             name = " ".join(str(doc.user_data.get("document_id", "")).split())
             file.write(f"# newdoc id = {name}\n" if name else "# newdoc\n")
+            if not doc.has_annotation("SENT_START"):
+                file.write(f"{UNKNOWN_STARTS}\n")
             for tokens in _sentences(doc):
                 file.write(_rows(tokens, summary))
             _count_groups(doc, summary)
@@ -138,9 +140,10 @@ def _rows(tokens: list[Token], summary: Summary) -> str:
     if not rows:
         return ""
     doc = tokens[-1].doc
-    head = f"# text = {text.removesuffix(' ')}\n"
-    if not space and tokens[-1].i + 1 < len(doc):
-        head += f"{GLUE_MARK}\n"
+    head = f"# text = {text.removesuffix(' ') if space else text}\n"
+    is_last = tokens[-1].i + 1 == len(doc)
+    if is_last and tokens[-1].whitespace_ or not (is_last or space):
+        head += f"{FINAL_SPACE if is_last else GLUE_MARK}\n"
     return f"{'' if doc.has_unknown_spaces else head}{''.join(rows)}\n"
 
 

@@ -1,3 +1,4 @@
+import time
 from collections import Counter
 
 import pytest
@@ -6,7 +7,7 @@ from hypothesis import strategies as st
 
 from spacy_bio_crf.corpora import convert
 from spacy_bio_crf.corpora.build import without_overlaps
-from tests.support.convert_tools import TEXT, column, load, plain
+from tests.support.convert_tools import TEXT, column, load, make_doc, plain, save
 
 MARKED = {
     "-DOCSTART-": "a\tO\n\n-DOCSTART- -X- O\n\nb\tB-X\n\nc\tO\n\n-DOCSTART-\tO\nd\tO\n",
@@ -128,3 +129,57 @@ def test_what_stays_of_overlapping_spans(data):
         assert found.kept == sorted(stay, key=lambda i: spans[i])
         assert len(found.kept) + len(found.overlapping) + found.repeated == len(spans)
         assert not set(found.kept) & set(found.overlapping)
+
+
+def test_uncovered_parts_of_entities_are_unknown(folder):
+    """The longest one stays; of the other one, nobody knows whether its rest is an entity."""
+    spans = [[0, 8, "A"], [4, 17, "B"], [4, 8, "C"]]
+    docs, summary = folder.convert(folder.write([{"text": TEXT, "spans": spans}], "a.jsonl"))
+    assert plain(docs[0])[1] == [("Ruiz lives in", "B")]
+    assert [t.text for t in docs[0] if t.ent_iob == 0] == ["Ana"]
+    docs, _ = folder.convert(folder.path / "a.jsonl", overlaps="first")
+    assert plain(docs[0])[1] == [("Ana Ruiz", "A")]
+    assert [t.text for t in docs[0] if t.ent_iob == 0] == ["lives", "in"]
+    misc = ("NER=B-X", "_", "NER=I-X", "NER=B-Y", "NER=I-Y")
+    rows = zip(("1", "2-3", "2", "3", "4"), ("A", "bc", "b", "c", "d"), misc, strict=True)
+    lines = "".join(f"{n}\t{word}\t_\t_\t_\t_\t_\t_\t_\t{m}\n" for n, word, m in rows)
+    docs, summary = folder.convert(folder.write(lines, "a.conllu"))
+    assert plain(docs[0])[1] == [("A bc", "X")] and [t.ent_iob_ for t in docs[0]] == ["B", "I", ""]
+
+
+@pytest.mark.parametrize("policy", ["strict", "missing"])
+def test_tokens_split_at_the_borders_of_entities(folder, policy):
+    text = "1año, Anabela \u00e0s 3h30"
+    spans = [[0, 1, "N"], [1, 4, "U"], [6, 9, "P"], [17, 19, "T"], [19, 21, "M"], [13, 17, "S"]]
+    path = folder.write([{"text": text, "spans": spans}], "a.jsonl")
+    docs, summary = folder.convert(path, split_tokens=True, misaligned=policy, lang="es")
+    (doc,) = docs
+    assert doc.text == text and summary.missing == 0 and not summary.misaligned
+    ents = [("1", "N"), ("año", "U"), ("Ana", "P"), ("\u00e0s", "S"), ("3h", "T"), ("30", "M")]
+    assert plain(doc)[1] == ents
+    assert summary.remarks["borders of entities inside a token, which was split there"] > 0
+    before = folder.convert(path, lang="es")[0][0]
+    assert len(before.ents) < len(ents)
+    tokens = [{"start": 0, "end": 4, "sent_start": True}, {"start": 4, "end": 5}]
+    record = {"text": "1año, ", "tokens": tokens, "spans": [[1, 4, "U"]]}
+    docs, _ = folder.convert(folder.write([record], "b.jsonl"), split_tokens=True)
+    assert [(t.text, t.is_sent_start) for t in docs[0]] == [
+        ("1", True),
+        ("año", False),
+        (",", False),
+    ]
+
+
+def test_labels_lose_white_space_at_their_borders(folder):
+    path = save([make_doc(["Ana"], [False], [(0, 1, "PER ")])], folder.path / "a.spacy")
+    docs, summary = folder.convert(path, rename={"PER": "P"})
+    assert plain(docs[0])[1] == [("Ana", "P")]
+    assert summary.remarks == {"labels had white space at a border, which was cut off": 1}
+
+
+def test_many_unannotated_tokens_take_time_in_proportion(folder):
+    lines = "".join(f"ab\t{'-' if i % 2 else 'O'}\n" for i in range(30_000))
+    convert(folder.write(lines), folder.path / "a.jsonl")
+    begun = time.process_time()
+    _, summary = folder.convert(folder.path / "a.jsonl")
+    assert summary.missing == 15_000 and time.process_time() - begun < 8

@@ -55,7 +55,7 @@ OTHER = {
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
-    "entity_elements": ("a",), "label": "X", "token_prefix": "x",
+    "entity_elements": ("a",), "label": "X", "split_tokens": True, "token_prefix": "x",
 }  # fmt: skip
 
 
@@ -92,7 +92,7 @@ def test_only_the_formats_that_read_an_option_are_named():
         "predictions": {"label-studio"},
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives", "entity_elements"), {"xml"}),
-        "misaligned": texts,
+        **dict.fromkeys(("misaligned", "split_tokens"), texts),
         "overlaps": texts | {"conllu", "token-spans"},
     }
 

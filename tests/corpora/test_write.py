@@ -74,7 +74,6 @@ def test_what_a_line_of_jsonl_says(tmp_path):
 def test_columns_keep_everything(tmp_path, suffix):
     source = save(DOCS, tmp_path / "a.spacy")
     before = list(map(everything, load(source)))
-    before[1] = (*before[1][:4], [True, False], "")  # a column file is made of sentences
     convert([source], tmp_path / f"b{suffix}")
     summary = convert([tmp_path / f"b{suffix}"], tmp_path / "c.spacy", group_docs=True)
     assert list(map(everything, load(tmp_path / "c.spacy"))) == before
@@ -86,8 +85,8 @@ def test_a_column_file_as_written(tmp_path):
     assert (tmp_path / "b.conll").read_text() == (
         "# newdoc id = a b\n# text = Ana Ruiz ran.\n# space_after = no\nAna\tB-PER\nRuiz\tI-PER\n"
         'ran\tB-B-X\n.\t-\n\n# text = #x "É\n# space_after = no\n#x\tB-Y\n"\tB-Y\nÉ\tO\n\n'
-        "# text = O a b -\nO\tO\na b\tO\n-\t-\n\n# newdoc\n# text = no sentences\nno\tO\n"
-        "sentences\tO\n\n"
+        "# text = O a b -\nO\tO\na b\tO\n-\t-\n\n# newdoc\n# sentences = unknown\n"
+        "# text = no sentences\nno\tO\nsentences\tO\n\n"
     )
 
 
@@ -149,3 +148,26 @@ def test_labels_that_a_column_file_can_not_hold_are_refused(tmp_path, label: str
         convert([source], tmp_path / f"b{suffix}")
     assert not (tmp_path / f"b{suffix}").exists()
     convert([source], tmp_path / "b.jsonl")
+
+
+EDGES = [
+    # words, spaces, entities, sentence starts
+    (["Ana", " ", "ran", " "], [True, False, True, False], [(0, 2, "X")], [True, None, None, None]),
+    (["Ana", "  ", "ran"], [True, False, True], [(1, 2, "X")], [True, False, False]),
+    ([" ", "Ana", "ran"], [False, True, False], [(0, 2, "X")], None),
+    (["Ana", "ran"], [True, True], [], None),
+]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".conll"])
+@pytest.mark.parametrize(("words", "spaces", "ents", "starts"), EDGES)
+def test_white_space_and_unknown_sentences_survive(tmp_path, suffix, words, spaces, ents, starts):
+    if starts and None in starts and suffix == ".conll":
+        starts = [True, *[False] * (len(words) - 1)]  # a column file has whole sentences or none
+    source = save([make_doc(words, spaces, ents, [len(words) - 1], starts)], tmp_path / "a.spacy")
+    convert(source, tmp_path / f"b{suffix}")
+    convert(tmp_path / f"b{suffix}", tmp_path / "c.spacy")
+    (before,), (after,) = load(source), load(tmp_path / "c.spacy")
+    assert everything(after) == everything(before) and after.text == before.text
+    known = [token.is_sent_start for token in before[1:]]
+    assert [token.is_sent_start for token in after[1:]] == known

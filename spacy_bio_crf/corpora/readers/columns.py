@@ -28,6 +28,9 @@ PREFIX = "tokens had the prefix {prefix}, which was cut off"
 SAMPLE_LINES = 2000
 # Written by this package: no space stands between this sentence and the next one.
 GLUE_MARK = "# space_after = no"
+# A space follows the last token of the document.
+FINAL_SPACE = "# space_after = yes"
+UNKNOWN_STARTS = "# sentences = unknown"
 DOCSTART = "-DOCSTART-"
 # A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
 # one: the hash alone, before a space, or before "key =".
@@ -204,6 +207,8 @@ def detect_layout(
                 "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
             )
             raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
+        if token is None and len(found) == width - indexed:
+            found = found[1:] or found  # the first one is that of the tokens
         tag, *others = _by_likelihood(full, found)
     if token is None:
         taken = {tag % width, *others} | ({0} if indexed else set())
@@ -250,6 +255,8 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             found = _TEXT.fullmatch(text)
             block.text = found[1] if found else block.text
             block.glued |= text.strip() == GLUE_MARK
+            block.final_space |= text.strip() == FINAL_SPACE
+            block.unknown_starts |= text.strip() == UNKNOWN_STARTS
         elif line == layout.header:
             block.remarks[HEADER] += 1
         else:

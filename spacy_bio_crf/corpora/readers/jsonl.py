@@ -6,6 +6,7 @@ training data of spaCy 2 are pairs of a text and an object, which `record_files`
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -165,10 +166,10 @@ def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
     if not isinstance(tokens, list):
         raise record.error("a list under 'tokens'", tokens)
     text, words, spaces = passage.text, list[str](), list[bool]()
-    missing, starts = list(passage.missing), set[int]()
+    missing, starts = list(passage.missing), dict[int, bool | None]()
     if all(isinstance(token, str) for token in tokens):
         tokens = list(_found(tokens, text, record))
-    at, has_starts = 0, False
+    at = 0
     for number, token in enumerate([*tokens, None]):
         start, end = len(text), len(text)
         if token is not None:
@@ -187,18 +188,21 @@ def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
             spaces.append(False)
             if token.get("missing") is True:
                 missing.append((start, end))
-            has_starts |= "sent_start" in token
-            if token.get("sent_start") is True:
-                starts.add(start)
+            starts[start] = token.get("sent_start", False)
         at = end
-    sent_starts = frozenset(starts) if has_starts else None
+    if True in starts.values():
+        # Tokens of white space between those given begin no sentence.
+        offsets = accumulate(len(w) + s for w, s in zip(words, spaces, strict=True))
+        starts = dict.fromkeys(offsets, False) | starts | {0: True}
+    else:
+        starts = {}
     return replace(
         passage,
         words=words,
         spaces=spaces,
         unknown_spaces=record.data.get("unknown_spaces") is True,
         missing=missing,
-        sent_starts=sent_starts,
+        sent_starts=starts or None,
     )
 
 

@@ -33,10 +33,12 @@ class Block:
     line (int): The line on which the sentence begins; 0: that of the first tag.
     text (str | None): The sentence's text, if the file gives it.
     glued (bool): With `text`: whether the next sentence follows without a space.
+    final_space (bool): With `text`: whether a space follows, even at the end of the document.
     spaces (list[bool]): Whether a space follows each token. Empty: as `text` says.
     dropped (Counter[str]): Parts of it that the reader has left out, by reason.
     remarks (Counter[str]): Decisions of the reader.
     starts_document (bool): Whether a document begins here.
+    unknown_starts (bool): It may be several sentences, or a part of one.
     document_id (str): The document's name, if it has one.
     """
 
@@ -47,10 +49,12 @@ class Block:
     line: int = 0
     text: str | None = None
     glued: bool = False
+    final_space: bool = False
     spaces: list[bool] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     starts_document: bool = False
+    unknown_starts: bool = False
     document_id: str = ""
 
 
@@ -209,6 +213,8 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
         line=block.line or block.lines[0],
         starts_document=block.starts_document,
         document_id=block.document_id,
+        unknown_starts=block.unknown_starts,
+        final_space=block.final_space,
     )
 
 
@@ -237,10 +243,11 @@ def _spaces_in(text: str, words: Sequence[str]) -> list[bool] | None:
     """Whether a space follows each word; None if words and single spaces are not the text."""
     spaces = []
     at = 0
-    for word in words:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
         if not text.startswith(word, at):
             return None
         at += len(word)
-        spaces.append(text.startswith(" ", at))
+        # The space may be a token of its own.
+        spaces.append(text.startswith(f" {following}" if following.isspace() else " ", at))
         at += spaces[-1]
     return spaces if at == len(text) else None
