@@ -344,5 +344,5 @@ def test_a_pipeline_can_be_saved_before_it_has_weights(make_nlp: MakeNlp, tmp_pa
 @pytest.mark.parametrize("content", [b"", b'{"version": "1.0", "tru', b"\xff\xfe\x00"])
 def test_a_damaged_tokenizer_is_named(folder: Path, content: bytes):
     (folder / "tokenizer.json").write_bytes(content)
-    with pytest.raises(ValueError, match=r"tokenizer.json is damaged: "):
+    with pytest.raises(ValueError, match=r"tokenizer.json.*(is damaged|nothing)"):
         storage.load_folder(folder)

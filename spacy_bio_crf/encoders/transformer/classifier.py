@@ -13,11 +13,13 @@ from transformers import AutoModelForTokenClassification
 
 from ...errors import BioError, Plain, describe
 from ...io import write_json
+from .folder import check_weights
 from .pretrained import (
     TOKENIZER_SETTINGS,
     WEIGHTS,
     Pretrained,
-    load_tokenizer,
+    fetch_tokenizer,
+    own_weights,
     quiet,
     read_config,
     save_folder,
@@ -62,13 +64,18 @@ def read_classifier(
     RAISES: OSError if it can't be found; BioError if it is no such checkpoint or not complete.
     """
     place = f"checkpoint {name!r}"
-    options: dict[str, Any] = {"trust_remote_code": False, "revision": revision or "main"}
+    options = {"revision": revision or "main"}
     config = read_config(name, **options)
     _check_weights(Path(name))
     try:
         with quiet():
             network, report = AutoModelForTokenClassification.from_pretrained(
-                name, config=config, use_safetensors=True, output_loading_info=True, **options
+                name,
+                config=config,
+                use_safetensors=True,
+                output_loading_info=True,
+                trust_remote_code=False,
+                **options,
             )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         expected = f"whole weights of a token classifier, as safetensors, for a {config.model_type}"
@@ -81,10 +88,10 @@ def read_classifier(
         faults = [f"no weights that fit {lacking[0]}"] if lacking else []
         faults += [f"weights of {extra[0]}"] if extra else []
         raise not_linear(place, " and ".join(faults))
-    network = network.float().eval()
+    own_weights(network.eval())
     dense, between = _layers_on_top(network, place)
     classifier = Classifier(
-        Pretrained(network.base_model, load_tokenizer(name, **options)),
+        Pretrained(network.base_model, fetch_tokenizer(name, revision=revision)),
         tuple(str(config.id2label[i]) for i in sorted(config.id2label)),
         dense.weight.detach(),
         dense.bias.detach(),
@@ -134,7 +141,10 @@ def write_classifier(classifier: Classifier, folder: Path) -> None:
 
 
 def _check_weights(folder: Path) -> None:
-    if not folder.is_dir() or (folder / WEIGHTS).is_file():
+    if not folder.is_dir():
+        return
+    if (folder / WEIGHTS).is_file():
+        check_weights(folder)
         return
     got, remedy = "no weights", "download them"
     if (folder / INDEX).is_file():

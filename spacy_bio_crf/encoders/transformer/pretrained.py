@@ -4,7 +4,7 @@ import contextlib
 import json
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,17 +13,38 @@ import srsly
 import torch
 from huggingface_hub import utils as hub
 from safetensors import safe_open
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerFast
 from transformers import logging as hf_logging
+from transformers.utils import cached_file
 
-from ...errors import Plain, describe
+from ...errors import BioError, Plain, describe
 from ...io import write_json
+from .folder import (
+    CONFIG,
+    TOKENIZER,
+    TOKENIZER_SETTINGS,
+    WEIGHTS,
+    check_config,
+    check_sizes,
+    check_vocabulary,
+    check_weights,
+    is_plausible,
+    read_settings,
+    without_code,
+)
 from .surgery import CASING, add_casing, set_dropout
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
-TOKENIZER, TOKENIZER_SETTINGS = "tokenizer.json", "tokenizer_config.json"
 # The class that takes tokenizer.json as it is; transformers 5 knows it by another name as well.
 PLAIN_CLASS = "PreTrainedTokenizerFast"
+# Classes of tokenizers beside those of the families, the last three in transformers 5.
+BASES = (
+    PLAIN_CLASS,
+    "PreTrainedTokenizer",
+    "TokenizersBackend",
+    "PythonBackend",
+    "SentencePieceBackend",
+)
+# Temporary files of safetensors, which a killed process leaves behind.
+STRAY = ".tmp*"
 
 
 @dataclass(frozen=True)
@@ -49,7 +70,7 @@ def fetch(name: str, *, revision: str | None = None, dropout: float | None = Non
     config = read_config(name, revision=revision or "main")
     if dropout is not None:
         set_dropout(config, dropout)
-    network, missing = _load_network(name, config=config, revision=revision or "main")
+    network, missing, _ = _load_network(name, config, revision=revision or "main")
     if missing:
         warnings.warn(
             f"The encoder {name!r} has no weights for {len(missing)} of its parameters, which start"
@@ -63,15 +84,15 @@ def outline(name: str, *, revision: str | None = None) -> Pretrained:
     """Get what cuts texts into windows: a tokenizer, and a network on torch's "meta" device, which
     has no weights and takes no memory. RAISES: As `fetch`."""
     config = read_config(name, revision=revision or "main")
-    with torch.device("meta"):
-        network = AutoModel.from_config(config)
-    return Pretrained(network, fetch_tokenizer(name, revision=revision))
+    return Pretrained(_build(name, config), fetch_tokenizer(name, revision=revision))
 
 
-def fetch_tokenizer(name: str, *, revision: str | None = None) -> Any:
+def fetch_tokenizer(name: str, *, revision: str | None = None, **options: Any) -> Any:
     """RETURNS (PreTrainedTokenizerBase): An encoder's tokenizer alone. RAISES: ValueError if it
     can't be read."""
-    return load_tokenizer(name, revision=revision or "main")
+    from transformers import AutoTokenizer
+
+    return load_tokenizer(name, AutoTokenizer, revision=revision or "main", **options)
 
 
 def load_folder(folder: Path) -> Pretrained:
@@ -82,13 +103,16 @@ def load_folder(folder: Path) -> Pretrained:
     for needed in (CONFIG, WEIGHTS):
         if not (folder / needed).is_file():
             raise OSError(describe(str(folder), expected=needed, got=Plain("no such file")))
-    config = AutoConfig.from_pretrained(str(folder), local_files_only=True)
-    network, missing = _load_network(
-        str(folder), config=config, local_files_only=True, use_safetensors=True
+    config = read_config(str(folder), local_files_only=True)
+    network, missing, others = _load_network(
+        str(folder), config, local_files_only=True, use_safetensors=True
     )
-    if missing:
+    if missing or others:
         expected = "weights of all parameters that config.json asks for"
-        got = Plain(f"none of {len(missing)}, the first of them {missing[0]}")
+        if missing:
+            got = Plain(f"none of {len(missing)}, the first of them {missing[0]}")
+        else:
+            got = Plain(f"{len(others)} more, the first of them {others[0]}")
         raise ValueError(describe(str(folder / WEIGHTS), expected=expected, got=got))
     return Pretrained(network, _load_saved_tokenizer(folder))
 
@@ -99,11 +123,17 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
     transformers 4 and 5 read the same from it, whichever has written it.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for stray in folder.glob(STRAY):
+        stray.unlink()
     with quiet():
         pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
         pretrained.tokenizer.save_pretrained(str(folder))
     _settle_config(folder / CONFIG)
     _settle_tokenizer(folder)
+    # safetensors gives its files to their owner alone; the last one written follows the umask.
+    mode = (folder / TOKENIZER_SETTINGS).stat().st_mode
+    for path in folder.glob("*.safetensors"):
+        path.chmod(mode)
 
 
 def to_bytes(pretrained: Pretrained) -> bytes:
@@ -125,8 +155,12 @@ def from_bytes(data: bytes) -> Pretrained:
 
 
 def read_config(name: str, **options: Any) -> Any:
+    from transformers import AutoConfig
+
     try:
-        config = AutoConfig.from_pretrained(name, **options)
+        found = cached_file(name, CONFIG, **options)
+        if found is None:
+            raise OSError(f"there is no {CONFIG} in it")
     except (OSError, ValueError) as error:
         expected = (
             "a folder with a config.json, or the name of a model on the Hugging Face hub and a"
@@ -136,35 +170,93 @@ def read_config(name: str, **options: Any) -> Any:
         raise OSError(
             describe(f"encoder {name!r}", expected=expected, got=got, remedy=reason)
         ) from error
-    if getattr(config, "is_encoder_decoder", False):
-        expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
-        got = Plain(f"an encoder-decoder ({config.model_type})")
-        raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
+    path = Path(found)
+    settings = read_settings(path)
+    check_config(path, settings)
+    with _named(path, "settings of a network that transformers knows"):
+        config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
+        config = type(config).from_dict(without_code(settings))
+        config.name_or_path = name
+    _check_kind(name, config)
+    for key in ("num_hidden_layers", "num_attention_heads"):
+        number = getattr(config, key, None)
+        if isinstance(number, int) and number < 1:
+            raise BioError(describe(f"{path}, {key}", expected="1 or more", got=number))
     return config
 
 
-def _load_network(name: str, **options: Any) -> tuple[Any, list[str]]:
-    """The network in float32, and the names of its parameters without weights."""
-    with quiet():
-        network, report = AutoModel.from_pretrained(name, output_loading_info=True, **options)
-    if f"{CASING}.weight" in report["unexpected_keys"]:
-        add_casing(network)
-        with safe_open(Path(name) / WEIGHTS, framework="pt") as weights:
-            network.casing.weight.data.copy_(weights.get_tensor(f"{CASING}.weight"))
+def _check_kind(name: str, config: Any) -> None:
+    """RAISES: ValueError unless transformers itself has a network of this kind that reads text."""
+    from transformers.models.auto import modeling_auto
+
+    known = {
+        *modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
+        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    }
+    kind = config.model_type
+    within = " ".join(getattr(config, "sub_configs", ()))
+    if getattr(config, "is_encoder_decoder", False):
+        got = Plain(f"an encoder-decoder ({kind})")
+    elif kind not in known or "vision" in within or "audio" in within:
+        got = Plain(f"a network for other tasks ({kind})")
+    else:
+        return
+    expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
+    raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
+
+
+def _build(name: str, config: Any) -> Any:
+    """A network without weights, which takes no memory."""
+    from transformers import AutoModel
+
+    with _named(f"encoder {name!r}, {CONFIG}", "settings of a network"), torch.device("meta"):
+        return AutoModel.from_config(config, trust_remote_code=False)
+
+
+def _load_network(name: str, config: Any, **options: Any) -> tuple[Any, list[str], list[str]]:
+    """The network in float32, its parameters without weights, and weights that it has not."""
+    from transformers import AutoModel
+
+    folder = Path(name)
+    if folder.is_dir():
+        shapes = check_weights(folder)
+        # A network without weights takes a tenth of a second.
+        if shapes and not is_plausible(config.to_dict(), shapes):
+            check_sizes(folder, _build(name, config), shapes)
+    with _named(f"encoder {name!r}", f"weights that fit its {CONFIG}"), quiet():
+        network, report = AutoModel.from_pretrained(
+            name, config=config, output_loading_info=True, trust_remote_code=False, **options
+        )
+        if f"{CASING}.weight" in report["unexpected_keys"]:
+            add_casing(network)
+            with safe_open(folder / WEIGHTS, framework="pt") as weights:
+                network.casing.weight.data.copy_(weights.get_tensor(f"{CASING}.weight"))
     # The pooler's weights are absent from our own folders and unused in any.
     if getattr(network, "pooler", None) is not None:
         network.pooler = None
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
-    return network.float(), missing
+    others = sorted({*report["unexpected_keys"]} - {f"{CASING}.weight"})
+    own_weights(network)
+    return network, missing, others
+
+
+def own_weights(network: Any) -> None:
+    """Copy weights, in float32: as transformers reads them, they are a view of their file, and
+    whoever writes to it would change them."""
+    for tensor in [*network.parameters(), *network.buffers()]:
+        dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
+        tensor.data = tensor.data.to(dtype, copy=True)
 
 
 def _load_saved_tokenizer(folder: Path) -> Any:
+    from transformers import PreTrainedTokenizerFast
+
     if (folder / TOKENIZER).is_file():
         # The families' own classes build the tokenizer anew in transformers 5: this one reads it.
-        read = PreTrainedTokenizerFast.from_pretrained
         with quiet():
-            return load_tokenizer(str(folder), read=read, local_files_only=True)
-    tokenizer = load_tokenizer(str(folder), local_files_only=True)
+            return load_tokenizer(str(folder), PreTrainedTokenizerFast, local_files_only=True)
+    tokenizer = fetch_tokenizer(str(folder), local_files_only=True)
     if tokenizer.is_fast:
         warnings.warn(
             f"{folder} was saved with a tokenizer written in Python, which this version of"
@@ -206,34 +298,82 @@ def _settle_tokenizer(folder: Path) -> None:
     write_json(path, settings)
 
 
-def load_tokenizer(
-    name: str, *, read: Callable[..., Any] = AutoTokenizer.from_pretrained, **options: Any
-) -> Any:
+def load_tokenizer(name: str, kind: Any, **options: Any) -> Any:
+    if Path(name).is_dir():
+        check_vocabulary(Path(name))
     try:
-        tokenizer = read(name, **options)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        raise _no_tokenizer(name, _damage(Path(name) / "tokenizer.json") or error) from error
+        _check_tokenizer_settings(name, **options)
+        tokenizer = kind.from_pretrained(name, trust_remote_code=False, **options)
+        tokenizer("a")
+        vocabulary = set(tokenizer.get_vocab())
+    except Exception as error:
+        # Libraries raise anything for a damaged file, the tokenizers library Exception itself.
+        raise _no_tokenizer(name, _damage(Path(name) / TOKENIZER) or _first_cause(error)) from error
     # transformers 5 makes a tokenizer of special sub-words alone where there are no files.
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+    if vocabulary <= set(tokenizer.all_special_tokens):
         raise _no_tokenizer(name, "its vocabulary is empty")
     return tokenizer
 
 
+def _check_tokenizer_settings(name: str, **options: Any) -> None:
+    """RAISES: ValueError for a class that is none of transformers, or another place's file."""
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    classes: set[Any] = {*BASES}
+    for own in TOKENIZER_MAPPING_NAMES.values():
+        classes.update((own,) if isinstance(own, str) else own)
+    for file in (TOKENIZER_SETTINGS, CONFIG):
+        try:
+            path = cached_file(name, file, **options)
+        except OSError:
+            continue  # a folder without this file
+        settings = read_settings(Path(path)) if path else {}
+        for key, value in settings.items():
+            place = f"{path}, {key}"
+            if key == "tokenizer_class" and value is not None:
+                if value == "RagTokenizer" or not {value, f"{value}Fast"} & classes:
+                    raise ValueError(
+                        describe(place, expected="a tokenizer of transformers", got=value)
+                    )
+            elif file == TOKENIZER_SETTINGS and key.endswith("_file") and value is not None:
+                raise ValueError(describe(place, expected="no name of a file", got=value))
+
+
 def _damage(path: Path) -> str | None:
-    """Where a file is no JSON; transformers would name a package that it does without."""
-    try:
-        json.loads(path.read_bytes())
-    except ValueError as error:
-        return f"{path} is damaged: {error}"
-    except OSError:
-        pass
+    """Why a file is no tokenizer, if it is none."""
+    from tokenizers import Tokenizer
+
+    if path.is_file():
+        try:
+            Tokenizer.from_file(str(path))
+        except Exception as error:  # the library's own type
+            return f"{path} ({path.stat().st_size:,} bytes) is damaged: {error}"
     return None
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    """The error that others followed: transformers 4 takes any for a package that is missing."""
+    while isinstance(error, ImportError | OSError) and error.__context__ is not None:
+        error = error.__context__
+    return error
 
 
 def _no_tokenizer(name: str, reason: Any) -> ValueError:
     expected = "tokenizer.json or the vocabulary files of its family beside config.json"
     got, remedy = Plain("no tokenizer that can be read"), f"the reason given: {reason}"
     return ValueError(describe(f"encoder {name!r}", expected=expected, got=got, remedy=remedy))
+
+
+@contextlib.contextmanager
+def _named(place: Any, expected: str) -> Iterator[None]:
+    """Name what transformers could not read: of damaged files it may raise anything."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        got, remedy = Plain("others"), f"the reason given: {_first_cause(error)!r}"
+        raise BioError(describe(str(place), expected=expected, got=got, remedy=remedy)) from error
 
 
 @contextlib.contextmanager
