@@ -1,5 +1,6 @@
 """The shim of a transformer: options, dropout, frozen layers, precision and steps."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -244,3 +245,18 @@ def test_float16_skips_a_step_that_overflows_and_halves_its_scale(tiny_encoder: 
 def test_options_out_of_range(tiny_encoder: Path, options: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         make_encoder(tiny_encoder, **options)
+
+
+def test_float16_on_a_cpu_is_told(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch):
+    message = "precision = 'fp16' is many times slower than 'fp32' on a CPU"
+    with pytest.warns(UserWarning, match=message):
+        _, shim = make_encoder(tiny_encoder, precision="fp16")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for precision in ("bf16", "auto", "int8", "fp32"):
+            shim.precision = precision
+        with monkeypatch.context() as patch:
+            patch.setattr(type(shim), "device", torch.device("cuda", 0))
+            shim.precision = "fp16"
+    with pytest.warns(UserWarning, match=message):
+        shim.precision = "fp16"

@@ -1,17 +1,30 @@
 """Changes to a network, and what is read off it."""
 
+import json
+import shutil
+import warnings
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import spacy
 import torch
-from transformers import BertConfig
+from tokenizers import Tokenizer
+from transformers import (
+    AutoModel,
+    AutoTokenizer,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    PretrainedConfig,
+)
 
 from spacy_bio_crf.encoders.transformer.pretrained import fetch, load_folder, save_folder
 from spacy_bio_crf.encoders.transformer.surgery import (
     CASING,
     add_casing,
+    check_vocabulary_size,
     find_limit,
     find_special_ids,
     prepare,
@@ -20,7 +33,7 @@ from spacy_bio_crf.subwords.batches import SpecialIds
 from spacy_bio_crf.subwords.casing import Shape
 from tests.support.encoder_tools import LONG, all_rows, checkpoints, docs_of
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
-from tests.support.tiny_models import framed, make_encoder
+from tests.support.tiny_models import FAMILIES, framed, make_encoder, write_checkpoint
 from tests.support.tokenizers_zoo import tokenizer
 
 
@@ -82,6 +95,88 @@ def test_positions_that_special_sub_words_take():
     )
     with pytest.raises(ValueError, match="more positions than its 2 special sub-words, got 2"):
         find_limit(network, 2)
+
+
+# Tokenizer and network ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny encoder that a test may change."""
+    return Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+
+
+def test_sub_words_beyond_the_embedding_are_named(folder: Path, make_nlp: MakeNlp, tmp_path: Path):
+    words = AutoTokenizer.from_pretrained(folder)
+    rows = len(words)
+    words.add_tokens(["EMAILX", "@USER"])
+    words.save_pretrained(folder)
+    message = f"at most {rows}, the rows of .*, got {rows + 2}, of which 2 .*: 'EMAILX', '@USER'; g"
+    nlp = make_nlp(encoder_options={"name": str(folder)})
+    with pytest.raises(ValueError, match=message):
+        nlp.initialize(lambda: make_examples(nlp))
+    network = AutoModel.from_pretrained(folder)
+    network.resize_token_embeddings(rows + 1)
+    network.save_pretrained(folder)
+    with pytest.raises(ValueError, match=f"at most {rows + 1}, .*, of which 1 .*: '@USER'; give"):
+        nlp.initialize(lambda: make_examples(nlp))
+    network.resize_token_embeddings(rows + 64)
+    network.save_pretrained(folder)
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp("Ana met @USER at EMAILX .")
+    # In a saved pipeline, whose tokenizer is replaced by another one.
+    nlp.to_disk(tmp_path / "pipeline")
+    many = AutoTokenizer.from_pretrained(folder)
+    many.add_tokens([f"word{i}" for i in range(70)])
+    many.save_pretrained(tmp_path / "pipeline" / "bio_ner" / "encoder")
+    with pytest.raises(ValueError, match=f"at most {rows + 64}, .* 8 have no row: 'word62', .* …"):
+        spacy.load(tmp_path / "pipeline")
+
+
+def test_special_sub_words_need_a_row_only_where_they_are_used(folder: Path):
+    network, words = fetch(str(folder)).network, AutoTokenizer.from_pretrained(folder)
+    rows = len(words)
+    words.add_special_tokens({"additional_special_tokens": ["<ent>"]})
+    special = find_special_ids(words, network.config)
+    check_vocabulary_size(words, network, special)
+    with pytest.raises(ValueError, match="1 have no row: '<ent>'"):
+        check_vocabulary_size(words, network, replace(special, suffix=(rows,)))
+    with pytest.raises(ValueError, match=f"1 have no row: 'id {rows + 9}'"):
+        check_vocabulary_size(words, network, replace(special, padding=rows + 9))
+
+
+def test_a_vocabulary_with_gaps(folder: Path):
+    network, words = fetch(str(folder)).network, AutoTokenizer.from_pretrained(folder)
+    state = json.loads(words.backend_tokenizer.to_str())
+    state["model"]["vocab"]["rest"] = 9999
+    words._tokenizer = Tokenizer.from_str(json.dumps(state))
+    with pytest.raises(ValueError, match="1 have no row: 'rest'"):
+        check_vocabulary_size(words, network, find_special_ids(words, network.config))
+
+
+SIZES = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        GPT2Config(**SIZES, n_positions=64),
+        LlamaConfig(**SIZES, intermediate_size=64, max_position_embeddings=64),
+        BertConfig(**SIZES, intermediate_size=64, is_decoder=True),
+    ],
+    ids=lambda config: config.model_type,
+)
+def test_networks_that_see_to_the_left_only(folder: Path, config: PretrainedConfig):
+    AutoModel.from_config(config).save_pretrained(folder)
+    with pytest.warns(UserWarning, match=rf"{folder}' \({config.model_type}\) sees only what stan"):
+        make_encoder(folder)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_others_see_both_sides(tmp_path: Path, family: str):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=".*sees only")
+        make_encoder(write_checkpoint(tmp_path, family))
 
 
 def test_prepared_networks(tiny_encoder: Path):

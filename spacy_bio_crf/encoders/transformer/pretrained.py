@@ -305,12 +305,12 @@ def load_tokenizer(name: str, kind: Any, **options: Any) -> Any:
         _check_tokenizer_settings(name, **options)
         tokenizer = kind.from_pretrained(name, trust_remote_code=False, **options)
         tokenizer("a")
-        vocabulary = set(tokenizer.get_vocab())
+        size, special = len(tokenizer), {*tokenizer.all_special_tokens}
     except Exception as error:
         # Libraries raise anything for a damaged file, the tokenizers library Exception itself.
         raise _no_tokenizer(name, _damage(Path(name) / TOKENIZER) or _first_cause(error)) from error
     # transformers 5 makes a tokenizer of special sub-words alone where there are no files.
-    if vocabulary <= set(tokenizer.all_special_tokens):
+    if size <= len(special):
         raise _no_tokenizer(name, "its vocabulary is empty")
     return tokenizer
 

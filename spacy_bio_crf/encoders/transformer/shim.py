@@ -1,5 +1,6 @@
 """The thinc shim that holds a transformer, its options, its preprocessor and its precision."""
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,15 @@ from ...training.optimizer import LossScale
 from ...training.torch_shim import TorchShim
 from .pretrained import Pretrained, fetch, from_bytes, outline, to_bytes
 from .run import Forward, Project, run
-from .surgery import CASING, find_limit, find_special_ids, keep_layers, prepare
+from .surgery import (
+    CASING,
+    check_vocabulary_size,
+    find_limit,
+    find_special_ids,
+    keep_layers,
+    prepare,
+    sees_left_only,
+)
 from .text import Preprocessor, check_window
 
 # Padded sub-words of one batch that keep a CPU's caches and a GPU's units busy.
@@ -95,6 +104,7 @@ class TransformerShim(TorchShim):
         check_choice("precision", precision, PRECISIONS)
         if self._model is not None:
             _check_fit(precision, self.network)
+            _warn_of_slow(precision, self.device)
         self._precision = precision
         self.loss_scale = LossScale() if precision == "fp16" else None
 
@@ -143,6 +153,13 @@ class TransformerShim(TorchShim):
         if options.layers is not None:
             keep_layers(pretrained.network, options.layers)
         self.set_pretrained(pretrained)
+        if sees_left_only(self.network, self.text.special):
+            warnings.warn(
+                f"The encoder {options.name!r} ({self.network.config.model_type}) sees only what"
+                " stands to the left of a word. Entities need both sides: take an encoder such as"
+                " BERT, RoBERTa, DeBERTa, XLM-R or ModernBERT.",
+                stacklevel=2,
+            )
 
     def set_pretrained(self, pretrained: Pretrained) -> None:
         """Put network and tokenizer in place, and check the options against them.
@@ -152,6 +169,7 @@ class TransformerShim(TorchShim):
             can't be computed in the precision.
         """
         text = _read_text(pretrained, self.options)
+        check_vocabulary_size(pretrained.tokenizer, pretrained.network, text.special)
         _check_fit(self.precision, pretrained.network)
         prepare(
             pretrained.network,
@@ -165,6 +183,7 @@ class TransformerShim(TorchShim):
     def set_network(self, network: nn.Module) -> None:
         super().set_network(network)
         self._prediction.forget()
+        _warn_of_slow(self.precision, self.device)
 
     def run(
         self,
@@ -272,6 +291,15 @@ def _read_text(pretrained: Pretrained, options: Options) -> Preprocessor:
         overlap=options.overlap,
         casing=options.casing,
     )
+
+
+def _warn_of_slow(precision: str, device: torch.device) -> None:
+    if precision == "fp16" and device.type == "cpu":
+        warnings.warn(
+            "precision = 'fp16' is many times slower than 'fp32' on a CPU; take 'bf16', or 'auto'"
+            " for what suits the hardware.",
+            stacklevel=4,
+        )
 
 
 def _check_fit(precision: str, network: Any) -> None:

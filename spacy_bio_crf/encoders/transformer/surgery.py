@@ -75,6 +75,50 @@ def find_special_ids(tokenizer: Any, config: Any) -> SpecialIds:
     return SpecialIds(tuple(framed[:at]), tuple(framed[at + len(plain) :]), int(padding))
 
 
+def check_vocabulary_size(tokenizer: Any, network: Any, special: SpecialIds) -> None:
+    """Compare a tokenizer with the network's embedding.
+
+    Special sub-words that no text has, and that stand around none, need no row.
+
+    RAISES: ValueError for sub-words without a row of the embedding, by name.
+    """
+    rows = getattr(network.get_input_embeddings(), "num_embeddings", None)
+    if rows is None:
+        return
+    around = {*special.prefix, *special.suffix, special.padding}
+    unused = {*tokenizer.all_special_ids} - around
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    unused |= {i for i, token in added.items() if token.special} - around
+    vocabulary: dict[str, int] = tokenizer.get_vocab()
+    beyond = {name: i for name, i in vocabulary.items() if i >= rows and i not in unused}
+    beyond |= {f"id {i}": i for i in around if i >= rows and i not in vocabulary.values()}
+    if beyond:
+        names = sorted(beyond, key=beyond.__getitem__)
+        listed = ", ".join(map(repr, names[:5])) + (" …" if len(names) > 5 else "")
+        raise ValueError(
+            describe(
+                f"sub-words of this {type(tokenizer).__name__}",
+                expected=f"at most {rows}, the rows of the embedding",
+                got=Plain(f"{len(vocabulary)}, of which {len(names)} have no row: {listed}"),
+                remedy="give the network rows for them, by resize_token_embeddings, and save both",
+            )
+        )
+
+
+def sees_left_only(network: Any, special: SpecialIds) -> bool:
+    """Whether a sub-word's vector is the same whatever follows it, as in GPT-2 and Llama.
+
+    network (PreTrainedModel): On any device; its mode is set to evaluation.
+    """
+    rows = network.get_input_embeddings().weight.shape[0]
+    outputs = []
+    for last in (0, rows - 1):
+        ids = torch.tensor([[*special.prefix, 0, last, *special.suffix]], device=network.device)
+        with torch.inference_mode():
+            outputs.append(network.eval()(input_ids=ids)[0][0, 0])
+    return torch.equal(*outputs)
+
+
 def find_limit(network: Any, n_special: int) -> int | None:
     """Find how many sub-words of a text a network can see at once, beside the special ones.
 
