@@ -328,7 +328,7 @@ def test_a_pipeline_as_bytes_needs_neither_hub_nor_source(orphan: Language):
 def test_a_saved_pipeline_whose_encoder_is_gone(orphan: Language, tmp_path: Path):
     orphan.to_disk(tmp_path / "pipeline")
     (tmp_path / "pipeline" / "bio_ner" / "encoder" / "model.safetensors").unlink()
-    with pytest.raises(OSError, match="encoder: expected model.safetensors, got no such file"):
+    with pytest.raises((OSError, ValueError), match="model.safetensors .no such file"):
         spacy.load(tmp_path / "pipeline")
 
 
