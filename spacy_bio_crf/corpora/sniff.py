@@ -133,7 +133,9 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
     if record is None:
         return None
     data = record.data
-    if isinstance(data.get("data"), dict) and any(key in data for key in ANNOTATION_KEYS):
+    if isinstance(data.get("data"), dict) and any(
+        key in data for key in (*ANNOTATION_KEYS, "predictions")
+    ):
         return "label-studio"
     if any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS) and any(
         _is_list_of_tags(data.get(key)) for key in (options.tags_key or "", *TAG_KEYS)
@@ -148,7 +150,7 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
         f"tokens ({listed(TOKEN_KEYS)}) and tags ({listed(TAG_KEYS)}) or entities, or Label "
         "Studio's tasks",
         Plain(f"the keys {listed(map(repr, data))}"),
-        remedy="name the format with `format`",
+        remedy="name the format with `format`, or keys with `text_key`, `spans_key`, `tags_key`",
     )
 
 

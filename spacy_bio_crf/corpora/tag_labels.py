@@ -19,6 +19,9 @@ from .passages import Passage, Sentence, Summary, TextSpan, Unit
 JOINED = "entities had tags for labels, such as {tag}: prefixes were taken off, pieces joined"
 LIKE_TAGS = "entities have labels that look like tags, such as {tag}"
 _TAG = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
+# Forms that other labels have, too, such as e-mail and vitamin_B.
+_UNUSUAL = re.compile(r"([bieslumwBIESLUMW])[-_](.+)", re.DOTALL)
+_LAST = re.compile(r"(.+)[-_]([BIESLUMW])", re.DOTALL)
 _OPEN, _GOING_ON = ("B", "I", "M"), ("I", "E", "M", "L")  # before a piece that goes on, and its own
 
 AnySpan = TypeVar("AnySpan", Span, TextSpan)
@@ -48,9 +51,18 @@ def without_tags(
         elif options.tag_labels == "join" and isinstance(unit, Passage):
             unit = replace(unit, spans=_joined(unit.spans, unit.text))
         yield unit
-    tags = Counter({label: n for label, n in labels.items() if _TAG.fullmatch(label)})
     for label in (*options.rename, *options.drop):
-        del tags[label], labels[label]
+        del labels[label]
+    found = {label: _prefix_and_label(label) for label in labels}
+    prefixes = {prefix for prefix, _ in found.values()}
+    sure = "B" in prefixes and not prefixes.isdisjoint(_GOING_ON)
+    tags = Counter(
+        {
+            label: labels[label]
+            for label, (prefix, _) in found.items()
+            if prefix and (sure or _TAG.fullmatch(label))
+        }
+    )
     if not tags or options.tag_labels == "keep":
         return
     if is_error and len(tags) == len(labels):
@@ -70,8 +82,7 @@ def _joined(spans: Sequence[AnySpan], text: str | None) -> list[AnySpan]:
     joined: list[AnySpan] = []
     before = ""
     for span in sorted(spans, key=lambda span: span[:2]):
-        found = _TAG.fullmatch(span[2])
-        prefix, label = found.groups() if found else ("", span[2])
+        prefix, label = _prefix_and_label(span[2])
         last = joined[-1] if joined and prefix in _GOING_ON and before in _OPEN else None
         if last and last[2] == label and not _is_between(last[1], span[0], text):
             joined[-1] = _changed(last, span[1], label)
@@ -79,6 +90,14 @@ def _joined(spans: Sequence[AnySpan], text: str | None) -> list[AnySpan]:
             joined.append(_changed(span, span[1], label))
         before = prefix
     return joined
+
+
+def _prefix_and_label(label: str) -> tuple[str, str]:
+    """The parts of a tag; an empty prefix and the label as it is if it is none."""
+    if first := _UNUSUAL.fullmatch(label):
+        return first[1].upper(), first[2]
+    last = _LAST.fullmatch(label)
+    return (last[2], last[1]) if last else ("", label)
 
 
 def _is_between(start: int, end: int, text: str | None) -> bool:

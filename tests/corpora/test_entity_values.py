@@ -19,6 +19,10 @@ FORMS = {
     "length": [{"offset": s, "length": e - s, "category": name} for s, e, name in PLACES],
     "pair": [{"span": [s, e], "entity_type": name} for s, e, name in PLACES],
     "object": [{"position": {"start": s, "end": e}, "tag": name} for s, e, name in PLACES],
+    "an object for the place": [
+        {"entity_index": {"begin": s, "end": e}, "entity_type": name, "entity": TEXT[s:e]}
+        for s, e, name in PLACES
+    ],
     "pieces": [{"offsets": [[s, e]], "type": name, "text": [TEXT[s:e]]} for s, e, name in PLACES],
     "points": [
         {"label": [name], "points": [{"start": s, "end": e - 1, "text": TEXT[s:e]}]}

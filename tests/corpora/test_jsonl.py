@@ -3,7 +3,7 @@ import json
 import pytest
 
 from spacy_bio_crf.corpora import convert
-from spacy_bio_crf.corpora.readers.jsonl import BINARY, EMPTY, REJECTED, UNANNOTATED
+from spacy_bio_crf.corpora.readers.jsonl import BINARY, EMPTY, OTHER_KEYS, REJECTED, UNANNOTATED
 from tests.support.convert_tools import TEXT, everything, plain
 
 ENTS = [("Ana Ruiz", "PER"), ("New York", "LOC")]
@@ -113,6 +113,27 @@ def test_an_unknown_key_of_entities_is_named(folder, value):
         assert [plain(doc)[1] for doc in docs] == [[], [("Ana", "PER")]]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        [{"first": 0, "last": 3, "kind": "PER"}],
+        [{"where": {"b": 0, "e": 3}, "kind": "PER"}],
+        [["T1", 0, 3, "PER", "Ana"]],
+    ],
+)
+def test_what_may_be_entities_is_told(folder, value):
+    path = folder.write([{"text": "Ana ran", "gold": value}], "a.jsonl")
+    (doc,), summary = folder.convert(path)
+    assert summary.remarks == {OTHER_KEYS.format(others="'gold'"): 1, UNANNOTATED: 1}
+
+
+def test_predictions_are_no_annotation(folder):
+    record = {"text": "Ana ran", "prediction": [["PER", 0, 3]], "annotation": None}
+    (doc,), summary = folder.convert(folder.write([record], "a.jsonl"))
+    assert summary.missing == 2
+    assert summary.remarks == {OTHER_KEYS.format(others="'prediction'"): 1, UNANNOTATED: 1}
+
+
 def test_other_lists_are_no_entities(folder):
     record = {
         "text": "Ana ran",
@@ -145,9 +166,7 @@ def test_entities_under_several_keys(folder):
         assert summary.missing == 0 and sum(summary.remarks.values()) == remarks
         if remarks:
             other = "entities" if "entities" in record else "predicted"
-            assert f"under '{other}', too, which were not read (`spans_key`)" in str(
-                summary.remarks
-            )
+            assert f"under '{other}', which were not read (`spans_key`)" in str(summary.remarks)
             (doc,), summary = folder.convert(path, spans_key=other)
             assert [e.text for e in doc.ents] == ["Bo"] and not summary.remarks
 
@@ -240,7 +259,10 @@ def test_tokens_come_with_the_record(folder):
 
 
 BAD_RECORDS = [
-    ({"a": 1}, "expected JSON with a text (text, data, content, sentence) and spans (spans, lab"),
+    (
+        {"a": 1},
+        "expected JSON with a text (text, data, content, sentence, document and 1 more) and span",
+    ),
     ({"text": "Ana", "label": "PER"}, "expected a list of entities under 'label', got 'PER'"),
     ({"text": "Ana", "spans": [[0, 3]]}, "expected an entity as [start, end, label]"),
     ({"text": "Ana", "spans": [[0, "3x", "X"]]}, "expected an entity as [start, end, label]"),

@@ -65,7 +65,7 @@ def test_predictions_are_no_annotation(folder):
     assert summary.dropped["task with predictions alone, which `predictions` reads"] == 2
     docs, summary = folder.convert(path, predictions=True)
     assert [len(doc.ents) for doc in docs] == [1, 1, 1, 0]
-    path = folder.write(tasks[1:2], "b.json")
+    path = folder.write(tasks[2:3], "b.json")
     assert folder.error(path) == (
         "b.json: expected a sentence with a token, got none; left out: task with predictions "
         "alone, which `predictions` reads (1)"

@@ -60,7 +60,8 @@ def test_json_of_no_known_kind(folder):
         "a.json, line 1: expected JSON with a text (text, data, content, sentence"
     )
     assert message.endswith(
-        "entities, or Label Studio's tasks, got the keys 'a', 'b'; name the format with `format`"
+        "entities, or Label Studio's tasks, got the keys 'a', 'b'; name the format with `format`, "
+        "or keys with `text_key`, `spans_key`, `tags_key`"
     )
 
 

@@ -24,6 +24,24 @@ def test_tags_for_labels_are_an_error_unless_somebody_says_more(folder):
     assert [e.label_ for e in docs[0].ents] == ["P", "P", "L"] and not summary.remarks
 
 
+@pytest.mark.parametrize(
+    ("b", "i"), [("b-per", "i-per"), ("B_per", "I_per"), ("per-B", "per-I"), ("per_S", "per_B")]
+)
+def test_other_forms_of_tags(folder, b, i):
+    """A label such as e-mail is one of these only among others."""
+    path = folder.write([{"text": TEXT, "spans": [[0, 3, b], [4, 8, i]]}], "a.jsonl")
+    if "I" in i.upper().replace("PER", ""):
+        assert folder.error(path).startswith(
+            f"labels: expected PER and the like, got tags alone, such as {b!r}"
+        )
+        docs, _ = folder.convert(path, tag_labels="join")
+        assert plain(docs[0])[1] == [("Ana Ruiz", "per")]
+    else:
+        assert not folder.convert(path)[1].remarks
+    path = folder.write([{"text": TEXT, "spans": [[0, 3, "e-mail"], [4, 8, "t_S"]]}], "a.jsonl")
+    assert not folder.convert(path)[1].remarks
+
+
 def test_such_labels_among_others_are_told(folder):
     path = folder.write([{"text": TEXT, "spans": [[0, 8, "B-cell"], [18, 26, "LOC"]]}], "a.jsonl")
     docs, summary = folder.convert(path)

@@ -104,6 +104,21 @@ def has_entities(value: Any, length: int) -> bool:
     return bool(found) and all(fit)
 
 
+def may_be_entities(value: Any) -> bool:
+    """RETURNS (bool): Whether each value in a list has two offsets and something else, somehow."""
+    if not isinstance(value, list) or not value:
+        return False
+    for item in value:
+        parts = list(item.values()) if isinstance(item, dict) else item
+        if not isinstance(parts, list):
+            return False
+        leaves = [v for p in parts for v in (p.values() if isinstance(p, dict) else [p])]
+        numbers = [n for leaf in leaves if (n := _number(leaf)) is not None]
+        if len(numbers) < 2 or len(numbers) == len(leaves) or numbers[0] > numbers[1]:
+            return False
+    return True
+
+
 def checked_text(value: Any, key: str, record: JsonRecord) -> str:
     """RETURNS (str): The text of a record, if it can be one. RAISES: ConvertError."""
     if not isinstance(value, str):
@@ -137,7 +152,9 @@ def _walk(value: Any, label: Any = None, text: str | None = None) -> Iterator[tu
             key = next(iter(texts), None)
             given = Given(*place, "", text if key is None else texts[key], key in (None, "text"))
             yield given, label if label_key is None else own[label_key]
-        elif any(isinstance(own.get(key), (int, float, str)) for key in (*_STARTS, *_ENDS)):
+        elif isinstance(own.get(label_key or ""), str) or any(
+            isinstance(own.get(key), (int, float, str)) for key in (*_STARTS, *_ENDS)
+        ):
             raise _NoEntityError(value)
         else:
             for key, inner in value.items():
@@ -173,7 +190,8 @@ def _pair_in(own: dict[str, Any]) -> tuple[int, int] | None:
 
 def _inner_places(own: dict[str, Any]) -> Iterator[tuple[dict[str, Any], tuple[int, int]]]:
     """An object with what its key for places adds, and the offsets there."""
-    for value in (own[key] for key in _PLACES if key in own):
+    objects = [key for key, value in own.items() if isinstance(value, dict)]
+    for value in (own[key] for key in (*_PLACES, *objects) if key in own):
         one = value[0] if isinstance(value, list) and len(value) == 1 else value
         inner = one if isinstance(one, dict) else {}
         pair = _pair_in(inner) or _pair(one)

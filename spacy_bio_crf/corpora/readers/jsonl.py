@@ -14,7 +14,7 @@ from ...errors import Plain
 from ..options import DETECT, ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import locate
-from .entity_values import Given, checked_text, has_entities, read_entities
+from .entity_values import Given, checked_text, has_entities, may_be_entities, read_entities
 from .json_records import JsonRecord
 from .record_files import TEXT_KEYS, read_records
 
@@ -28,7 +28,8 @@ EMPTY = "texts without entities that were accepted or have an annotator: nothing
 EMPTY += "entity (`no_spans`)"
 BINARY = "texts have a binary answer: only the accepted entities are known (`answers`)"
 REJECTED = "entities rejected in a binary answer, known to be wrong (doc.spans['{key}'])"
-OTHER_KEYS = "texts have entities under {others}, too, which were not read (`spans_key`)"
+OTHER_KEYS = "texts have entities, it seems, under {others}, which were not read (`spans_key`)"
+_NO_ENTITIES = ("tokens", "sentences", "sents", "relations")
 # Signs that somebody has looked at a text: Label Studio's JSON_MIN, doccano.
 _LOOKED_AT = ("annotation_id", "annotator", "is_confirmed", "annotation_approver")
 _NER_VIEWS = (None, "ner", "ner_manual", "spans", "spans_manual", "relations", "blocks", "review")
@@ -114,19 +115,23 @@ def _given(
     """The entities of a record; None if it has no key for them."""
     data = record.data
     size = len(text.encode("utf-8"))
-    filled = [k for k, v in data.items() if k != "tokens" and has_entities(v, size)]
+    filled = [k for k, v in data.items() if k not in _NO_ENTITIES and has_entities(v, size)]
     names = (options.spans_key,) if options.spans_key else SPAN_KEYS
     known = [k for k in names if data.get(k) is not None]
     # Some tools put the label of the whole text under a key that others have for entities.
     lists = [k for k in known if isinstance(data[k], (list, dict))]
     key = next((k for k in [*lists, *known] if k in filled), next(iter([*lists, *known]), None))
     others = [k for k in filled if k != key and (key is None or data[k] != data[key])]
-    if key is None and others and not options.spans_key:
+    predicted = [k for k in others if k.startswith("pred")]
+    if key is None and len(others) > len(predicted) and not options.spans_key:
         raise record.error(
             f"entities under one of {', '.join(SPAN_KEYS)}",
             Plain(f"some under {', '.join(map(repr, others))}"),
             remedy="name the key with `spans_key`",
         )
+    if key is None:
+        seen = {*others, *_NO_ENTITIES}
+        others += [k for k, v in data.items() if k not in seen and may_be_entities(v)]
     if others and not options.spans_key:
         summary.remarks[OTHER_KEYS.format(others=", ".join(map(repr, others)))] += 1
     if key is None:

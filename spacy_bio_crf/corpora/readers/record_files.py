@@ -15,7 +15,7 @@ from ...io import UTF8, Tick, import_pyarrow, open_parquet, read_text
 from .entity_values import has_entities
 from .json_records import JsonRecord, as_object, json_records, looks_like_json
 
-TEXT_KEYS = ("text", "data", "content", "sentence")
+TEXT_KEYS = ("text", "data", "content", "sentence", "document", "raw_text")
 WORD_KEYS = ("tokens", "words", "tokenized_text", "sentences", "sents", "sentence")
 # Keys that hold all records of a file.
 _HOLDERS = ("rows", "data", "annotations", "examples", "documents", "records", "tasks", "items")
