@@ -29,6 +29,10 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
 
 
+def whole(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
 def refused(folder: Path, message: str) -> None:
     with pytest.raises(BioError, match=message):
         read_classifier(str(folder))
@@ -60,7 +64,10 @@ def test_no_token_classifier(tmp_path: Path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("model.safetensors", "expected model.safetensors, got no weights; download them$"),
+        (
+            "model.safetensors",
+            "expected whole weights .*, got none that can be read; .* model.safetensors",
+        ),
         ("config.json", "expected a folder with a config.json, or the name of a model"),
         ("tokenizer.json", "expected tokenizer.json or the vocabulary files"),
     ],
@@ -91,18 +98,37 @@ def test_weights_in_several_files(folder: Path):
     classifier, _ = read_classifier(str(folder))
     assert torch.equal(classifier.weight, state["classifier.weight"])
     (folder / parts[1]).unlink()
-    refused(folder, f"expected model.safetensors, got no {parts[1]}; download the rest$")
+    with pytest.raises(OSError, match=f"expected {parts[1]}, got no such file"):
+        read_classifier(str(folder))
 
 
-def test_pickled_weights_are_not_read_and_the_remedy_works(folder: Path):
+def test_pickled_weights_are_not_read_and_the_remedy_works(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     state = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     torch.save(state, folder / "pytorch_model.bin")
-    with pytest.raises(BioError, match="got pickled weights alone, .*; where you trust") as error:
+    with pytest.raises(BioError, match="none that can be read; .*; pickled weights, if") as error:
         read_classifier(str(folder))
-    code = str(error.value).partition('python -c "')[2].rpartition('"')[0]
-    exec(code, {})
-    assert torch.equal(read_classifier(str(folder))[0].weight, state["classifier.weight"])
+    monkeypatch.chdir(tmp_path)
+    exec(str(error.value).partition('python -c "')[2].rpartition('"')[0], {})
+    assert torch.equal(read_classifier("converted")[0].weight, state["classifier.weight"])
+
+
+def test_weights_of_half_the_size(folder: Path):
+    change_weights(folder, **{k.replace(".", "__"): v.half() for k, v in whole(folder).items()})
+    classifier, _ = read_classifier(str(folder))
+    assert classifier.weight.dtype == torch.float32
+    assert torch.equal(classifier.weight.half(), whole(folder)["classifier.weight"])
+
+
+def test_what_old_checkpoints_have_besides(folder: Path):
+    change_weights(
+        folder,
+        bert__embeddings__position_ids=torch.arange(40)[None],
+        bert__pooler__dense__weight=torch.zeros(32, 32),
+    )
+    assert read_classifier(str(folder))[0].names == NAMES
 
 
 def test_code_of_a_checkpoint_is_not_run(folder: Path, monkeypatch: pytest.MonkeyPatch):

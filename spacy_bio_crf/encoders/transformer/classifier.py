@@ -16,7 +16,6 @@ from ...io import write_json
 from .folder import check_weights
 from .pretrained import (
     TOKENIZER_SETTINGS,
-    WEIGHTS,
     Pretrained,
     fetch_tokenizer,
     own_weights,
@@ -26,7 +25,6 @@ from .pretrained import (
 )
 from .surgery import CASING, find_limit, find_special_ids
 
-PICKLED, INDEX = "pytorch_model.bin", f"{WEIGHTS}.index.json"
 # The one family with layers between encoder and classifier, which `heads.emitter.Transform` is for.
 TRANSFORMED = "modernbert"
 
@@ -66,7 +64,8 @@ def read_classifier(
     place = f"checkpoint {name!r}"
     options = {"revision": revision or "main"}
     config = read_config(name, **options)
-    _check_weights(Path(name))
+    if Path(name).is_dir():
+        check_weights(Path(name))
     try:
         with quiet():
             network, report = AutoModelForTokenClassification.from_pretrained(
@@ -80,6 +79,8 @@ def read_classifier(
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         expected = f"whole weights of a token classifier, as safetensors, for a {config.model_type}"
         reason = f"the reason given: {error}"
+        if isinstance(error, OSError):
+            reason += f"; pickled weights, if you trust them, are converted by: {_conversion(name)}"
         got = Plain("none that can be read")
         raise BioError(describe(place, expected=expected, got=got, remedy=reason)) from error
     extra = sorted(key for key in report["unexpected_keys"] if "pooler" not in key)
@@ -140,28 +141,10 @@ def write_classifier(classifier: Classifier, folder: Path) -> None:
     write_json(folder / TOKENIZER_SETTINGS, settings)
 
 
-def _check_weights(folder: Path) -> None:
-    if not folder.is_dir():
-        return
-    if (folder / WEIGHTS).is_file():
-        check_weights(folder)
-        return
-    got, remedy = "no weights", "download them"
-    if (folder / INDEX).is_file():
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-        parts = sorted({*index["weight_map"].values()})
-        absent = [part for part in parts if not (folder / part).is_file()]
-        if not absent:
-            return
-        got, remedy = f"no {absent[0]}", "download the rest"
-    elif any(folder.glob("pytorch_model*.bin")):
-        got = "pickled weights alone, which are not read"
-        kind = AutoModelForTokenClassification.__name__
-        remedy = (
-            f'where you trust them, convert them: python -c "from transformers import {kind} as M;'
-            f' M.from_pretrained({str(folder)!r}).save_pretrained({str(folder)!r})"'
-        )
-    raise BioError(describe(str(folder), expected=WEIGHTS, got=Plain(got), remedy=remedy))
+def _conversion(name: str) -> str:
+    classes = "AutoModelForTokenClassification as M, AutoTokenizer as T"
+    calls = f"[C.from_pretrained({name!r}).save_pretrained('converted') for C in (M, T)]"
+    return f'python -c "from transformers import {classes}; {calls}"'
 
 
 def _layers_on_top(network: Any, place: str) -> tuple[nn.Linear, nn.Module | None]:
