@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from spacy.pipeline.tok2vec import Tok2VecListener
 from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d, Ragged
@@ -42,6 +43,7 @@ def _forward(
 ) -> tuple[list[Ragged], Callable]:
     # Each token is its own only sub-word.
     ops: Any = model.ops
+    _check_upstream(model.layers[0], docs, is_train)
     vectors, backprop_vectors = model.layers[0](docs, is_train)
     kept = [np.array([not token.is_space for token in doc], dtype=bool) for doc in docs]
     outputs = [
@@ -59,3 +61,24 @@ def _forward(
         return docs
 
     return outputs, backprop
+
+
+def _check_upstream(tok2vec: Model, docs: list[Doc], is_train: bool) -> None:
+    """RAISES: ValueError for a listener whose upstream did not see the documents.
+
+    spaCy's listener answers with zeros then. It reads `doc.tensor` in prediction, and in training
+    where the upstream passes nothing on.
+    """
+    for listener in tok2vec.walk():
+        if not isinstance(listener, Tok2VecListener) or (
+            is_train and listener._batch_id is not None
+        ):
+            continue
+        width = listener.get_dim("nO")
+        for doc in docs:
+            if len(doc) and doc.tensor.shape != (len(doc), width):
+                place = f"Tok2VecListener (upstream = {listener.upstream_name!r})"
+                expected = f"vectors of {len(doc)} tokens, [{len(doc)}, {width}], in doc.tensor"
+                remedy = "its component has to run earlier in the pipeline"
+                got = Plain(f"shape {doc.tensor.shape}" if doc.tensor.size else "none")
+                raise ValueError(describe(place, expected=expected, got=got, remedy=remedy))

@@ -9,7 +9,7 @@ import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
-from thinc.api import Model, get_current_ops
+from thinc.api import Linear, Model, chain, get_current_ops, with_array
 
 from spacy_bio_crf.encoders.tok2vec import build_tok2vec_encoder
 from tests.support.pipelines import SENTENCES, make_examples, spans_of
@@ -161,3 +161,71 @@ def test_documents_without_tokens_in_the_middle_of_a_batch():
     blank = [spacy.training.Example(nlp.make_doc(t), nlp.make_doc(t)) for t in ("", " ")]
     losses = nlp.update([examples[0], *blank, examples[1]], sgd=nlp.create_optimizer())
     assert np.isfinite(losses["bio_ner"])
+
+
+# Without the upstream -----------------------------------------------------------------------------
+
+NO_VECTORS = (
+    r"Tok2VecListener .upstream = 'tok2vec'.: expected vectors of \d+ tokens, .* got none; "
+)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shared")
+    fit(shared(), steps=5).to_disk(folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "options", [{"exclude": ["tok2vec"]}, {"disable": ["tok2vec"]}, {"enable": ["bio_ner"]}]
+)
+def test_an_upstream_that_does_not_run_is_missed(saved: Path, options: dict[str, Any]):
+    nlp = spacy.load(saved, **options)
+    with pytest.raises(ValueError, match=NO_VECTORS):
+        nlp(TEXTS[0])
+    with pytest.raises(ValueError, match=NO_VECTORS):
+        list(nlp.pipe(["", *TEXTS]))
+    ner = nlp.get_pipe("bio_ner")
+    with pytest.raises(ValueError, match=NO_VECTORS):
+        ner.marginals([nlp.make_doc(TEXTS[0])])
+    assert not nlp("").ents and list(nlp.pipe(["", ""]))
+
+
+def test_vectors_of_another_width_are_no_upstream(saved: Path):
+    nlp = spacy.load(saved, exclude=["tok2vec"])
+    doc = nlp.make_doc(TEXTS[0])
+    doc.tensor = np.zeros((len(doc), 7), dtype="float32")
+    with pytest.raises(ValueError, match=r"expected .* \[9, 32\], .*, got shape \(9, 7\)"):
+        nlp(doc)
+    doc.tensor = np.zeros((len(doc), 32), dtype="float32")
+    nlp(doc)  # Zeros may be what it found.
+
+
+def test_an_upstream_may_annotate_in_training_without_learning(saved: Path):
+    nlp = spacy.load(saved)
+    examples = make_examples(nlp)
+    optimizer = nlp.resume_training()
+    nlp.update(examples, sgd=optimizer, exclude=["tok2vec"], annotates=["tok2vec"])
+    with pytest.raises(ValueError, match=NO_VECTORS):
+        nlp.update(make_examples(nlp), sgd=optimizer, exclude=["tok2vec"])
+
+
+def test_a_listener_within_another_layer_is_found(saved: Path):
+    listener = spacy.load(saved).get_pipe("bio_ner").model.get_ref("encoder").layers[0]
+    inner: Model = chain(listener, with_array(Linear(32, 32)))
+    inner.set_dim("nO", 32)
+    encoder = build_tok2vec_encoder(inner)
+    encoder.set_dim("nO", 32)
+    with pytest.raises(ValueError, match=NO_VECTORS):
+        encoder.predict([spacy.blank("en")(TEXTS[0])])
+
+
+def test_the_listener_is_replaced_by_a_copy(saved: Path, tmp_path: Path):
+    nlp = spacy.load(saved)
+    before = [spans_of(doc) for doc in nlp.pipe(TEXTS)]
+    nlp.replace_listeners("tok2vec", "bio_ner", ["model.encoder.tok2vec"])
+    nlp.remove_pipe("tok2vec")
+    nlp.to_disk(tmp_path)
+    for alone in (nlp, spacy.load(tmp_path)):
+        assert [spans_of(doc) for doc in alone.pipe(TEXTS)] == before
