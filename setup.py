@@ -58,6 +58,7 @@ setup(
     packages=find_packages(include=["spacy_bio_crf", "spacy_bio_crf.*"]),
     package_data={
         "spacy_bio_crf": ["py.typed"],
+        "spacy_bio_crf.cli": ["*.cfg"],
         "spacy_bio_crf.report": ["*.css", "*.js", "*.j2"],
     },
     python_requires=">=3.10",

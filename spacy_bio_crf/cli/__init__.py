@@ -17,6 +17,7 @@ from .convert import convert_cli
 from .debug import debug_cli
 from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
+from .init_config import init
 from .push import push_cli
 from .to_hf import to_hf_cli
 from .transitions import transitions_cli
@@ -49,6 +50,7 @@ for command, example in COMMANDS.items():
         # Values of a config, as for spaCy's own commands, are not known as options beforehand.
         context_settings={"ignore_unknown_options": command is debug_cli},
     )(command)
+app.add_typer(init, name="init")
 
 # spaCy only imports an entry point, which has to add itself to the commands.
 spacy_app.add_typer(app)

@@ -51,7 +51,7 @@ def check_new(output: Path, force: bool) -> None:
     """
     if output.exists() and not force:
         got, remedy = Plain(f"{output}, which exists"), "--force writes over it"
-        msg.fail(describe("OUT", expected="a new folder", got=got, remedy=remedy), exits=1)
+        msg.fail(describe("OUT", expected="a new file or folder", got=got, remedy=remedy), exits=1)
 
 
 def import_plots(plot: Path) -> Any:

@@ -130,6 +130,11 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
         msg.info(f"Tokens without annotation, neither entity nor O: {summary.missing}")
 
 
+def is_docbins(path: Path) -> bool:
+    """RETURNS (bool): Whether a path is a `.spacy` file, or a folder with such files."""
+    return path.suffix == ".spacy" or (path.is_dir() and any(path.rglob("*.spacy")))
+
+
 def read_annotated(
     nlp: "Language",
     path: Path,
@@ -155,8 +160,7 @@ def read_annotated(
 
     given = {key: value for key, value in parse_options(options).items() if value is not None}
     chosen = ConvertOptions(**{"lang": nlp.lang, **given})
-    in_docbins = path.suffix == ".spacy" or (path.is_dir() and any(path.rglob("*.spacy")))
-    if in_docbins and chosen == ConvertOptions(lang=chosen.lang):
+    if is_docbins(path) and chosen == ConvertOptions(lang=chosen.lang):
         return read_corpus(nlp, path, limit=limit)
     docs, summary = read(path, chosen)
     show_reading(summary, chosen.misaligned, command)

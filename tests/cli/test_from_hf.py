@@ -28,7 +28,7 @@ def test_a_pipeline_is_written(checkpoint: Path, tmp_path: Path):
     nlp = spacy.load(tmp_path / "out")
     assert nlp.lang == "pt" and nlp.get_pipe("bio_ner").head.crf
     code, output = run(checkpoint, tmp_path / "out", "--lang", "en")
-    assert code == 1 and "OUT: expected a new folder, got" in output
+    assert code == 1 and "OUT: expected a new file or folder, got" in output
     code, output = run(checkpoint, tmp_path / "out", "--lang", "en", "--force")
     assert code == 0 and spacy.load(tmp_path / "out").lang == "en"
 

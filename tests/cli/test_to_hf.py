@@ -30,7 +30,7 @@ def test_a_checkpoint_is_written(trained: Language, tmp_path: Path):
     assert tuple(labels.values()) == component(trained).tagset.tags
     assert "license: mit" in (out / "README.md").read_text()
     code, output = run(tmp_path / "model", out)
-    assert code == 1 and "OUT: expected a new folder, got" in output
+    assert code == 1 and "OUT: expected a new file or folder, got" in output
 
 
 def test_messages_name_the_options(trained: Language, tmp_path: Path):

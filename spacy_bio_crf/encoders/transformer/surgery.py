@@ -197,11 +197,21 @@ def add_casing(network: Any) -> None:
         network.add_module(CASING, nn.Embedding.from_pretrained(zeros, freeze=False))
 
 
-def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
+def has_layers(network: Any) -> bool:
+    """RETURNS (bool): Whether a network has a list of its layers, so that some can be dropped."""
+    return _find_layers(network) is not None
+
+
+def _find_layers(network: Any) -> nn.ModuleList | None:
     depth = getattr(network.config, "num_hidden_layers", None)
-    for module in network.modules():
-        if isinstance(module, nn.ModuleList) and len(module) == depth:
-            return module
+    lists = (module for module in network.modules() if isinstance(module, nn.ModuleList))
+    return next((found for found in lists if len(found) == depth), None)
+
+
+def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
+    layers = _find_layers(network)
+    if layers is not None:
+        return layers
     kind = Plain(f"{network.config.model_type}, whose layers may share their weights")
     expected = f"{instead} for an encoder without a list of its layers"
     raise ValueError(describe(option, expected=expected, got=kind))
