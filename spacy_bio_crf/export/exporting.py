@@ -16,10 +16,9 @@ from ..io import write_text
 from ..metrics.documents import predict, read_corpus
 from ..model import emitter_shim
 from ..pipes.bio_ner import BioNer, find_component
+from .importing import TRANSITIONS
 from .label_rows import written_rows
 from .model_card import write_card
-
-TRANSITIONS = "crf.safetensors"
 
 
 def export_pipeline(
@@ -71,7 +70,7 @@ def export_pipeline(
             "end_transitions": end[order],
         }
         facts = {"tags": json.dumps(names), "constrained": json.dumps(pipe.head.constrained)}
-        safetensors.torch.save_file(scores, folder / TRANSITIONS, metadata=facts)
+        (folder / TRANSITIONS).write_bytes(safetensors.torch.save(scores, metadata=facts))
     write_text(folder / "README.md", write_card(nlp, pipe, remarks, license))
     return remarks
 

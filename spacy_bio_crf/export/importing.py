@@ -1,11 +1,13 @@
 """Hugging Face token classifiers as pipelines with `bio_ner`."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
+import safetensors.torch
 import spacy
 import torch
 from spacy.language import Language
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..corpora.options import IO
 from ..encoders.transformer.classifier import Classifier, not_linear, read_classifier
@@ -17,6 +19,8 @@ from ..pipes.bio_ner import find_component
 from .label_rows import LabelRows, read_label_rows
 
 _HEADS = {"softmax": "spacy-bio-crf.SoftmaxHead.v1", "crf": "spacy-bio-crf.CRFHead.v1"}
+# Beside the weights of a checkpoint that `export_pipeline` wrote.
+TRANSITIONS = "crf.safetensors"
 SAME = 1e-4  # greatest difference of two computations of a logit
 
 
@@ -34,7 +38,8 @@ def import_checkpoint(
 
     name (str): A Hugging Face folder, or a name on the hub.
     lang (str): The pipeline's language, whose tokenizer cuts texts into words.
-    head (str): "softmax", or "crf" with transition scores of zero, to train on.
+    head (str): "softmax", or "crf" with the transition scores in the folder's `TRANSITIONS`, or
+        else of zero, to train on.
     constrained (bool | None): Decode legal tag sequences only. None does so for a CRF of which the
         labels allow it.
     labels (Sequence[str] | None): The name of each row of the classifier, "-" for one to leave out;
@@ -84,6 +89,8 @@ def import_checkpoint(
     classifier.pretrained.network.config.id2label = dict(enumerate(names))
     transformer_shim(pipe.model.get_ref("encoder")).set_pretrained(classifier.pretrained)
     emitter = _make_emitter(classifier, rows, crf=pipe.head.crf)
+    if emitter.crf is not None:
+        _set_transitions(emitter.crf, Path(name) / TRANSITIONS, rows)
     if not _has_logits(emitter, rows, *sample):
         raise not_linear(f"checkpoint {name!r}", "other logits than those of its last layer")
     pipe.model.set_dim("nO", len(rows.sources))
@@ -101,10 +108,21 @@ def _make_emitter(classifier: Classifier, rows: LabelRows, *, crf: bool) -> Emit
     if emitter.transform is not None:
         # One that computes something else is found by its logits.
         emitter.transform.load_state_dict(classifier.transform, strict=False)
-    if emitter.crf is not None:
-        for scores in emitter.crf.parameters():
-            torch.nn.init.zeros_(scores)
     return emitter
+
+
+def _set_transitions(crf: nn.Module, path: Path, rows: LabelRows) -> None:
+    order = list(rows.sources)
+    found = safetensors.torch.load_file(path) if path.is_file() else {}
+    for name, scores in crf.named_parameters():
+        own = found.get(name)
+        if own is None:
+            nn.init.zeros_(scores)
+        elif set(own.shape) == {len(order) - len(rows.added) + len(rows.unused)}:
+            scores.data.copy_(own[order] if own.ndim == 1 else own[order][:, order])
+        else:
+            expected = f"scores of the classifier's {len(order)} tags"
+            raise BioError(describe(f"{path}, {name}", expected=expected, got=tuple(own.shape)))
 
 
 def _has_logits(emitter: Emitter, rows: LabelRows, vectors: Tensor, logits: Tensor) -> bool:

@@ -43,14 +43,17 @@ def write_card(
         f"# {title}",
         meta.get("description") or "Named-entity recognition.",
         f"Labels: {', '.join(f'`{label}`' for label in pipe.labels)}.",
-        _USE,
     ]
     data_of = [source["name"] for source in meta.get("sources") or []]
     train = nlp.config.get("paths", {}).get("train")
     if data_of or train:
         parts.append(f"Data: {', '.join(data_of or [Path(train).name])}.")
+    parts.append(_USE)
     if remarks:
-        parts += ["## Different from the pipeline in spaCy", *(f"* {line}" for line in remarks)]
+        parts += [
+            "## Different from the pipeline in spaCy",
+            "\n".join(f"* {line}" for line in remarks),
+        ]
     figures = _figures(meta.get("performance", {}))
     if figures:
         parts += ["## Figures", "Of the pipeline in spaCy, in percent, per entity:", figures]

@@ -1,6 +1,7 @@
 """Pipelines as token classifiers: weights, entities, transition scores, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -106,9 +107,23 @@ def test_transitions_are_in_the_order_of_the_labels(tmp_path: Path):
     for i, a in enumerate(NAMES):
         for j, b in enumerate(NAMES):
             assert transitions[i, j] == crf.transitions[pipe.tagset.ids[a], pipe.tagset.ids[b]]
+    again, _ = import_checkpoint(str(tmp_path / "out"), lang="xx", head="crf")
+    for ours, theirs in zip(
+        pipe.transition_scores(), component(again).transition_scores(), strict=True
+    ):
+        assert (ours == theirs).all()
+    with pytest.raises(BioError, match=r"crf.safetensors, .*: expected scores of .* 3 tags, got"):
+        import_checkpoint(str(shorter(tmp_path)), lang="xx", head="crf")
     softmax, _ = import_checkpoint(str(tmp_path / "checkpoint"), lang="xx")
     export_pipeline(softmax, tmp_path / "out")
     assert not (tmp_path / "out" / TRANSITIONS).exists()
+
+
+def shorter(folder: Path) -> Path:
+    """A checkpoint of fewer labels beside the transition scores of another."""
+    write_classifier_checkpoint(folder / "shorter", names=("O", "B-A", "I-A"))
+    shutil.copy(folder / "out" / TRANSITIONS, folder / "shorter")
+    return folder / "shorter"
 
 
 def test_the_loss_of_plain_decoding(trained: Language, tmp_path: Path):
