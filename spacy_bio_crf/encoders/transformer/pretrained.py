@@ -321,7 +321,7 @@ def _check_tokenizer_settings(name: str, **options: Any) -> None:
 
     classes: set[Any] = {*BASES}
     for own in TOKENIZER_MAPPING_NAMES.values():
-        classes.update((own,) if isinstance(own, str) else own)
+        classes.update((own,) if isinstance(own, str) else own or ())
     for file in (TOKENIZER_SETTINGS, CONFIG):
         try:
             path = cached_file(name, file, **options)
