@@ -102,8 +102,8 @@ def make_bio_ner(
         not compute it.
     threshold (float): Least confidence of an entity, from 0 to 1.
     buffer_tokens (int | None): Tokens that `pipe` gathers, across the batches of the stream, to
-        sort documents by length. None takes eight times the encoder's `batch_subwords`; 0 works on
-        each batch alone.
+        sort windows by length. None and 0 never draw more than a batch; None works on a batch in
+        parts of eight times the encoder's `batch_subwords`, 0 on all of it at once.
     scorer (Callable | None): The scoring function.
     RETURNS (BioNer): The component.
     """

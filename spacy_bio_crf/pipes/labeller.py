@@ -1,5 +1,6 @@
 """The component of every task: labels, prediction, learning and scores."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -29,8 +30,10 @@ from .forks import install_fork_guards
 from .stream import gather, halve_on_failure
 from .task import Task
 
-# Batches of the encoder's budget that `pipe` gathers documents for.
-BUFFERED_BATCHES = 8
+# Batches of the encoder's budget that `pipe` works on together, which bounds memory for books.
+MOST_BATCHES = 8
+# The limit for documents without a token, which would gather forever.
+MOST_DOCS = 10_000
 
 
 class SequenceLabeller(StoredPipe):
@@ -276,18 +279,20 @@ class SequenceLabeller(StoredPipe):
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream of documents, in order.
 
-        Documents are gathered across batches, so that their windows can be sorted by length. After
-        a failure they are tried in halves: the error handler gets only the documents at fault.
+        The windows of a batch are sorted by length. After a failure documents are tried in halves:
+        the error handler gets only the documents at fault.
 
-        stream (Iterable[Doc]): The documents.
-        batch_size (int): Documents to work on at once, if `buffer_tokens` is 0.
+        stream (Iterable[Doc]): The documents. No more are drawn than a batch, unless
+            `buffer_tokens` asks for more.
+        batch_size (int): Most documents to work on at once, if `buffer_tokens` is None or 0.
         YIELDS (Doc): The same documents, in order, without those that failed.
         """
+        size = MOST_DOCS if self.buffer_tokens else batch_size
         tokens = self.buffer_tokens
         if tokens is None:
-            tokens = BUFFERED_BATCHES * self.encoder.budget
+            tokens = MOST_BATCHES * self.encoder.budget
         report = partial(self.get_error_handler(), self.name, self)
-        for docs in gather(stream, batch_size=batch_size, tokens=tokens):
+        for docs in gather(stream, docs=size, tokens=tokens or math.inf):
             yield from halve_on_failure(docs, self._annotate, report)
 
     def _annotate(self, docs: list[Doc]) -> None:

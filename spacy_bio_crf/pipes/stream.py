@@ -2,38 +2,28 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
-from spacy import util
 from spacy.tokens import Doc
-
-# The limit for documents without a token, which would gather forever.
-MOST_DOCS = 10_000
 
 _Work = Callable[[list[Doc]], None]
 _Report = Callable[[list[Doc], Exception], None]
 
 
-def gather(stream: Iterable[Doc], *, batch_size: int, tokens: int) -> Iterator[list[Doc]]:
+def gather(stream: Iterable[Doc], *, docs: int, tokens: float) -> Iterator[list[Doc]]:
     """Gather groups of documents, in order.
 
     A network works on padded batches of windows, and a larger choice of windows needs less padding.
-    The batches of a stream are too small for that if documents are sentences, and needlessly large
-    if they are books.
 
     stream (Iterable[Doc]): The documents. No more are drawn than the next group needs.
-    batch_size (int): Documents in a group, if `tokens` is 0.
-    tokens (int): A group is full with the document that brings it to this number of tokens,
-        whatever the number of documents.
+    docs (int): The most documents in a group.
+    tokens (float): A group is full with the document that brings it to this number of tokens.
     YIELDS (list[Doc]): The groups; together they are the stream.
     """
-    if tokens == 0:
-        yield from util.minibatch(stream, size=batch_size)
-        return
     group: list[Doc] = []
     total = 0
     for doc in stream:
         group.append(doc)
         total += len(doc)
-        if total >= tokens or len(group) == MOST_DOCS:
+        if total >= tokens or len(group) >= docs:
             yield group
             group, total = [], 0
     if group:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from spacy_bio_crf.pipes import stream as streaming
+from spacy_bio_crf.pipes import labeller
 from spacy_bio_crf.pipes.stream import gather, halve_on_failure
 from tests.support.pipelines import SENTENCES, MakeNlp, make_examples, spans_of, train
 
@@ -125,26 +126,60 @@ def test_pipe_is_lazy(trained: Language):
     assert first(lengths[0]) == 1
     assert first(lengths[0] + 1) == 2
     assert first(sum(lengths[:4])) == 4
-    assert first(None) == len(SENTENCES)
+    assert first(None) == 2
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("tokens", [None, 0])
+@pytest.mark.parametrize("tuples", [False, True])
+def test_a_stream_is_answered_batch_by_batch(
+    trained: Language, batch_size: int, tokens: int | None, tuples: bool
+):
+    """A producer that waits for the answer to each batch does not wait for ever."""
+    answered, drawn = 0, 0
+
+    def stream() -> Iterator[Any]:
+        nonlocal drawn
+        for words, _ in SENTENCES:
+            assert drawn - answered < batch_size
+            drawn += 1
+            doc = Doc(trained.vocab, words=words)
+            yield (doc, drawn) if tuples else doc
+
+    with buffering(trained, tokens):
+        for _ in trained.pipe(stream(), batch_size=batch_size, as_tuples=tuples):
+            answered += 1
+    assert answered == drawn == len(SENTENCES)
+
+
+def test_a_batch_of_books_is_worked_on_in_parts(trained: Language, monkeypatch):
+    sizes = failing(trained, monkeypatch, "no such word")
+    docs = [Doc(trained.vocab, words=["Ana"] * 1000) for _ in range(40)]
+    assert len(list(trained.pipe(docs, batch_size=40))) == 40
+    assert sizes == [17, 17, 6]  # of 8 x 2,048 tokens
 
 
 def test_documents_are_gathered_up_to_a_number_of_tokens():
     vocab = Vocab()
     lengths = [3, 0, 4, 9, 0, 1, 1, 0]
     docs = [Doc(vocab, words=["a"] * n) for n in lengths]
-    groups = list(gather(iter(docs), batch_size=3, tokens=6))
+    groups = list(gather(iter(docs), docs=9, tokens=6))
     assert [[len(doc) for doc in group] for group in groups] == [[3, 0, 4], [9], [0, 1, 1, 0]]
     assert [doc for group in groups for doc in group] == docs
-    groups = list(gather(iter(docs), batch_size=3, tokens=0))
+    groups = list(gather(iter(docs), docs=3, tokens=6))
+    assert [[len(doc) for doc in group] for group in groups] == [[3, 0, 4], [9], [0, 1, 1], [0]]
+    groups = list(gather(iter(docs), docs=3, tokens=math.inf))
     assert [[len(doc) for doc in group] for group in groups] == [[3, 0, 4], [9, 0, 1], [1, 0]]
-    assert list(gather(iter([]), batch_size=3, tokens=6)) == []
+    assert list(gather(iter([]), docs=3, tokens=6)) == []
 
 
-def test_documents_without_a_token_do_not_gather_for_ever(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(streaming, "MOST_DOCS", 3)
-    empty = Doc(Vocab())
-    groups = gather(iter([empty] * 7), batch_size=1, tokens=6)
-    assert [len(group) for group in groups] == [3, 3, 1]
+def test_documents_without_a_token_do_not_gather_for_ever(trained: Language, monkeypatch):
+    monkeypatch.setattr(labeller, "MOST_DOCS", 3)
+    sizes = failing(trained, monkeypatch, "no such word")
+    with buffering(trained, 6):
+        docs = [Doc(trained.vocab) for _ in range(7)]
+        assert len(list(trained.pipe(docs, batch_size=1))) == 7
+    assert sizes == [3, 3, 1]
 
 
 def test_failures_are_halved_without_a_model():
