@@ -5,8 +5,8 @@
     summary = convert("train.conll", "train.spacy", group_docs=True)
 
 Readers turn files into `Sentence`s, `Passage`s or Docs, and `build.Builder` turns these into Docs.
-To add a format, write a reader (`sniff.Reader`), and name it in `INPUT_FORMATS` and
-`options.py`.
+To add a format, write a reader (`sniff.Reader`), and name it in `INPUT_FORMATS` and `options.py`;
+or, in another package, as an entry point of the group `spacy_bio_crf_readers`: a `Format`.
 """
 
 from ..errors import ConvertError

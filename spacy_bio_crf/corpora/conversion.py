@@ -15,7 +15,7 @@ from ..errors import ConvertError, Plain, describe
 from .build import Builder
 from .options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
-from .sniff import INPUT_FORMATS, choose_format, listed
+from .sniff import choose_format, known_formats, listed
 from .split import PARTS, find_leaks, split_docs
 from .tag_labels import without_tags
 from .write import check_output, write_outputs
@@ -105,7 +105,7 @@ def _docs(
     bar: tqdm | None = None,
 ) -> Iterator[tuple[int, Doc]]:
     """The Docs of files, each with the number of its document. The bar shows the bytes read."""
-    units = INPUT_FORMATS[format].read(paths, options, summary)
+    units = known_formats()[format].read(paths, options, summary)
     if bar is not None:
         units = _watched(units, summary, bar)
     units = without_tags(units, options, summary)

@@ -7,6 +7,7 @@ options and the table in docs/formats.md are made from their metadata.
 import codecs
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, field, fields
+from importlib.metadata import entry_points
 from typing import Any
 
 from ..errors import ConvertError, Plain, check_choice, describe
@@ -16,8 +17,13 @@ from ..tags.schemes import REPAIRS, scheme_name
 
 DETECT = "auto"  # the format, scheme or prefix is found by the content
 IO = "IO"  # the scheme of files with labels for tags
-TAGGED_FORMATS = ("columns", "conllu", "datasets")  # a tag for each token
-TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml")  # entities in characters of a text
+TAGGED_FORMATS = ("columns", "csv", "conllu", "datasets")  # a tag for each token
+# Sentences with entities in tokens
+SENTENCE_FORMATS = (*TAGGED_FORMATS, "token-spans", "conll2012")
+# Entities in characters of a text
+TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml", "webanno", "pubtator")
+READERS = "spacy_bio_crf_readers"  # the entry points of other packages' formats
+PLUGINS = {found.name: found for found in entry_points(group=READERS)}
 SPAN_FORMATS = ("jsonl", "token-spans")  # records with a key for entities
 _REPAIR_MEANINGS = {
     "begin": "a stray I- begins an entity, and an open entity is closed",
@@ -72,12 +78,12 @@ class ConvertOptions:
     format: str = _option(
         DETECT,
         "Format of the input; auto finds it by content",
-        choices=(DETECT, *TAGGED_FORMATS, "token-spans", *TEXT_FORMATS, "spacy"),
+        choices=(DETECT, *SENTENCE_FORMATS, *TEXT_FORMATS, "spacy", *PLUGINS),
     )
     encoding: str = _option(
         UTF8,
         "Encoding of text files, such as latin-1 or utf-16; an XML declaration takes precedence",
-        formats=(*TEXT_FORMATS, *TAGGED_FORMATS, "token-spans"),
+        formats=(*SENTENCE_FORMATS, *TEXT_FORMATS),
     )
     scheme: str = _option(
         DETECT,
@@ -89,10 +95,10 @@ class ConvertOptions:
         "ENTITY", "Label of tags that have none, such as B and I", formats=TAGGED_FORMATS
     )
     token_column: int | None = _option(
-        None, "Column of the tokens: 1 is the first, -1 the last", formats=("columns",)
+        None, "Column of the tokens: 1 is the first, -1 the last", formats=("columns", "csv")
     )
     tag_column: int | None = _option(
-        None, "Column of the tags: 1 is the first, -1 the last", formats=("columns",)
+        None, "Column of the tags: 1 is the first, -1 the last", formats=("columns", "csv")
     )
     token_prefix: str = _option(
         DETECT,
@@ -167,7 +173,7 @@ class ConvertOptions:
         None, "Key or column of the tags, such as fine_ner_tags", formats=("datasets",)
     )
     tag_names: tuple[str, ...] | None = _option(
-        None, "Names of tag ids, in their order", formats=("datasets",), metavar="O,B-X,…"
+        None, "Names of tag ids, in their order", formats=("datasets", "csv"), metavar="O,B-X,…"
     )
     discontinuous: str = _option(
         "missing",
@@ -183,8 +189,8 @@ class ConvertOptions:
     entity_elements: tuple[str, ...] = _option(
         (),
         "Elements that are entities, instead of those known: NAME@ATTRIBUTE, which has the label, "
-        "or NAME, which is the label; may be repeated",
-        formats=("xml",),
+        "or NAME, which is the label; may be repeated. In WebAnno's files LAYER@FEATURE",
+        formats=("xml", "webanno"),
         flags=("--entity-element",),
         metavar="NAME@ATTRIBUTE",
     )
@@ -218,7 +224,7 @@ class ConvertOptions:
     overlaps: str = _option(
         "longest",
         "The entity that stays where entities share tokens",
-        formats=(*TEXT_FORMATS, "conllu", "token-spans"),
+        formats=(*TEXT_FORMATS, "conllu", "token-spans", "conll2012"),
         choices={
             "longest": "the longest, of equals the one that begins first",
             "first": "the one given first",
@@ -228,7 +234,7 @@ class ConvertOptions:
     tag_labels: str = _option(
         "error",
         "Entities whose labels are tags such as B-PER",
-        formats=(*TAGGED_FORMATS, "token-spans", *TEXT_FORMATS),
+        formats=(*SENTENCE_FORMATS, *TEXT_FORMATS),
         choices={
             "error": "an error, if all are such",
             "join": "their prefixes are taken off, and the pieces of an entity joined",
@@ -239,7 +245,7 @@ class ConvertOptions:
     n_sents: int = _option(
         1,
         "Sentences in a Doc, at most",
-        formats=(*TAGGED_FORMATS, "token-spans"),
+        formats=SENTENCE_FORMATS,
         flags=("--n-sents", "-n"),
     )
     group_docs: bool = _option(
@@ -316,7 +322,7 @@ class ConvertOptions:
         """RAISES: ConvertError for an option given that the format has no use for."""
         for option in self._given():
             formats = option.metadata["formats"]
-            if formats and format not in formats:
+            if formats and format not in (*formats, *PLUGINS):
                 expected = f"input in a format that uses it ({', '.join(formats)})"
                 _fail(option.name, expected, Plain(format))
 

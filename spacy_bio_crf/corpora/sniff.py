@@ -5,18 +5,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import ConvertError, Plain, describe
-from .options import DEFAULTS, DETECT, ConvertOptions
+from .options import DEFAULTS, DETECT, PLUGINS, READERS, ConvertOptions
 from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import detect_layout, read_columns
+from .readers.conll2012 import looks_like_conll2012, read_conll2012
 from .readers.conllu import has_tags_in_misc, looks_like_conllu, read_conllu
+from .readers.csv_tables import looks_like_table, read_tables
 from .readers.datasets import INFO_FILES, NAME_FILES, TAG_KEYS, TOKEN_KEYS, read_datasets
 from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
 from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
+from .readers.pubtator import looks_like_pubtator, read_pubtator
 from .readers.record_files import TEXT_KEYS, holds_records, read_records
 from .readers.token_spans import has_token_spans, read_token_spans
+from .readers.webanno import looks_like_webanno, read_webanno
 
 FALLBACK = "columns"
 STANDOFF = ".ann"  # brat's files of annotation
@@ -35,27 +39,49 @@ class Format:
     read (Reader): Reads its files.
     suffixes (tuple[str, ...]): Endings of file names that are enough to recognize it.
     companions (tuple[str, ...]): Names of files that lie beside the input and are no input.
+    detects (Callable[[str], bool] | None): Whether the beginning of a file, without white space
+        before it, is of the format. The first format that says so is taken.
     """
 
     read: Reader
     suffixes: tuple[str, ...] = ()
     companions: tuple[str, ...] = ()
+    detects: Callable[[str], bool] | None = None
 
 
+# In the order of detection
 INPUT_FORMATS: dict[str, Format] = {
     "columns": Format(read_columns),
+    "csv": Format(read_tables, detects=looks_like_table),
     "conllu": Format(read_conllu),
     "datasets": Format(
         read_datasets,
         companions=(*INFO_FILES, *NAME_FILES, "state.json", "dataset_dict.json", "README.md"),
     ),
     "token-spans": Format(read_token_spans),
+    "conll2012": Format(read_conll2012, detects=looks_like_conll2012),
     "jsonl": Format(read_jsonl),
     "label-studio": Format(read_label_studio),
     "brat": Format(read_brat, suffixes=(STANDOFF,), companions=COMPANIONS),
-    "xml": Format(read_xml),
+    "xml": Format(read_xml, detects=looks_like_xml),
+    "webanno": Format(read_webanno, detects=looks_like_webanno),
+    "pubtator": Format(read_pubtator, detects=looks_like_pubtator),
     "spacy": Format(read_docbin, suffixes=(".spacy",)),
 }
+
+
+def known_formats() -> dict[str, Format]:
+    """The formats of this package, and those of others: entry points of the group
+    `spacy_bio_crf_readers`, each a `Format` under its name."""
+    formats = dict(INPUT_FORMATS)
+    for name, point in PLUGINS.items():
+        found = point.load()
+        if not isinstance(found, Format) or name in INPUT_FORMATS:
+            expected = "a Format whose name no other format has"
+            got = name if isinstance(found, Format) else found
+            raise ConvertError(describe(f"{READERS}, {point.value}", expected=expected, got=got))
+        formats[name] = found
+    return formats
 
 
 def choose_format(paths: Sequence[Path], options: ConvertOptions) -> tuple[str, list[Path]]:
@@ -67,13 +93,13 @@ def choose_format(paths: Sequence[Path], options: ConvertOptions) -> tuple[str, 
     name = options.format
     if name == DETECT:
         name = _common_format(paths, options)
-    companions = INPUT_FORMATS[name].companions
+    companions = known_formats()[name].companions
     return name, [path for path in paths if path.name not in companions] or list(paths)
 
 
 def _common_format(paths: Sequence[Path], options: ConvertOptions) -> str:
     first_of: dict[str, Path] = {}
-    companions = {name for format in INPUT_FORMATS.values() for name in format.companions}
+    companions = {name for format in known_formats().values() for name in format.companions}
     standoff = any(path.suffix == STANDOFF for path in paths)
     for path in paths:
         found = None if path.name in companions else detect_format(path, options)
@@ -100,7 +126,8 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
 
     RAISES: ConvertError if it is JSON of no known kind.
     """
-    for name, format in INPUT_FORMATS.items():
+    formats = known_formats()
+    for name, format in formats.items():
         if path.suffix.lower() in format.suffixes:
             return name
     if path.suffix == ".txt" and path.with_suffix(STANDOFF).is_file():
@@ -110,12 +137,15 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
     if head.startswith(_ZLIB):
         return "spacy"
     text = head.decode(options.encoding, errors="replace").removeprefix("\ufeff").lstrip()
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if not text:
         return None
     if holds_records(path, text):
         return _kind_of_records(path, options)
-    if looks_like_xml(text):
-        return "xml"
+    for name in (*PLUGINS, *INPUT_FORMATS):
+        detects = formats[name].detects if name in formats else None
+        if detects is not None and detects(text):
+            return name
     if looks_like_conllu(text) and (has_tags_in_misc(text) or not _has_tag_column(path, options)):
         return "conllu"
     return FALLBACK

@@ -11,7 +11,7 @@ OPTIONS = {option.name: option for option in fields(ConvertOptions)}
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"format": "bart"}, "format: expected one of 'auto', 'columns', 'conllu', 'datasets', "),
+        ({"format": "bart"}, "format: expected one of 'auto', 'columns', 'csv', 'conllu', 'data"),
         ({"scheme": "BLUE"}, "scheme: expected one of BIO"),
         ({"repair": "fix"}, "repair: expected one of 'begin', 'discard', got 'fix'"),
         ({"misaligned": "x"}, "misaligned: expected one of 'strict', 'expand', 'contract', 'mis"),
@@ -78,30 +78,35 @@ def test_an_option_that_the_format_does_not_use_is_rejected(name):
 def test_only_the_formats_that_read_an_option_are_named():
     """Counted by hand from the readers and the builder."""
     used = {name: set(o.metadata["formats"]) for name, o in OPTIONS.items()}
-    tagged, texts = {"columns", "conllu", "datasets"}, {"jsonl", "label-studio", "brat", "xml"}
+    tagged = {"columns", "csv", "conllu", "datasets"}
+    sentences = tagged | {"token-spans", "conll2012"}
+    texts = {"jsonl", "label-studio", "brat", "xml", "webanno", "pubtator"}
     assert {name: formats for name, formats in used.items() if formats} == {
         **dict.fromkeys(("scheme", "repair", "label"), tagged),
-        "n_sents": tagged | {"token-spans"},
-        **dict.fromkeys(("token_column", "tag_column", "token_prefix"), {"columns"}),
-        **dict.fromkeys(("tags_key", "tag_names"), {"datasets"}),
-        **dict.fromkeys(("encoding", "tag_labels"), tagged | texts | {"token-spans"}),
+        "n_sents": sentences,
+        "token_prefix": {"columns"},
+        **dict.fromkeys(("token_column", "tag_column"), {"columns", "csv"}),
+        "tags_key": {"datasets"},
+        "tag_names": {"datasets", "csv"},
+        **dict.fromkeys(("encoding", "tag_labels"), sentences | texts),
         **dict.fromkeys(("text_key", "offsets"), {"jsonl", "label-studio"}),
         **dict.fromkeys(("spans_key", "no_spans"), {"jsonl", "token-spans"}),
         "ends": {"jsonl", "label-studio", "token-spans"},
         **dict.fromkeys(("answers", "incorrect_spans_key"), {"jsonl"}),
         "predictions": {"label-studio"},
         "discontinuous": {"brat"},
-        **dict.fromkeys(("scenario", "alternatives", "entity_elements"), {"xml"}),
+        **dict.fromkeys(("scenario", "alternatives"), {"xml"}),
+        "entity_elements": {"xml", "webanno"},
         **dict.fromkeys(("misaligned", "split_tokens"), texts),
-        "overlaps": texts | {"conllu", "token-spans"},
+        "overlaps": texts | {"conllu", "token-spans", "conll2012"},
     }
 
 
 def test_options_are_rejected_before_anything_is_written(folder):
     path = save([make_doc(["a"], [False])], folder.path / "a.spacy")
     assert folder.error(path, n_sents=2) == (
-        "n_sents: expected input in a format that uses it (columns, conllu, datasets, "
-        "token-spans), got spacy"
+        "n_sents: expected input in a format that uses it (columns, csv, conllu, datasets, "
+        "token-spans, conll2012), got spacy"
     )
 
 

@@ -1,8 +1,13 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertOptions, Format, Sentence
 from spacy_bio_crf.corpora.sniff import choose_format, detect_format, listed
 from tests.support.convert_tools import plain
+from tests.support.paths import ROOT
 
 
 def test_a_format_is_one_entry(folder, monkeypatch):
@@ -20,7 +25,51 @@ def test_a_format_is_one_entry(folder, monkeypatch):
     )
 
 
+PLUGIN = """
+from spacy_bio_crf.corpora import Format, Sentence
+
+def read(paths, options, summary):
+    for path in paths:
+        words = path.read_text().split()[1:]
+        yield Sentence(words, [(0, 1, options.label)], [], None, path, 1, True)
+
+WORDS = Format(read, detects=lambda text: text.startswith("%words"))
+"""
+
+
+def run_with_plugin(folder, value, *arguments):
+    """Convert a file where another package has a reader."""
+    folder.write(PLUGIN, "site/words_reader.py")
+    folder.write(
+        "Metadata-Version: 2.1\nName: words\nVersion: 1\n", "site/words-1.dist-info/METADATA"
+    )
+    folder.write(f"[spacy_bio_crf_readers]\n{value}\n", "site/words-1.dist-info/entry_points.txt")
+    path = folder.write("%words Ana ran", "a.txt")
+    code = f"from spacy_bio_crf.corpora import read; docs, _ = read({str(path)!r}, {{}})"
+    code += "; print([(e.text, e.label_) for e in docs[0].ents], len(docs[0]))"
+    environment = {**os.environ, "PYTHONPATH": f"{folder.path / 'site'}:{ROOT}"}
+    run = [sys.executable, "-c", code.format(", ".join(arguments))]
+    return subprocess.run(run, capture_output=True, text=True, env=environment, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", [(), ("format='words'",)])
+def test_readers_of_other_packages(folder, arguments):
+    done = run_with_plugin(folder, "words = words_reader:WORDS", "label='P'", *arguments)
+    assert done.stdout.strip() == "[('Ana', 'P')] 2", done.stderr
+
+
+@pytest.mark.parametrize("value", ["words = words_reader:read", "jsonl = words_reader:WORDS"])
+def test_readers_that_are_no_format(folder, value):
+    done = run_with_plugin(folder, value)
+    assert "spacy_bio_crf_readers, words_reader:" in done.stderr
+    assert "expected a Format whose name no other format has, got" in done.stderr
+
+
 CONTENTS = {
+    "csv": "word,tag\nAna,B-X\n",
+    "conll2012": "d 0 0 Ana NN * - - - s (X) -\n",
+    "webanno": "#FORMAT=WebAnno TSV 3.2\n#T_SP=x.Entity|value\n\n#Text=Ana\n1-1\t0-3\tAna\tX\t\n",
+    "pubtator": "1|t|Ana\n1|a|\n1\t0\t3\tAna\tX\n",
     "columns": "Ana\tB-X\n",
     "conllu": "1\tAna\t_\t_\t_\t_\t_\t_\t_\tNER=B-X\n",
     "datasets": '{"tokens": ["Ana"], "ner_tags": ["B-X"]}\n',

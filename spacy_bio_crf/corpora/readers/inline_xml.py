@@ -34,7 +34,7 @@ OMITTED = "OMITIDO"  # text that HAREM's evaluation leaves out
 TEXT, TAGS = "TEXT", "TAGS"
 ALT = "ALT"
 
-NO_LABEL = "entities without a category, whose tokens are left unannotated"
+NO_CATEGORY = "entities without a category, whose tokens are left unannotated"
 VAGUE = "entities of several categories, of which the first one in the scenario was taken"
 # By the option `alternatives`
 CHOSEN = {
@@ -299,7 +299,7 @@ class _File:
         if start == end:
             self.stretch.dropped["entity without text"] += 1
         elif not labels:
-            self.stretch.remarks[NO_LABEL] += 1
+            self.stretch.remarks[NO_CATEGORY] += 1
             self.stretch.missing.append((start, end))
         else:
             if self.options.scenario == "selective":

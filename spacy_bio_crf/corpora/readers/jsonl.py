@@ -106,7 +106,7 @@ def _passage(
         document_id=name,
     )
     tokens = data.get("tokens")
-    return passage if tokens is None else _with_tokens(passage, tokens, record)
+    return passage if tokens is None else with_tokens(passage, tokens, record)
 
 
 def _given(
@@ -165,7 +165,7 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
     return replace(passage, spans=[], incorrect=passage.spans)
 
 
-def _with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
+def with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:
     """Take over the tokens of a record. White space between tokens, but for one space after each,
     becomes a token, because a Doc keeps every character of its text."""
     if not isinstance(tokens, list):

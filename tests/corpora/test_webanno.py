@@ -1,0 +1,67 @@
+import pytest
+
+from tests.support.convert_tools import plain
+
+HEAD = "#FORMAT=WebAnno TSV 3.3\n#T_SP=webanno.custom.Entity|value|note\n\n\n"
+ROWS = (
+    "#Text=Ana 😀 Ruiz ran.\n"
+    "1-1\t0-3\tAna\tPER[1]\t_\t\n1-2\t4-6\t😀\tPER[1]\t_\t\n"
+    "1-3\t7-11\tRuiz\tPER[1]|LAST\\_NAME[2]\t_\t\n"
+    "1-4\t12-15\tran\t*[3]\t_\t\n1-5\t15-16\t.\t_\t_\t\n\n"
+    "#Text=To Rio\n2-1\t17-19\tTo\t_\t_\t\n2-2\t20-23\tRio\tLOC\t_\t\n2-2.1\t20-22\tRi\tX\t_\t\n"
+)
+
+
+def test_webanno(folder):
+    docs, summary = folder.convert(folder.write(HEAD + ROWS, "d.tsv"))
+    (doc,) = docs
+    assert plain(doc) == ("Ana 😀 Ruiz ran.\nTo Rio", [("Ana 😀 Ruiz", "PER"), ("Rio", "LOC")])
+    assert [t.text for t in doc if t.ent_iob == 0] == ["ran"]
+    assert [t.text for t in doc if t.is_sent_start] == ["Ana", "To"]
+    assert doc.user_data == {"source": "d.tsv:6", "document_id": "d"}
+    assert [(m.text, m.label) for m in summary.misaligned] == [("Ri", "X")]
+    assert sum(summary.dropped.values()) == 1  # LAST_NAME inside PER
+    assert dict(summary.notes) == {"WebAnno TSV 3, webanno.custom.Entity@value": 1}
+
+
+LAYERS = (
+    "#FORMAT=WebAnno TSV 3.2\n#T_SP=de.tudarmstadt.api.lexmorph.type.pos.POS|PosValue\n"
+    "#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|identifier|value\n"
+    "#T_RL=x.Dependency|DependencyType|BT_x\n#T_SP=webanno.custom.Cue|kind\n\n"
+    "#Text=Ana ran\n1-1\t0-3\tAna\tNN\tQ1\tPER\t_\t_\tc\t\n1-2\t4-7\tran\tVB\t_\t_\t_\t_\t_\t\n"
+)
+
+
+def test_layers(folder):
+    path = folder.write(LAYERS, "a.tsv")
+    assert plain(folder.convert(path)[0][0])[1] == [("Ana", "PER")]
+    for name, label in (
+        ("Cue", "c"),
+        ("webanno.custom.Cue@kind", "c"),
+        ("NamedEntity@identifier", "Q1"),
+    ):
+        docs, _ = folder.convert(path, entity_elements=[name])
+        assert plain(docs[0])[1] == [("Ana", label)]
+    other = LAYERS.replace("ner.type.NamedEntity", "x.Something")
+    message = folder.error(folder.write(other, "a.tsv"))
+    assert message.startswith(
+        "a.tsv: expected one layer of spans that may be entities, got de.tudar"
+    )
+    assert message.endswith(
+        "webanno.custom.Cue@kind; name it with `entity_elements`, as LAYER@FEATURE"
+    )
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            "1-1\tx\tAna\t_\t_\n",
+            "line 6: expected a row such as '1-1<TAB>0-3<TAB>Ana<TAB>PER', got",
+        ),
+        ("1-1\t0-9\tAna\t_\t_\n", "line 6: expected a token of its #Text, got the offsets 0-9"),
+        ("Ana\n", "line 6: expected a row such as"),
+    ],
+)
+def test_bad_rows(folder, row, message):
+    assert message in folder.error(folder.write(f"{HEAD}#Text=Ana\n{row}", "a.tsv"))
