@@ -30,6 +30,13 @@ def test_ids_with_names(folder):
         check(*folder.convert(folder.write(content, name), tag_names=NAMES))
 
 
+def test_ids_as_floats_or_strings(folder):
+    for kind in float, str:
+        records = [{**r, "ner_tags": list(map(kind, r["ner_tags"]))} for r in RECORDS]
+        docs, _ = folder.convert(folder.write(records, "a.jsonl"), tag_names=NAMES)
+        assert list(map(plain, docs)) == EXPECTED
+
+
 @pytest.mark.parametrize(
     ("info", "name"),
     [

@@ -10,6 +10,7 @@ from ...io import Tick, read_text
 from ...tags.schemes import MISSING
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
+from .entity_values import as_number
 from .json_records import JsonRecord, json_records
 from .record_files import is_table, read_records, table_metadata
 from .tagged import Block, read_tagged
@@ -97,22 +98,23 @@ def _keys(record: JsonRecord, tags_key: str | None) -> tuple[str, str]:
 
 
 def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) -> str:
-    if isinstance(tag, str):
+    number = as_number(tag)
+    if number is None and isinstance(tag, str):
         return tag
-    if type(tag) is not int:
+    if number is None:
         raise record.error(f"tags or ids of tags in {key!r}", tag)
-    if tag == IGNORED_ID:
+    if number == IGNORED_ID:
         return MISSING
     if names is None:
         raise record.error(
             f"tags in {key!r}, or ids whose names are known",
-            Plain(f"the id {tag}"),
+            Plain(f"the id {number}"),
             remedy="give `tag_names` in the order of the ids, or put a label.json or "
             "dataset_info.json beside it",
         )
-    if not 0 <= tag < len(names):
+    if not 0 <= number < len(names):
         raise record.error(f"ids from 0 to {len(names) - 1} in {key!r}", tag)
-    return names[tag]
+    return names[number]
 
 
 def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str] | None:

@@ -16,6 +16,7 @@ from .json_records import JsonRecord
 
 SEVERAL_LABELS = "entities have several labels, of which the first was taken"
 FORMS = "[start, end, label] or with the keys 'start', 'end' and 'label'"
+_SAMPLE = 5
 # Keys of an object, in lower case and without "_": the first that is there counts.
 _STARTS = (
     "start", "startoffset", "startchar", "startidx", "startindex", "startpos", "begin",
@@ -92,12 +93,12 @@ def has_entities(value: Any, length: int) -> bool:
 
     value (Any): A value of a record.
     length (int): The length of the record's text, in the largest units.
-    RETURNS (bool): True if all in it have offsets within the text, and a label.
+    RETURNS (bool): True if the first ones have offsets within the text, and a label.
     """
     if not isinstance(value, (list, dict)) or not value:
         return False
     try:
-        found = list(_walk(value))
+        found = list(_walk(value[:_SAMPLE] if isinstance(value, list) else value))
     except (_NoEntityError, RecursionError):
         return False
     fit = (label is not None and 0 <= g.start <= g.end <= length for g, label in found)
@@ -113,7 +114,7 @@ def may_be_entities(value: Any) -> bool:
         if not isinstance(parts, list):
             return False
         leaves = [v for p in parts for v in (p.values() if isinstance(p, dict) else [p])]
-        numbers = [n for leaf in leaves if (n := _number(leaf)) is not None]
+        numbers = [n for leaf in leaves if (n := as_number(leaf)) is not None]
         if len(numbers) < 2 or len(numbers) == len(leaves) or numbers[0] > numbers[1]:
             return False
     return True
@@ -180,9 +181,9 @@ def _walk(value: Any, label: Any = None, text: str | None = None) -> Iterator[tu
 
 def _pair_in(own: dict[str, Any]) -> tuple[int, int] | None:
     """The offsets in an object, if it has any."""
-    start = next((n for k in _STARTS if (n := _number(own.get(k))) is not None), None)
-    end = next((n for k in _ENDS if (n := _number(own.get(k))) is not None), None)
-    length = next((n for k in _LENGTHS if (n := _number(own.get(k))) is not None), None)
+    start = next((n for k in _STARTS if (n := as_number(own.get(k))) is not None), None)
+    end = next((n for k in _ENDS if (n := as_number(own.get(k))) is not None), None)
+    length = next((n for k in _LENGTHS if (n := as_number(own.get(k))) is not None), None)
     if start is not None and end is None and length is not None:
         end = start + length
     return None if start is None or end is None else (start, end)
@@ -207,13 +208,13 @@ def _has_other_text(own: dict[str, Any]) -> bool:
 def _pair(value: Any) -> tuple[int, int] | None:
     if not isinstance(value, list) or len(value) != 2:
         return None
-    start, end = map(_number, value)
+    start, end = map(as_number, value)
     return None if start is None or end is None else (start, end)
 
 
-def _number(value: Any) -> int | None:
-    """An offset, which may be written as 4.0 or "4"."""
-    if isinstance(value, str) and value.replace(".", "", 1).isdecimal():
+def as_number(value: Any) -> int | None:
+    """RETURNS (int | None): An offset or id, which may be written as 4.0 or "4"."""
+    if isinstance(value, str) and value.removeprefix("-").replace(".", "", 1).isdecimal():
         value = float(value)
     # A bool is an int, to Python.
     if isinstance(value, float) and value.is_integer():

@@ -14,7 +14,14 @@ from ...errors import Plain
 from ..options import DETECT, ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import locate
-from .entity_values import Given, checked_text, has_entities, may_be_entities, read_entities
+from .entity_values import (
+    Given,
+    as_number,
+    checked_text,
+    has_entities,
+    may_be_entities,
+    read_entities,
+)
 from .json_records import JsonRecord
 from .record_files import TEXT_KEYS, read_records
 
@@ -223,9 +230,9 @@ def _found(words: list[str], text: str, record: JsonRecord) -> Iterator[dict[str
 
 
 def _borders(token: Any, number: int, at: int, text: str, record: JsonRecord) -> tuple[int, int]:
-    start = token.get("start") if isinstance(token, dict) else None
-    end = token.get("end") if isinstance(token, dict) else None
-    if type(start) is not int or type(end) is not int or not at <= start < end <= len(text):
+    start = as_number(token.get("start")) if isinstance(token, dict) else None
+    end = as_number(token.get("end")) if isinstance(token, dict) else None
+    if start is None or end is None or not at <= start < end <= len(text):
         expected = f"'start' and 'end' of token {number} with {at} <= start < end <= {len(text)}"
         raise record.error(expected, token)
     if token.get("text", text[start:end]) != text[start:end]:
