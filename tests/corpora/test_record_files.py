@@ -19,25 +19,22 @@ PYTHON = {
     "tuple of pairs": f"DATA = ({PAIR!r}, {PAIR!r})\n",
     "among other code": f"import spacy\n\nnlp = spacy.blank('en')\nLABELS = ['PER']\n"
     f"A = [{PAIR!r}]\nB = [{PAIR!r}]\nnlp.update(A)\n",
+    "lists put together": f"DATA = [{PAIR!r}] + [{PAIR!r}]\n",
+    "in a dictionary": f"DATA = {{'train': [{PAIR!r}], 'dev': [{PAIR!r}]}}\n",
+    "in a function": f"def get():\n    return [{PAIR!r}, {PAIR!r}]\n",
     "objects": f"[{OBJECT!r}, {OBJECT!r}]",
     "an object a line": f"{OBJECT!r}\n{OBJECT!r}\n",
     "a pair a line": f"{PAIR!r}\n{PAIR!r},\n",
 }
 
 
-NEEDS_ITS_NAME = ("with a type", "among other code")
+NEEDS_ITS_NAME = ("with a type", "among other code", "in a dictionary", "in a function")
 
 
 @pytest.mark.parametrize("form", PYTHON)
 @pytest.mark.parametrize("name", ["a.py", "a.json", "a.txt"])
 def test_literals_of_python(folder, form, name):
-    if name != "a.py" and form in (
-        "with a type",
-        "older pairs",
-        "among other code",
-        "tuple of pairs",
-    ):
-        name = "a.py"
+    name = "a.py" if form in NEEDS_ITS_NAME else name
     docs, summary = folder.convert(folder.write(PYTHON[form], name))
     assert list(map(plain, docs)) == [(TEXT, ENTS)] * 2
     assert summary.missing == 0 and not summary.dropped

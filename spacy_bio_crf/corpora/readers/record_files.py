@@ -161,19 +161,13 @@ def _python_records(path: Path, tick: Tick | None, encoding: str) -> Iterator[Js
         got = Plain(f"something else ({getattr(err, 'msg', err)})")
         raise ConvertError(describe(place, expected="Python's literals", got=got)) from None
     found = False
-    for statement in tree.body:
-        node: Any = getattr(statement, "value", None)
-        is_list = isinstance(node, (ast.List, ast.Tuple)) and not _is_record(_literal(node))
-        nodes = list(getattr(node, "elts", ())) if is_list else [node]
-        values = [_literal(element) for element in nodes]
-        if any(map(_is_record, values)):
-            for element, value in zip(nodes, values, strict=True):
-                record = JsonRecord(value, element.lineno, f"{path}, line {element.lineno}")
-                if not _is_record(value):
-                    got = Plain(f"`{ast.unparse(element)[:60]}`")
-                    raise record.error('a text and an object, ("…", {"entities": […]})', got)
-                yield record
-                found = True
+    for node, value in _python_nodes(tree):
+        record = JsonRecord(value, node.lineno, f"{path}, line {node.lineno}")
+        if value is None:
+            got = Plain(f"`{ast.unparse(node)[:60]}`")
+            raise record.error('a text and an object, ("…", {"entities": […]})', got)
+        yield record
+        found = True
     if not found:
         expected = 'a list of texts and objects, ("…", {"entities": [(start, end, label)]})'
         raise ConvertError(describe(str(path), expected=expected, got=Plain("none")))
@@ -181,8 +175,24 @@ def _python_records(path: Path, tick: Tick | None, encoding: str) -> Iterator[Js
         tick(path.stat().st_size)
 
 
+def _python_nodes(node: ast.AST) -> Iterator[tuple[Any, Any]]:
+    """The records anywhere in Python code; the value is None for what else is in a list of them."""
+    children = list(ast.iter_child_nodes(node))
+    values = [_literal(child) for child in children]
+    are_records = isinstance(node, (ast.List, ast.Tuple)) and any(map(_is_record, values))
+    for child, value in zip(children, values, strict=True):
+        if _is_record(value):
+            yield child, value
+        elif not are_records:
+            yield from _python_nodes(child)
+        elif not isinstance(child, ast.expr_context):
+            yield child, None
+
+
 def _literal(node: Any) -> Any:
-    """The value of a literal in JSON's types, a pair as an object; None if it is no literal."""
+    """A pair as an object, or an object, in JSON's types; None for anything else."""
+    if not isinstance(node, ast.Dict) and len(getattr(node, "elts", ())) != 2:
+        return None
     try:
         return as_object(json.loads(json.dumps(ast.literal_eval(node))))
     except _NO_LITERAL:
