@@ -195,7 +195,8 @@ class Builder:
         if spans:
             fit = fit_to_tokens(doc, spans, policy="missing")
             key = self.options.incorrect_spans_key
-            doc.spans[key] = [Span(doc, *span) for span in fit.spans]
+            if fit.spans:
+                doc.spans[key] = [Span(doc, *span) for span in fit.spans]
             if fit.misaligned or fit.blank:
                 self.summary.dropped[NO_INCORRECT] += len(fit.misaligned) + len(fit.blank)
 

@@ -30,7 +30,7 @@ def test_label_studio(folder):
     tasks = [
         TASK,
         {**TASK, "annotations": [{**TASK["annotations"][0], "was_cancelled": True}]},
-        {**TASK, "annotations": []},
+        {**TASK, "annotations": None},
         {**TASK, "annotations": [{"result": []}]},
         {**TASK, "annotations": [{"result": []}, {**other, "ground_truth": True}]},
         {"data": {"body": TEXT}, "completions": [{"result": [{**region, "type": "labels"}]}]},

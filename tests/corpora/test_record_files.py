@@ -76,6 +76,7 @@ HOLDERS = {
         }
     },
     "data": {"version": "1.0", "data": [OBJECT]},
+    "by name": {"x.txt": OBJECT},
     "documents": {"documents": [OBJECT], "name": "x"},
 }
 
@@ -85,6 +86,12 @@ def test_one_object_that_holds_all_records(folder, form):
     docs, _ = folder.convert(folder.write(HOLDERS[form], "a.json"))
     assert list(map(plain, docs)) == [(TEXT, ENTS)]
     assert docs[0].user_data["source"] == "a.json:1"
+
+
+def test_records_by_name(folder):
+    docs, _ = folder.convert(folder.write({"a.txt": OBJECT, "b.txt": OBJECT}, "a.json"))
+    assert list(map(plain, docs)) == [(TEXT, ENTS)] * 2
+    assert [doc.user_data["document_id"] for doc in docs] == ["a.txt", "b.txt"]
 
 
 def test_a_pair_with_a_list(folder):

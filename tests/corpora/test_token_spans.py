@@ -73,6 +73,12 @@ def test_forms(folder, form):
 EXCLUSIVE = ("SpERT", "DocRED", "OneIE", "exclusive lists", "by label")
 
 
+def test_the_key_of_gliner_tells_the_ends(folder):
+    record = {"tokenized_text": WORDS, "ner": [{"start": 0, "end": 1, "label": "PER"}]}
+    docs, _ = folder.tokens(folder.write([record], "a.jsonl"))
+    assert docs == [(WORDS, ENTS[:1])]
+
+
 @pytest.mark.parametrize(("form", "ends"), [("ner", "inclusive"), ("entities", "exclusive")])
 def test_where_nothing_tells_the_ends_the_usual_ones_are_taken(folder, form, ends):
     entity = [0, 1, "PER"] if form == "ner" else {"start": 0, "end": 1, "type": "PER"}

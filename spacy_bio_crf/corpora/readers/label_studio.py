@@ -75,7 +75,7 @@ def _results(record: JsonRecord, summary: Summary, *, predictions: bool) -> list
 
 
 def _listed(key: str, record: JsonRecord) -> list[dict[str, Any]]:
-    annotations = record.data.get(key, [])
+    annotations = record.data.get(key) or []
     if not isinstance(annotations, list) or not all(isinstance(a, dict) for a in annotations):
         raise record.error(f"a list of objects under {key!r}", annotations)
     return [a for a in annotations if not a.get("was_cancelled")]

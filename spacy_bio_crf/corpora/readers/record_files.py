@@ -119,6 +119,8 @@ def _unwrapped(record: JsonRecord) -> Iterator[JsonRecord]:
         yield record
         return
     while len(data) == 1 and isinstance(inner := next(iter(data.values())), dict):
+        if _is_record(inner):
+            break
         data = inner
     for key, value in data.items():
         if key.split("_")[-1] in _HOLDERS and _are_records(value):
@@ -130,7 +132,11 @@ def _unwrapped(record: JsonRecord) -> Iterator[JsonRecord]:
                         raise record.error(f"objects in {key!r}", item)
                     yield JsonRecord(item, number, place)
             return
-    yield record
+    if data and all(map(_is_record, data.values())):
+        for number, (name, item) in enumerate(data.items(), start=1):
+            yield JsonRecord({"id": name, **item}, number, f"{record.place}, {name!r}")
+    else:
+        yield record
 
 
 def _are_records(value: Any) -> bool:

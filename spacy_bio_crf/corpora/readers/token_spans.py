@@ -128,7 +128,7 @@ def _way(path: Path, options: ConvertOptions, summary: Summary) -> Way:
     ways = [Way(*way) for way in product((False, True), repeat=2)]
     if options.ends != DETECT:
         ways = [way for way in ways if way.inclusive == (options.ends == "inclusive")]
-    # Lists have inclusive ends in GLiNER and DyGIE, objects exclusive ones in SpERT and DocRED.
+    # Ends are inclusive in GLiNER and in lists (DyGIE), exclusive in objects (SpERT, DocRED).
     lists = objects = False
     for record in read_records(path, encoding=options.encoding):
         indexed = _read(record, options, Summary())
@@ -136,8 +136,9 @@ def _way(path: Path, options: ConvertOptions, summary: Summary) -> Way:
         if not fitting:
             raise _misplaced(indexed, ways)
         ways = fitting
-        objects |= indexed.n_objects > 0
-        lists |= indexed.n_objects < len(indexed.entities)
+        n_objects = 0 if "tokenized_text" in record.data else indexed.n_objects
+        objects |= n_objects > 0
+        lists |= n_objects < len(indexed.entities)
     usual = Way(inclusive=lists and not objects, within=objects)
     way = max(ways, key=lambda way: (way.inclusive == usual.inclusive, way.within == usual.within))
     ends = "inclusive" if way.inclusive else "exclusive"
