@@ -39,7 +39,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
     transitions_cli: "transitions training/model-best --plot transitions.svg",
-    from_hf_cli: "from-hf Davlan/xlm-roberta-base-ner-hrl my_ner --lang pt",
+    from_hf_cli: "from-hf dslim/bert-base-NER my_ner --lang en",
     to_hf_cli: "to-hf training/model-best checkpoint --corpus corpus/dev.spacy",
     push_cli: "push checkpoint someone/my-ner --private",
 }

@@ -37,12 +37,7 @@ class LabelRows:
     unused: tuple[int, ...]
 
     def gather(self, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-        """Put the rows of a classifier in the order of the tags.
-
-        weight (Tensor): float32 [rows, d].
-        bias (Tensor): float32 [rows].
-        RETURNS (tuple[Tensor, Tensor]): float32 [K, d] and [K].
-        """
+        """Put rows, float32 [rows, d] and [rows], in the order of the tags, [K, d] and [K]."""
         sources, added = list(self.sources), list(self.added)
         weight, bias = weight[sources], bias[sources]
         bias[added] -= PENALTY

@@ -21,13 +21,10 @@ find = pipeline("token-classification", FOLDER_OR_NAME, aggregation_strategy="fi
 def write_card(
     nlp: Language, pipe: BioNer, remarks: Sequence[str], license: str | None = None
 ) -> str:
-    """Write a model card.
+    """Write a model card: Markdown, with the hub's metadata in front.
 
-    nlp (Language): The pipeline; its meta has the figures.
-    pipe (BioNer): Its component.
     remarks (Sequence[str]): What is different in transformers, in sentences.
     license (str | None): Of the weights; None takes that of the pipeline.
-    RETURNS (str): Markdown, with the hub's metadata in front.
     """
     meta = nlp.meta
     data = {

@@ -142,9 +142,10 @@ def write_classifier(classifier: Classifier, folder: Path) -> None:
 
 
 def _conversion(name: str) -> str:
-    classes = "AutoModelForTokenClassification as M, AutoTokenizer as T"
-    calls = f"[C.from_pretrained({name!r}).save_pretrained('converted') for C in (M, T)]"
-    return f'python -c "from transformers import {classes}; {calls}"'
+    # In brackets, so that it may be broken into lines.
+    read = f"getattr(__import__('transformers'), c).from_pretrained({name!r})"
+    classes = "'AutoModelForTokenClassification', 'AutoTokenizer'"
+    return f"python -c \"[{read}.save_pretrained('converted') for c in ({classes})]\""
 
 
 def _layers_on_top(network: Any, place: str) -> tuple[nn.Linear, nn.Module | None]:
