@@ -1,4 +1,4 @@
-"""Error types, and the one form of an error message: `{place}: expected {x}, got {y}`."""
+"""Error types, the one form of an error message: `{place}: expected {x}, got {y}`, and nouns."""
 
 import math
 from collections.abc import Iterable
@@ -61,3 +61,9 @@ def check_count(option: str, value: Any, *, least: int) -> None:
 def is_number(value: Any) -> bool:
     """RETURNS (bool): The value is a finite number, and not True or False."""
     return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def counted(n: int, noun: str) -> str:
+    """RETURNS (str): A number with its noun: "1 entity", "2,000 entities"."""
+    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{n:,} {noun if n == 1 else plural}"

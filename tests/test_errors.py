@@ -10,6 +10,7 @@ from spacy_bio_crf.errors import (
     Plain,
     check_choice,
     check_count,
+    counted,
     describe,
     is_number,
 )
@@ -49,3 +50,9 @@ def test_numbers_and_counts():
     for value in (1, 2.0, "2", True, None):
         with pytest.raises(ValueError, match="^k: expected a whole number, 2 or more, got "):
             check_count("k", value, least=2)
+
+
+def test_numbers_and_nouns():
+    assert counted(1, "entity") == "1 entity"
+    assert [counted(n, "word") for n in (0, 1, 2)] == ["0 words", "1 word", "2 words"]
+    assert counted(2000, "entity") == "2,000 entities"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 from wasabi import msg
 
-from .loading import counted, load_pipeline, name_options
+from ..errors import counted
+from .loading import load_pipeline, name_options
 
 if TYPE_CHECKING:
     from spacy.language import Language

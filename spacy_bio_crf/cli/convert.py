@@ -7,8 +7,8 @@ import typer
 from wasabi import msg
 
 from ..corpora import Summary, convert
-from ..errors import ConvertError, Plain, describe
-from .loading import counted, name_options
+from ..errors import ConvertError, Plain, counted, describe
+from .loading import name_options
 from .reader_options import parse_options, show_reading, takes_options
 
 

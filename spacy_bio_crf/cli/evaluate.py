@@ -8,7 +8,8 @@ import typer
 from wasabi import msg
 from wasabi import table as wasabi_table
 
-from .loading import PLOTS_REMEDY, counted, load_pipeline, name_options, writing
+from ..errors import counted
+from .loading import PLOTS_REMEDY, load_pipeline, name_options, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import typer
 from wasabi import msg
 
 from ..corpora import read
-from ..errors import BioError, Plain, check_choice, describe
-from .loading import check_new, counted, name_options, writing
+from ..errors import BioError, Plain, check_choice, counted, describe
+from .loading import check_new, name_options, writing
 from .reader_options import is_docbins
 
 if TYPE_CHECKING:

@@ -87,12 +87,6 @@ def writing(option: str) -> Iterator[None]:
         msg.fail(describe(option, expected=expected, got=Plain(error)), exits=1)
 
 
-def counted(n: int, noun: str) -> str:
-    """RETURNS (str): A number with its noun: "1 entity", "2 entities"."""
-    plural = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
-    return f"{n} {noun if n == 1 else plural}"
-
-
 def name_options(message: str, command: Callable) -> str:
     """Replace parameters in a message by the command's options: "n_process: expected …" becomes
     "--n-process: expected …", and "`force`" anywhere "--force".

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from ..errors import counted
 from ..metrics.documents import Document, labels_of
 from ..metrics.mistakes import KINDS, Mistake, find_mistakes
 from ..metrics.tables import comparison_tables, percent, tables
@@ -41,6 +42,7 @@ ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 ENVIRONMENT.filters["number"] = "{:,}".format
+ENVIRONMENT.filters["counted"] = counted
 
 Sides = tuple[list[Span], list[Span]]  # gold and predicted entities, from left to right
 
@@ -77,6 +79,7 @@ def render_report(
     # Left to right, so that the entities near an error are found by bisection.
     sides = [(sorted(doc.gold), sorted(doc.predicted)) for doc in documents]
     shown = None
+    shown_tables = tables(metrics)
     if all_documents:
         shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
     script = _resource("script.js")
@@ -85,7 +88,8 @@ def render_report(
         title=f"{metrics['model']} on {metrics['corpus']}",
         metrics=metrics,
         cards=list(_cards(metrics)),
-        tables=[*comparison_tables(metrics), *tables(metrics)],
+        first_tables=[*comparison_tables(metrics), *shown_tables[:1]],
+        other_tables=shown_tables[1:],
         plots=None if plots is None else list(_draw(metrics, log)),
         labels=labels,
         outside=OUTSIDE,

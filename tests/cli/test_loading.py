@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.convert import convert_cli
 from spacy_bio_crf.cli.debug import debug_cli
-from spacy_bio_crf.cli.loading import choose_component, counted, load_pipeline, name_options
+from spacy_bio_crf.cli.loading import choose_component, load_pipeline, name_options
 from tests.support.pipelines import MakeNlp, make_examples
 
 
@@ -92,9 +92,3 @@ def test_a_full_disk_is_one_clear_error(
     printed = " ".join(run.output.split())
     assert f"{option}: expected a file that can be written, got" in printed
     assert "No space left on device" in printed and not list(tmp_path.glob(".*"))
-
-
-def test_numbers_and_nouns():
-    assert counted(1, "entity") == "1 entity"
-    assert [counted(n, "word") for n in (0, 1, 2)] == ["0 words", "1 word", "2 words"]
-    assert counted(2, "entity") == "2 entities"
