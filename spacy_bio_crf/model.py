@@ -66,8 +66,8 @@ def _init(model: Model, X: list[Doc] | None = None, Y: Any = None) -> None:
         raise ValueError(
             describe("nO", expected="a number of tags", got=Plain("none"), remedy=remedy)
         )
-    emitter.set_dim("nI", encoder.get_dim("nO"))
-    emitter.set_dim("nO", model.get_dim("nO"))
+    emitter.set_dim("nI", encoder.get_dim("nO"), force=True)
+    emitter.set_dim("nO", model.get_dim("nO"), force=True)
     shim = emitter_shim(emitter)
     shim.set_network(Emitter(emitter.get_dim("nI"), emitter.get_dim("nO"), crf=shim.head.crf))
 

@@ -113,6 +113,9 @@ class Encoder:
     def save(self, folder: Path) -> None:
         """Write weights and tokenizer as a Hugging Face folder, if the encoder owns them."""
 
+    def begin_anew(self) -> None:
+        """Let the next initialization fetch the weights, whatever has become of them."""
+
     def load(self, folder: Path) -> None:
         """Read what `save` wrote."""
 

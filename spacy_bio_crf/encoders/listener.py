@@ -53,7 +53,7 @@ def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
     listener: Any = model.layers[0]
     if not listener.has_dim("nO"):
         raise ValueError(_no_upstream(listener.upstream_name))
-    model.set_dim("nO", listener.get_dim("nO"))
+    model.set_dim("nO", listener.get_dim("nO"), force=True)
 
 
 def _forward(

@@ -35,7 +35,7 @@ def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
         raise ValueError(
             describe(f"tok2vec {tok2vec.name!r}", expected=expected, got=Plain("none"))
         )
-    model.set_dim("nO", tok2vec.get_dim("nO"))
+    model.set_dim("nO", tok2vec.get_dim("nO"), force=True)
 
 
 def _forward(

@@ -66,6 +66,7 @@ class SequenceLabeller(StoredPipe):
         self.buffer_tokens = buffer_tokens
         self.scorer = scorer
         self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}
+        self._added: tuple[str, ...] = ()
         self._warned_of: set[tuple[str, ...]] = set()
         self._notices = Notices(name)
         install_fork_guards()
@@ -124,7 +125,8 @@ class SequenceLabeller(StoredPipe):
     ) -> None:
         """Find the labels, fetch the encoder and make the head.
 
-        If labels are read from the data, a warning tells of data that training can't use.
+        A trained component begins anew: of its labels those stay that `add_label` gave it. If
+        labels are read from the data, a warning tells of data that training can't use.
 
         get_examples (Callable[[], Iterable[Example]]): Gives the training data.
         nlp (Language | None): The pipeline.
@@ -139,16 +141,30 @@ class SequenceLabeller(StoredPipe):
         whole = labels is None
         if labels is None:
             labels = sorted({x for eg in get_examples() for x in self.task.labels_of(eg.reference)})
-        for label in labels:
-            self.add_label(label)
-        if not self.labels:
+        if not self.model.has_dim("nO"):
+            self._added = self.labels
+        known = tuple(dict.fromkeys([*self._added, *labels]))
+        if not known:
             expected = "labels in the data, by add_label or in [initialize.components]"
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
             raise ValueError(describe(repr(self.name), expected=expected, got=got))
-        self.head.check_labels(self.labels)
+        self.head.check_labels(known)
+        n_tags = len(_make_tagset(known, self.scheme).tags)
         sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
-        self.model.set_dim("nO", len(self.tagset.tags))
-        self.model.initialize(X=sample)
+        before = self.model.maybe_get_dim("nO")
+        if before is not None:
+            self.encoder.begin_anew()
+        self.model.set_dim("nO", n_tags, force=True)
+        try:
+            self.model.initialize(X=sample)
+        except BaseException:
+            # Most often there is no way to the encoder: the component stays what it was.
+            self.model.set_dim("nO", before, force=True)
+            raise
+        for label in known:
+            self.vocab.strings.add(label)
+        self.cfg.update(labels=list(known), temperature=1.0)
+        self._warned_of = set()
         self._notices = Notices(self.name)
         if whole:
             tally = self._survey(get_examples())

@@ -4,6 +4,7 @@ import copy
 import math
 import pickle
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -479,3 +480,65 @@ def test_settings_of_decoding_are_made_anew_when_one_changes(make_nlp: MakeNlp):
         with pytest.raises(ValueError, match=f"temperature: expected a number .*, got {wrong}"):
             ner.temperature = wrong
     assert ner.temperature == 3.0
+
+
+# -- initialize again ------------------------------------------------------------------------------
+
+
+def fold(nlp: Language, examples: list[Example]) -> dict[str, Any]:
+    """Train the pipeline on some examples; its weights and labels."""
+    train(nlp, examples, steps=4)
+    return {"labels": component(nlp).labels, **weights(component(nlp))}
+
+
+def equal(one: dict[str, Any], two: dict[str, Any]) -> bool:
+    assert one.keys() == two.keys()
+    return all(
+        torch.equal(one[k], two[k]) if isinstance(one[k], torch.Tensor) else one[k] == two[k]
+        for k in one
+    )
+
+
+@pytest.mark.parametrize("head", ["crf", "softmax"])
+def test_folds_in_one_process_are_those_of_fresh_pipelines(make_nlp: MakeNlp, head: str):
+    options: dict[str, Any] = {"encoder_options": {"casing": True, "layers": 1}}
+    nlp = make_nlp(head, **options)
+    component(nlp).add_label("PROD")
+    words = ["Acme", "met", "Bo"]
+    others = [make_example(nlp, words, [(0, 1, "ORG"), (2, 3, "PER")])]
+    first = fold(nlp, make_examples(nlp)[:3])
+    component(nlp).temperature = 3.0
+    list(nlp.pipe(["Ana met Bo"]))
+    second = fold(nlp, others)
+    assert component(nlp).temperature == 1.0
+    assert second["labels"] == ("PROD", "ORG", "PER")
+    fresh = make_nlp(head, **options)
+    component(fresh).add_label("PROD")
+    assert equal(second, fold(fresh, others))
+    assert equal(first, fold(nlp, make_examples(nlp)[:3]))
+
+
+def test_a_loaded_pipeline_begins_anew(trained: Language, make_nlp: MakeNlp, tmp_path):
+    trained.to_disk(tmp_path)
+    nlp = spacy.load(tmp_path)
+    example = make_example(nlp, ["Acme", "met", "Bo"], [(0, 1, "ORG")])
+    fresh = make_nlp(encoder_options={"dropout": 0.0})
+    assert equal(fold(nlp, [example]), fold(fresh, [example]))
+    assert component(nlp).labels == ("ORG",)
+
+
+def test_without_its_encoder_a_component_stays_what_it_was(trained: Language, tmp_path):
+    trained.to_disk(tmp_path)
+    path = tmp_path / "config.cfg"
+    name = trained.config["components"]["bio_ner"]["model"]["encoder"]["name"]
+    path.write_text(path.read_text().replace(name, str(tmp_path / "gone")))
+    (tmp_path / "bio_ner" / "checksums.json").unlink()
+    nlp = spacy.load(tmp_path)
+    example = make_example(nlp, ["Acme", "met", "Bo"], [(0, 1, "ORG")])
+    with pytest.raises(OSError, match="gone"):
+        nlp.initialize(lambda: [example])
+    assert component(nlp).labels == ("LOC", "PER")
+    text = "Ana Ruiz met Bo in New York City ."
+    assert spans_of(nlp(text)) == spans_of(trained(text)) != []
+    again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    assert spans_of(again(text)) == spans_of(trained(text))

@@ -81,9 +81,9 @@ def build_transformer_encoder(
 
 def _init(model: Model, X: Any = None, Y: Any = None) -> None:
     shim = transformer_shim(model)
-    if not shim.ready:
+    if not shim.ready or shim.begins_anew:
         shim.fetch()
-    model.set_dim("nO", shim.network.config.hidden_size)
+    model.set_dim("nO", shim.network.config.hidden_size, force=True)
 
 
 def _forward(
@@ -176,6 +176,9 @@ class TransformerEncoder(Encoder):
     def save(self, folder: Path) -> None:
         if self.shim.ready:
             save_folder(self.shim.pretrained, folder)
+
+    def begin_anew(self) -> None:
+        self.shim.begins_anew = True
 
     def load(self, folder: Path) -> None:
         # A pipeline saved before its initialization has no folder; later ones must have one.

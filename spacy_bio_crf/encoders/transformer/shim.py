@@ -91,6 +91,7 @@ class TransformerShim(TorchShim):
         self._prediction = PredictionNetwork()
         self.precision = options.precision
         self.weights_apart = False
+        self.begins_anew = False
         self._text: Preprocessor | None = None
         self._row_gradient = RowGradient()
 
@@ -182,6 +183,9 @@ class TransformerShim(TorchShim):
 
     def set_network(self, network: nn.Module) -> None:
         super().set_network(network)
+        self.begins_anew = False
+        self.loss_scale = LossScale() if self.precision == "fp16" else None
+        self._row_gradient = RowGradient()
         self._prediction.forget()
         _warn_of_slow(self.precision, self.device)
 
