@@ -100,6 +100,9 @@ class ConvertOptions:
     tag_column: int | None = _option(
         None, "Column of the tags: 1 is the first, -1 the last", formats=("columns", "csv")
     )
+    untagged: bool = _option(
+        False, "There are no tags: all tokens are left unannotated", formats=("columns",)
+    )
     token_prefix: str = _option(
         DETECT,
         "Prefix of tokens that is cut off, such as en: in WikiANN; auto finds a language's code "

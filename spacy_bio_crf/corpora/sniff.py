@@ -8,7 +8,7 @@ from ..errors import ConvertError, Plain, describe
 from .options import DEFAULTS, DETECT, PLUGINS, READERS, ConvertOptions
 from .passages import Summary, Unit
 from .readers.brat import COMPANIONS, read_brat
-from .readers.columns import detect_layout, read_columns
+from .readers.columns import read_columns
 from .readers.conll2012 import looks_like_conll2012, read_conll2012
 from .readers.conllu import has_tags_in_misc, looks_like_conllu, read_conllu
 from .readers.csv_tables import looks_like_table, read_tables
@@ -17,6 +17,7 @@ from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
 from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
+from .readers.layout import detect_layout
 from .readers.pubtator import looks_like_pubtator, read_pubtator
 from .readers.record_files import TEXT_KEYS, holds_records, read_records
 from .readers.token_spans import has_token_spans, read_token_spans

@@ -13,7 +13,8 @@ from ..io import replacing
 from ..tags.schemes import MISSING, OUTSIDE
 from ..tags.spans import EntIob
 from .passages import Summary
-from .readers.columns import DOCSTART, FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
+from .readers.columns import FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
+from .readers.layout import DOCSTART
 
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
 UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"

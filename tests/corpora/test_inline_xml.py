@@ -129,7 +129,8 @@ def test_own_document_type(folder):
             "<?xml version='1.0' encoding='nix'?><EM CATEG='X'>e</EM>",
             "a.xml, line 1: expected a declaration of an encoding that Python has, got 'nix'",
         ),
-        ("<a>\n</a>", "a.xml: expected a sentence with a token, got none"),
+        ("<EM CATEG='X'>\n</EM>", "a.xml: expected a sentence with a token, got none"),
+        ("<a text='Ana'/>", "got the elements a (1); name those that are entities"),
     ],
 )
 def test_bad_xml(folder, content, message):

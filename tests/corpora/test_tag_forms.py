@@ -12,7 +12,11 @@ from spacy_bio_crf.corpora.readers.tag_forms import PLAIN, USUAL, detect_form
         ("B-PER I-PER PER", ""),  # one of them is a mistake
         ("PER-B PER-I O", "label last"),
         ("PER_B PER_I O", "label last"),
-        ("B_PER I_PER", "underscore"),
+        ("B_PER I_PER", "other mark"),
+        ("B:PER I:a-b O", "other mark"),
+        ("B/x i.x O", "other mark"),
+        ("x:B x:I", "label last"),
+        ("B_PER PER O", ""),
         ("B I O", "prefixes without labels"),
         ("s O", "labels without B- and I-"),  # S alone begins no entity of several tokens
         ("PER O", "labels without B- and I-"),

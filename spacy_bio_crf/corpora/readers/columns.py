@@ -5,18 +5,14 @@ layout (separator and columns) and scheme, the second streams its sentences.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from ...errors import ConvertError, Plain, describe
+from ...errors import ConvertError
 from ...io import Tick, numbered_lines
-from ...tags.schemes import MISSING, OUTSIDE, split_tag
-from ..options import DEFAULTS, DETECT, ConvertOptions
+from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .tag_forms import PLAIN, USUAL, TagForm, detect_form
+from .layout import Layout, detect_layout, document_mark, is_docstart, shown
 from .tagged import Block, read_tagged
 
 EMPTY_FILE = "file without rows"
@@ -25,32 +21,12 @@ HASH_TOKEN = "tokens begin with # and are no comments"
 SEVERAL_TAGS = "files with tags in columns {all}, of which {tag} was read"
 HEADER = "header rows, which are no tokens"
 PREFIX = "tokens had the prefix {prefix}, which was cut off"
-SAMPLE_LINES = 2000
 # Written by this package: no space stands between this sentence and the next one.
 GLUE_MARK = "# space_after = no"
 # A space follows the last token of the document.
 FINAL_SPACE = "# space_after = yes"
 UNKNOWN_STARTS = "# sentences = unknown"
-DOCSTART = "-DOCSTART-"
-# A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
-# one: the hash alone, before a space, or before "key =".
-_COMMENT = re.compile(r"#+($|\s|\w+\s*=)|###\s*\w+:")
-# The second form is that of JNLPBA: "###MEDLINE:95369245"
-_DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?|###\s*\w+:\s*(.*)")
 _TEXT = re.compile(r"#+\s*text\s*=\s?(.*)")
-_TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
-_BLANKS = re.compile(r"[ \t]+")
-# The languages of WikiANN, such as "en:", "zh-min-nan:"
-_LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+){0,2}|simple):")
-# Labels of phrases, as in the third column of CoNLL-2003
-_PHRASE = re.compile("(ADJ|ADV|CONJ|N|P|V|A)[PC]|CONJP|INTJ|LST|PRT|SBAR|UCP")
-_MANY = 100  # rows from which on shares tell phrases from entities
-TOKEN_HEADS = frozenset({"token", "tokens", "word", "words", "form", "gold_token", "token_text"})
-_OTHER_HEADS = TOKEN_HEADS | {"text", "pos", "lemma", "chunk", "id"}
-_TAG_HEAD = re.compile(
-    "(gold[ _-]?)?((bio|iob2?|ner?|named)?[ _-]?(tag|label|entity|entities)s?|ner?|iob2?|bio|gold)"
-    "|ne[_-](coarse|fine).*"
-)
 
 
 def read_columns(
@@ -71,9 +47,9 @@ def read_columns(
             continue
         layouts[path] = layout
         if layout.other_tags:
-            *first, last = sorted(_shown(column) for column in (*layout.other_tags, layout.tag))
+            *first, last = sorted(shown(column) for column in (*layout.other_tags, layout.tag))
             columns = f"{', '.join(map(str, first))} and {last}"
-            summary.remarks[SEVERAL_TAGS.format(all=columns, tag=_shown(layout.tag))] += 1
+            summary.remarks[SEVERAL_TAGS.format(all=columns, tag=shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
@@ -83,156 +59,9 @@ def read_columns(
     return read_tagged(blocks, notes, options, summary)
 
 
-def document_mark(text: str) -> str | None:
-    """The name of the document that a comment begins ("" without one); None for other lines."""
-    found = _DOCUMENT_MARK.fullmatch(text.strip())
-    return (found[1] or found[2] or "").strip() if found else None
-
-
-def is_tag_head(name: str) -> bool:
-    """Whether a name stands at the head of a column of tags."""
-    return _TAG_HEAD.fullmatch(name.strip().lower()) is not None
-
-
-@dataclass(frozen=True)
-class Layout:
-    """The columns of one file.
-
-    tabs (bool): Whether single TABs separate columns, or else runs of spaces.
-    width (int): The most frequent number of columns in a row.
-    token (int): The tokens' column, from 0; negative from the end.
-    tag (int): The tags' column, likewise.
-    indexed (bool): Whether each row begins with the token's number in its sentence.
-    other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
-    form (TagForm): The form of the tags.
-    header (int): The line of a header row; 0 without one.
-    prefix (str): The prefix that is cut off from tokens.
-    """
-
-    tabs: bool
-    width: int
-    token: int
-    tag: int
-    indexed: bool
-    other_tags: tuple[int, ...] = ()
-    form: TagForm = USUAL
-    header: int = 0
-    prefix: str = ""
-
-    def __str__(self) -> str:
-        separator = "tabs" if self.tabs else "spaces"
-        return f"{separator}, token in column {_shown(self.token)}, tag in {_shown(self.tag)}"
-
-    @cached_property
-    def _needed(self) -> int:
-        return max(n + 1 if n >= 0 else -n for n in (self.token, self.tag))
-
-    def row(self, path: Path, line: int, text: str) -> tuple[str, str]:
-        """Token and tag. RAISES: ConvertError if a column is missing."""
-        fields = _split_fields(text, tabs=self.tabs)
-        needed = self._needed
-        # In a file separated by spaces a token with a space in it would move the columns.
-        if len(fields) < needed or (not self.tabs and len(fields) != self.width):
-            wanted = f"at least {needed}" if self.tabs else str(self.width)
-            got = Plain(f"{len(fields)} in {text!r}")
-            expected = f"{wanted} columns ({self})"
-            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
-        return fields[self.token], fields[self.tag]
-
-    def is_comment(self, text: str) -> bool:
-        """Whether the line is a comment. One that may be a row is none."""
-        if not text.startswith("#"):
-            return False
-        if self.indexed:
-            return True
-        if not _COMMENT.match(text):
-            return False
-        if self.tabs != ("\t" in text) or document_mark(text) is not None:
-            return True
-        fields = _split_fields(text, tabs=self.tabs)
-        if not self.tabs and len(fields) != self.width:
-            return True
-        # "# id 5ad0 domain=en" among rows of four columns
-        as_row = self._needed <= len(fields) and self.form.fits(fields[self.tag].strip())
-        return not as_row and any(":" in field or "=" in field for field in fields)
-
-
-def detect_layout(
-    path: Path,
-    options: ConvertOptions = DEFAULTS,
-    *,
-    token: int | None = None,
-    tag: int | None = None,
-) -> Layout | None:
-    """Detect a file's layout by its first lines; None if it has no rows.
-
-    The tags' column is the first one with entities that are not just phrases such as NP. The
-    tokens' column is the first one of the others, after a column of token numbers.
-
-    token (int | None): The tokens' column if it is known, from 0, negative from the end.
-    tag (int | None): The tags' column likewise.
-    RAISES: ConvertError if there is no column of tags.
-    """
-    sample = _sample(path, options.encoding)
-    if not sample:
-        return None
-    # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
-    certain = [(number, text) for number, text in sample if not _COMMENT.match(text)] or sample
-    tabs = 2 * sum("\t" in text for _, text in certain) >= len(certain)
-    sample = sample if tabs else certain
-    rows = [_split_fields(text, tabs=tabs) for _, text in sample]
-    # After a column of numbers each line that begins with "#" is a comment.
-    numbered = [fields for fields in rows if not fields[0].startswith("#")]
-    indexed = bool(numbered) and _are_token_numbers([fields[0] for fields in numbered])
-    indexed &= all(len(fields) >= 3 for fields in numbered)
-    rows = numbered if indexed else rows
-    names = _header(rows) if rows else None
-    header = sample[0][0] if names else 0
-    rows = rows[bool(names) :] or rows
-    widths = Counter(map(len, rows))
-    width = max(widths, key=lambda n: (widths[n], n))
-    for option, column in ("token_column", token), ("tag_column", tag):
-        if column is not None and not -width <= column < width:
-            expected = f"one of the {width} columns of {path}"
-            raise ConvertError(describe(option, expected=expected, got=_shown(column)))
-    others: list[int] = []
-    full = [fields for fields in rows if len(fields) == width]
-    if token is None and names and len(names) == width:
-        token = next((n for n, name in enumerate(names) if name in TOKEN_HEADS), None)
-    if tag is None:
-        found = _tag_columns(full, width, token, indexed, options.label)
-        if not found:
-            line, text = sample[0]
-            expected = (
-                "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
-            )
-            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=text))
-        if token is None and len(found) == width - indexed:
-            found = found[1:] or found  # the first one is that of the tokens
-        tag, *others = _by_likelihood(full, found)
-    if token is None:
-        taken = {tag % width, *others} | ({0} if indexed else set())
-        token = next((n for n in range(width) if n not in taken), 0)
-    if token % width == tag % width:
-        expected = f"token and tag in different ones of {width} columns"
-        got = Plain(f"both in column {_shown(tag)}")
-        raise ConvertError(describe(str(path), expected=expected, got=got))
-    form = detect_form(Counter(fields[tag].strip() for fields in full), options.label)
-    prefix = options.token_prefix
-    if prefix == DETECT:
-        prefix = _language_prefix([fields[token] for fields in full])
-    others = [n for n in others if n != token]
-    return Layout(tabs, width, token, tag, indexed, tuple(others), form, header, prefix)
-
-
 def _column(column: int | None) -> int | None:
     """From the count of users (1 is the first column, -1 the last) to Python's."""
     return column - 1 if column is not None and column > 0 else column
-
-
-def _shown(column: int) -> int:
-    """From Python's count to that of users."""
-    return column + 1 if column >= 0 else column
 
 
 def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Iterator[Block]:
@@ -241,7 +70,7 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
     for line, text in lines:
         is_comment = layout.is_comment(text)
         name = document_mark(text) if is_comment else None
-        if _is_docstart(text):
+        if is_docstart(text):
             name = ""
         if name is not None or not text.strip():
             if block.lines:
@@ -261,9 +90,10 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             block.remarks[HEADER] += 1
         else:
             word, tag = layout.row(path, line, text)
-            if layout.prefix and word.startswith(layout.prefix):
-                word = word.removeprefix(layout.prefix)
-                block.remarks[PREFIX.format(prefix=layout.prefix)] += 1
+            prefix = next(filter(word.startswith, layout.prefixes), "")
+            if prefix:
+                word = word.removeprefix(prefix)
+                block.remarks[PREFIX.format(prefix=prefix)] += 1
             if word.startswith("#"):
                 block.remarks[HASH_TOKEN] += 1
             block.words.append(word)
@@ -271,117 +101,3 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             block.lines.append(line)
     if block.lines:
         yield block
-
-
-def _is_docstart(text: str) -> bool:
-    return text.startswith(DOCSTART) and text.split()[0] == DOCSTART
-
-
-def _split_fields(text: str, *, tabs: bool) -> list[str]:
-    """The columns of a line. Between tabs, a column may be empty."""
-    return text.split("\t") if tabs else _BLANKS.split(text.strip(" \t"))
-
-
-def _sample(path: Path, encoding: str) -> list[tuple[int, str]]:
-    """The first lines that are rows if TABs separate columns, with their numbers."""
-    sample = []
-    for number, text in numbered_lines(path, ConvertError, encoding=encoding):
-        if not text.strip() or _is_docstart(text):
-            continue
-        if "\t" not in text and _COMMENT.match(text):
-            continue
-        sample.append((number, text))
-        if len(sample) == SAMPLE_LINES:
-            break
-    return sample
-
-
-def _are_token_numbers(values: list[str]) -> bool:
-    """Whether the values count 1, 2, 3 … and restart now and then. A range as in CoNLL-U passes."""
-    before = 0
-    for value in values:
-        if not _TOKEN_NUMBER.fullmatch(value):
-            return False
-        if value.isdigit():
-            if int(value) not in (0, 1, before + 1):
-                return False
-            before = int(value)
-    return True
-
-
-def _tag_columns(
-    rows: list[list[str]], width: int, token: int | None, indexed: bool, label: str
-) -> list[int]:
-    """The columns most of whose values are tags. Missing tags ("-") are no evidence.
-
-    Without one, columns of tags in another form; without these, a last column of missing tags.
-    """
-    columns = [n for n in range(width) if token is None or n != token % width]
-    counts = {n: Counter(fields[n].strip() for fields in rows) for n in columns}
-    forms = {n: detect_form(counts[n], label) for n in columns}
-    known = {n: counts[n].total() - counts[n][MISSING] for n in columns}
-    found = []
-    for n in columns:
-        tags = sum(k for tag, k in counts[n].items() if tag == OUTSIDE or _is_usual(tag))
-        if forms[n] is not PLAIN and known[n] and 2 * tags >= known[n]:
-            found.append(n)
-    if found:
-        return found
-    likely_token = int(indexed) if token is None else -1
-    for n, form in forms.items():
-        if form is PLAIN:
-            # Words may be labels, and "O" is a word; but words are many, and "O" is rarer.
-            outside = counts[n][OUTSIDE] + counts[n][OUTSIDE.lower()]
-            plausible = n != likely_token and (
-                outside == max(counts[n].values()) or 5 * outside >= known[n]
-            )
-        else:
-            plausible = all(map(form.fits, counts[n])) and counts[n].keys() != {MISSING}
-        if plausible:
-            found.append(n)
-    if not found and width > 1 and counts.get(width - 1, {}).keys() == {MISSING}:
-        found.append(width - 1)
-    return found
-
-
-def _is_usual(value: str) -> bool:
-    try:
-        split_tag(value)
-    except ValueError:
-        return False
-    return True
-
-
-def _by_likelihood(rows: list[list[str]], columns: list[int]) -> list[int]:
-    """Columns of tags with entities, or else the first one: entities first, phrases last."""
-    shares, phrases = {}, set()
-    for n in columns:
-        values = [fields[n].strip() for fields in rows]
-        inside = {value for value in values if value not in (OUTSIDE, MISSING)}
-        if inside:
-            shares[n] = sum(value in inside for value in values) / len(rows)
-            if all(_PHRASE.fullmatch(value[2:]) for value in inside):
-                phrases.add(n)
-    if len(rows) >= _MANY and shares and min(shares.values()) < 0.5:
-        phrases |= {n for n, share in shares.items() if share > 0.6}
-    return sorted(shares, key=lambda n: (n in phrases, n)) or columns[:1]
-
-
-def _header(rows: list[list[str]]) -> list[str] | None:
-    """The names in the first row, if it is a header row."""
-    names = [field.strip().lower() for field in rows[0]]
-    heads = [n for n, name in enumerate(names) if is_tag_head(name)]
-    if not heads or len(names) < 2 or any(map(USUAL.fits, rows[0])):
-        return None
-    if not _OTHER_HEADS.isdisjoint(names):
-        return names
-    # The other names may be of any language, but a name is not a tag of the rows below.
-    at = heads[-1]
-    again = any(len(row) > at and row[at].strip().lower() == names[at] for row in rows[1:])
-    return None if again or len(rows) < 2 else names
-
-
-def _language_prefix(words: list[str]) -> str:
-    """The prefix that all tokens have, if it is a language's."""
-    found = _LANGUAGE.match(words[0]) if len(words) > 1 else None
-    return found[0] if found and all(word.startswith(found[0]) for word in words) else ""

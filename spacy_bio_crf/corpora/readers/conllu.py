@@ -17,7 +17,7 @@ from ...io import Tick, numbered_lines
 from ...tags.schemes import OUTSIDE
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .columns import document_mark
+from .layout import document_mark
 from .tagged import Block, read_tagged
 
 N_COLUMNS = 10

@@ -23,7 +23,8 @@ from ..passages import Passage, Summary, TextSpan
 from .char_spans import OTHER_UNITS, in_characters
 
 # Elements that are entities, and the attributes with their labels: of HAREM, MUC and GENIA
-ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE", "CONS": "SEM"}
+ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE"}
+ENTITIES |= {"CONS": "SEM", "TIMEX3": "TYPE"}
 # Elements of HAREM's first collection, whose names are the labels
 _CATEGORIES = "ABSTRACCAO ACONTECIMENTO COISA LOCAL OBRA ORGANIZACAO PESSOA TEMPO VALOR VARIADO"
 ENTITIES |= dict.fromkeys(_CATEGORIES.split(), "")
@@ -110,7 +111,7 @@ def read_xml(paths: Sequence[Path], options: ConvertOptions, summary: Summary) -
         known |= file.known
         elements += file.elements
         summary.notes[f"XML with entities, {options.scenario} scenario"] += 1
-    if has_text and not known:
+    if not known and (has_text or elements):
         names = _names(options)
         expected = f"entities as elements ({', '.join(names)}) or with offsets in an element {TAGS}"
         seen = [f"{name} ({n})" for name, n in elements.most_common(_SHOWN)]

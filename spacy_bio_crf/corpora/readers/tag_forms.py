@@ -2,8 +2,8 @@
 
 form        B-PER I-PER O
 lower case  b-per i-per o       the label stays as it is
-label last  PER-B PER-I O       also PER_B
-underscore  B_PER I_PER O
+label last  PER-B PER-I O       also with the other marks
+other mark  B_PER I_PER O       also B:PER, B.PER, B/PER
 bare        B     I     O       the label is an option
 plain       PER   PER   O       scheme IO: neighbors of one label are one entity
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from ...tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, split_tag
 
+_MARKS = tuple("-_:./|")
 PREFIXES = frozenset(prefix for table in FILE_SCHEMES.values() for prefix in table)
 
 
@@ -49,14 +50,11 @@ def _prefix_first(tag: str) -> str:
 
 
 def _label_last(tag: str) -> str:
-    mark = max("-_", key=tag.rfind)
-    label, _, prefix = tag.rpartition(mark)
-    return _joined(prefix, label, tag)
+    return _joined(tag[-1:], tag[:-2] if tag[-2:-1] in _MARKS else "", tag)
 
 
-def _underscore(tag: str) -> str:
-    prefix, _, label = tag.partition("_")
-    return _joined(prefix, label, tag)
+def _other_mark(tag: str) -> str:
+    return _joined(tag[:1], tag[2:] if tag[1:2] in _MARKS else "", tag)
 
 
 def _joined(prefix: str, label: str, tag: str) -> str:
@@ -65,14 +63,16 @@ def _joined(prefix: str, label: str, tag: str) -> str:
     return f"{prefix.upper()}-{label}"
 
 
-def _plain(tag: str) -> str:
+def _any_label(tag: str) -> str:
     if not tag or tag.isspace():
         split_tag(tag)
     return f"I-{tag}"
 
 
 USUAL = TagForm("", _prefix_first)
-PLAIN = TagForm("labels without B- and I-", _plain)
+LABEL_LAST = TagForm("label last", _label_last)
+OTHER_MARK = TagForm("other mark", _other_mark)
+PLAIN = TagForm("labels without B- and I-", _any_label)
 
 
 def detect_form(counts: Mapping[str, int], label: str) -> TagForm:
@@ -85,11 +85,11 @@ def detect_form(counts: Mapping[str, int], label: str) -> TagForm:
     if 2 * sum(n for tag, n in inside.items() if USUAL.fits(tag)) >= sum(inside.values()):
         return USUAL
     bare = TagForm("prefixes without labels", lambda tag: _joined(tag, label, tag))
-    others = TagForm("label last", _label_last), TagForm("underscore", _underscore), bare
-    for form in others:
+    for form in (LABEL_LAST, OTHER_MARK, bare):
         if all(map(form.fits, inside)) and any(form.usual(tag)[0] in "BI" for tag in inside):
             return form
     has_outside = len(inside) < sum(tag != MISSING for tag in counts)
-    if has_outside and not any(map(USUAL.fits, inside)) and all(map(PLAIN.fits, inside)):
+    looks_other = any(USUAL.fits(tag) or OTHER_MARK.fits(tag) for tag in inside)
+    if has_outside and not looks_other and all(map(PLAIN.fits, inside)):
         return PLAIN
     return USUAL

@@ -1,5 +1,6 @@
 """Sentences from formats with a tag for each token: detection of the scheme, entities from tags."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from ..options import DETECT, IO, ConvertOptions
 from ..passages import Repair, Sentence, Summary
 from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 
+# Two tags in one place, "B-PER|B-ORG"
+_SEVERAL = re.compile(r"-.*[|,;+&]\s*([A-Z]-|O$)")
 EMPTY_TOKEN = "empty token"
 EMPTY_ENTITY = "entity on empty tokens alone"
 # By the name of a form
@@ -185,6 +188,9 @@ def _translate(path: Path, block: Block, form: TagForm, scheme: str, known: dict
                 spans_of_tags([known[tag]], scheme=scheme)
             except ValueError as err:
                 raise ConvertError(f"{path}, line {line}: {err}") from None
+            if _SEVERAL.search(known[tag]):
+                place = f"{path}, line {line}"
+                raise ConvertError(describe(place, expected="one tag", got=tag))
     block.tags = [known[tag] for tag in block.tags]
 
 

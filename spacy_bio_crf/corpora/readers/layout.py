@@ -1,0 +1,311 @@
+"""Layout of a column file, by its first lines: separator, columns, header row, comments."""
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ...errors import ConvertError, Plain, describe
+from ...io import numbered_lines
+from ...tags.schemes import MISSING, OUTSIDE, split_tag
+from ..options import DEFAULTS, DETECT, ConvertOptions
+from .tag_forms import PLAIN, USUAL, TagForm, detect_form
+
+SAMPLE_LINES = 2000
+DOCSTART = "-DOCSTART-"
+# A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
+# one: the hash alone, before a space, or before "key =".
+_COMMENT = re.compile(r"#+($|\s|\w+\s*=)|###\s*\w+:")
+# The second form is that of JNLPBA: "###MEDLINE:95369245"
+_DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?|###\s*\w+:\s*(.*)")
+_TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
+_BLANKS = re.compile(r"[ \t]+")
+# The languages of WikiANN, such as "en:", "zh-min-nan:"
+_LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+){0,2}|simple):")
+# Labels of phrases, as in the third column of CoNLL-2003
+_PHRASE = re.compile("(ADJ|ADV|CONJ|N|P|V|A)[PC]|CONJP|INTJ|LST|PRT|SBAR|UCP")
+_MANY = 100  # rows from which on shares tell phrases from entities
+TOKEN_HEADS = frozenset({"token", "tokens", "word", "words", "form", "gold_token", "token_text"})
+_OTHER_HEADS = TOKEN_HEADS | {"text", "pos", "lemma", "chunk", "id"}
+_TAG_HEAD = re.compile(
+    "(gold[ _-]?)?((bio|iob2?|ner?|named)?[ _-]?(tag|label|entity|entities)s?|ner?|iob2?|bio|gold)"
+    "|ne[_-](coarse|fine).*"
+)
+
+
+def document_mark(text: str) -> str | None:
+    """The name of the document that a comment begins ("" without one); None for other lines."""
+    found = _DOCUMENT_MARK.fullmatch(text.strip())
+    return (found[1] or found[2] or "").strip() if found else None
+
+
+def is_tag_head(name: str) -> bool:
+    """Whether a name stands at the head of a column of tags."""
+    return _TAG_HEAD.fullmatch(name.strip().lower()) is not None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of one file.
+
+    tabs (bool): Whether single TABs separate columns, or else runs of spaces.
+    width (int): The most frequent number of columns in a row.
+    token (int): The tokens' column, from 0; negative from the end.
+    tag (int): The tags' column, likewise.
+    indexed (bool): Whether each row begins with the token's number in its sentence.
+    other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
+    form (TagForm): The form of the tags.
+    header (int): The line of a header row; 0 without one.
+    prefixes (tuple[str, ...]): The prefixes that are cut off from tokens.
+    untagged (bool): There is no column of tags.
+    """
+
+    tabs: bool
+    width: int
+    token: int
+    tag: int
+    indexed: bool
+    other_tags: tuple[int, ...] = ()
+    form: TagForm = USUAL
+    header: int = 0
+    prefixes: tuple[str, ...] = ()
+    untagged: bool = False
+
+    def __str__(self) -> str:
+        separator = "tabs" if self.tabs else "spaces"
+        if self.untagged:
+            return f"{separator}, token in column {shown(self.token)}, no tags"
+        return f"{separator}, token in column {shown(self.token)}, tag in {shown(self.tag)}"
+
+    @cached_property
+    def _needed(self) -> int:
+        return max(n + 1 if n >= 0 else -n for n in (self.token, self.tag))
+
+    def row(self, path: Path, line: int, text: str) -> tuple[str, str]:
+        """Token and tag. RAISES: ConvertError if a column is missing."""
+        fields = _split_fields(text, tabs=self.tabs)
+        needed = self._needed
+        # In a file separated by spaces a token with a space in it would move the columns.
+        if len(fields) < needed or (not self.tabs and len(fields) != self.width):
+            wanted = f"at least {needed}" if self.tabs else str(self.width)
+            got = Plain(f"{len(fields)} in {text!r}")
+            expected = f"{wanted} columns ({self})"
+            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
+        return fields[self.token], MISSING if self.untagged else fields[self.tag]
+
+    def is_comment(self, text: str) -> bool:
+        """Whether the line is a comment. One that may be a row is none."""
+        if not text.startswith("#"):
+            return False
+        if self.indexed:
+            return True
+        if not _COMMENT.match(text):
+            return False
+        if self.tabs != ("\t" in text) or document_mark(text) is not None:
+            return True
+        fields = _split_fields(text, tabs=self.tabs)
+        if not self.tabs and len(fields) != self.width:
+            return True
+        # "# id 5ad0 domain=en" among rows of four columns
+        as_row = self._needed <= len(fields) and self.form.fits(fields[self.tag].strip())
+        return not as_row and any(":" in field or "=" in field for field in fields)
+
+
+def detect_layout(
+    path: Path,
+    options: ConvertOptions = DEFAULTS,
+    *,
+    token: int | None = None,
+    tag: int | None = None,
+) -> Layout | None:
+    """Detect a file's layout by its first lines; None if it has no rows.
+
+    The tags' column is the first one with entities that are not just phrases such as NP. The
+    tokens' column is the first one of the others, after a column of token numbers.
+
+    token (int | None): The tokens' column if it is known, from 0, negative from the end.
+    tag (int | None): The tags' column likewise.
+    RAISES: ConvertError if there is no column of tags.
+    """
+    sample = _sample(path, options.encoding)
+    if not sample:
+        return None
+    # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
+    certain = [(number, text) for number, text in sample if not _COMMENT.match(text)] or sample
+    tabs = 2 * sum("\t" in text for _, text in certain) >= len(certain)
+    sample = sample if tabs else certain
+    rows = [_split_fields(text, tabs=tabs) for _, text in sample]
+    # After a column of numbers each line that begins with "#" is a comment.
+    numbered = [fields for fields in rows if not fields[0].startswith("#")]
+    indexed = bool(numbered) and _are_token_numbers([fields[0] for fields in numbered])
+    indexed &= all(len(fields) >= 3 - options.untagged for fields in numbered)
+    rows = numbered if indexed else rows
+    names = _header(rows) if rows else None
+    header = sample[0][0] if names else 0
+    rows = rows[bool(names) :] or rows
+    widths = Counter(map(len, rows))
+    width = max(widths, key=lambda n: (widths[n], n))
+    for option, column in ("token_column", token), ("tag_column", tag):
+        if column is not None and not -width <= column < width:
+            expected = f"one of the {width} columns of {path}"
+            raise ConvertError(describe(option, expected=expected, got=shown(column)))
+    others: list[int] = []
+    full = [fields for fields in rows if len(fields) == width]
+    if token is None and names and len(names) == width:
+        token = next((n for n, name in enumerate(names) if name in TOKEN_HEADS), None)
+    untagged = options.untagged
+    if untagged:
+        tag = token = token if token is not None else int(indexed and width > 1)
+    elif tag is None:
+        found = _tag_columns(full, width, token, indexed, options.label)
+        if not found:
+            line, text = sample[0]
+            expected = (
+                "columns separated by tabs or spaces, one of them with tags such as 'O' and 'B-PER'"
+            )
+            remedy = "name the column with `tag_column`"
+            if width == 1:
+                remedy = "set `untagged` if the tokens have no tags"
+                if "," in text:
+                    remedy = "name the format with `format` (csv for columns between commas)"
+            place = f"{path}, line {line}"
+            raise ConvertError(describe(place, expected=expected, got=text, remedy=remedy))
+        if token is None and len(found) == width - indexed:
+            found = found[1:] or found  # the first one is that of the tokens
+        tag, *others = _by_likelihood(full, found)
+    if token is None:
+        taken = {tag % width, *others} | ({0} if indexed else set())
+        token = next((n for n in range(width) if n not in taken), 0)
+    if token % width == tag % width and not untagged:
+        expected = f"token and tag in different ones of {width} columns"
+        got = Plain(f"both in column {shown(tag)}")
+        raise ConvertError(describe(str(path), expected=expected, got=got))
+    form = detect_form(Counter(fields[tag].strip() for fields in full), options.label)
+    prefixes = [options.token_prefix] if options.token_prefix else []
+    if options.token_prefix == DETECT:
+        prefixes = _language_prefixes([fields[token] for fields in full])
+    others = [n for n in others if n != token]
+    return Layout(
+        tabs, width, token, tag, indexed, tuple(others), form, header, tuple(prefixes), untagged
+    )
+
+
+def shown(column: int) -> int:
+    """From Python's count to that of users."""
+    return column + 1 if column >= 0 else column
+
+
+def is_docstart(text: str) -> bool:
+    return text.startswith(DOCSTART) and text.split()[0] == DOCSTART
+
+
+def _split_fields(text: str, *, tabs: bool) -> list[str]:
+    """The columns of a line. Between tabs, a column may be empty."""
+    return text.split("\t") if tabs else _BLANKS.split(text.strip(" \t"))
+
+
+def _sample(path: Path, encoding: str) -> list[tuple[int, str]]:
+    """The first lines that are rows if TABs separate columns, with their numbers."""
+    sample = []
+    for number, text in numbered_lines(path, ConvertError, encoding=encoding):
+        if not text.strip() or is_docstart(text):
+            continue
+        if "\t" not in text and _COMMENT.match(text):
+            continue
+        sample.append((number, text))
+        if len(sample) == SAMPLE_LINES:
+            break
+    return sample
+
+
+def _are_token_numbers(values: list[str]) -> bool:
+    """Whether the values count 1, 2, 3 … and restart now and then. A range as in CoNLL-U passes."""
+    before = 0
+    for value in values:
+        if not _TOKEN_NUMBER.fullmatch(value):
+            return False
+        if value.isdigit():
+            if int(value) not in (0, 1, before + 1):
+                return False
+            before = int(value)
+    return True
+
+
+def _tag_columns(
+    rows: list[list[str]], width: int, token: int | None, indexed: bool, label: str
+) -> list[int]:
+    """The columns most of whose values are tags. Missing tags ("-") are no evidence.
+
+    Without one, columns of tags in another form; without these, a last column of missing tags.
+    """
+    columns = [n for n in range(width) if token is None or n != token % width]
+    counts = {n: Counter(fields[n].strip() for fields in rows) for n in columns}
+    forms = {n: detect_form(counts[n], label) for n in columns}
+    known = {n: counts[n].total() - counts[n][MISSING] for n in columns}
+    found = []
+    for n in columns:
+        tags = sum(k for tag, k in counts[n].items() if tag == OUTSIDE or _is_usual(tag))
+        if forms[n] is not PLAIN and known[n] and 2 * tags >= known[n]:
+            found.append(n)
+    if found:
+        return found
+    likely_token = int(indexed) if token is None else -1
+    for n, form in forms.items():
+        if form is PLAIN:
+            # Words may be labels, and "O" is a word; but words are many, and "O" is rarer.
+            outside = counts[n][OUTSIDE] + counts[n][OUTSIDE.lower()]
+            plausible = n != likely_token and (
+                outside == max(counts[n].values()) or 5 * outside >= known[n]
+            )
+        else:
+            plausible = all(map(form.fits, counts[n])) and counts[n].keys() != {MISSING}
+        if plausible:
+            found.append(n)
+    if not found and width > 1 and counts.get(width - 1, {}).keys() == {MISSING}:
+        found.append(width - 1)
+    return found
+
+
+def _is_usual(value: str) -> bool:
+    try:
+        split_tag(value)
+    except ValueError:
+        return False
+    return True
+
+
+def _by_likelihood(rows: list[list[str]], columns: list[int]) -> list[int]:
+    """Columns of tags with entities, or else the first one: entities first, phrases last."""
+    shares, phrases = {}, set()
+    for n in columns:
+        values = [fields[n].strip() for fields in rows]
+        inside = {value for value in values if value not in (OUTSIDE, MISSING)}
+        if inside:
+            shares[n] = sum(value in inside for value in values) / len(rows)
+            if all(_PHRASE.fullmatch(value[2:]) for value in inside):
+                phrases.add(n)
+    if len(rows) >= _MANY and shares and min(shares.values()) < 0.5:
+        phrases |= {n for n, share in shares.items() if share > 0.6}
+    return sorted(shares, key=lambda n: (n in phrases, n)) or columns[:1]
+
+
+def _header(rows: list[list[str]]) -> list[str] | None:
+    """The names in the first row, if it is a header row."""
+    names = [field.strip().lower() for field in rows[0]]
+    heads = [n for n, name in enumerate(names) if is_tag_head(name)]
+    if not heads or len(names) < 2 or any(map(USUAL.fits, rows[0])):
+        return None
+    if not _OTHER_HEADS.isdisjoint(names):
+        return names
+    # The other names may be of any language, but a name is not a tag of the rows below.
+    at = heads[-1]
+    again = any(len(row) > at and row[at].strip().lower() == names[at] for row in rows[1:])
+    return None if again or len(rows) < 2 else names
+
+
+def _language_prefixes(words: list[str]) -> list[str]:
+    """The prefixes that all tokens have, if they are those of languages."""
+    matches = [_LANGUAGE.match(word) for word in words]
+    found = list(dict.fromkeys(match[0] for match in matches if match))
+    return found if all(matches) and len(words) >= 2 * len(found) else []
