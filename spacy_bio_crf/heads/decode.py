@@ -1,11 +1,12 @@
 """Decoding of lattices: the best analysis with its confidence, the k best, tag marginals."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from spacy.tokens import Doc
+from spacy.tokens import Span as SpacySpan
 
 from .. import crf
 from ..errors import Plain, check_count, describe
@@ -53,10 +54,26 @@ class Alternative:
 
     spans (list[Span]): Its entities, in tokens, with the preset ones.
     probability (float): The probability of its tag sequence among all possible ones.
+    doc (Doc | None): The document.
     """
 
     spans: list[Span]
     probability: float
+    doc: Doc | None = field(default=None, compare=False)
+
+    @property
+    def ents(self) -> list[SpacySpan]:
+        """Its entities as spaCy's spans; `doc.ents` stays as it is."""
+        if self.doc is None:
+            return []
+        return [SpacySpan(self.doc, start, end, label=label) for start, end, label in self.spans]
+
+    def __str__(self) -> str:
+        texts = [f"{ent.text} ({ent.label_})" for ent in self.ents] or map(str, self.spans)
+        return f"{self.probability:.4f}: {', '.join(texts) or 'no entity'}"
+
+    def __repr__(self) -> str:
+        return f"Alternative({self})"
 
 
 def find_entities(

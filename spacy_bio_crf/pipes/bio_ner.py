@@ -58,7 +58,7 @@ name = "bert-base-multilingual-cased"
 
 @Language.factory(
     "bio_ner",
-    assigns=["doc.ents", "token.ent_iob", "token.ent_type"],
+    assigns=["doc.ents", "doc.spans", "span._.confidence", "token.ent_iob", "token.ent_type"],
     default_config=Config().from_str(DEFAULT_CONFIG)["bio_ner"],
     default_score_weights={
         "ents_f": 1.0,
@@ -107,7 +107,7 @@ def make_bio_ner(
     scorer (Callable | None): The scoring function.
     RETURNS (BioNer): The component.
     """
-    return BioNer(
+    pipe = BioNer(
         nlp.vocab,
         model,
         name,
@@ -121,6 +121,8 @@ def make_bio_ner(
         buffer_tokens=buffer_tokens,
         scorer=scorer,
     )
+    pipe.make_docs_with(nlp)
+    return pipe
 
 
 @dataclass(frozen=True)

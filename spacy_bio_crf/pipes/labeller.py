@@ -1,9 +1,7 @@
-"""The component of every task: labels, prediction, learning and scores."""
+"""The component of every task, as it learns: labels, updates and scores."""
 
-import math
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,28 +13,20 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
-from ..errors import Plain, check_count, describe
+from ..errors import Plain, describe
 from ..gold.annotation import Annotation
 from ..gold.notices import GoldTally, Notices
-from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
-from ..heads.emitter import Head
 from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens, batch_loss
-from ..model import emitter_shim, torch_shims
+from ..model import torch_shims
 from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
-from .disk import StoredPipe, check_temperature
 from .forks import install_fork_guards
-from .stream import gather, halve_on_failure
+from .predictor import Predictor
 from .task import Task
 
-# Batches of the encoder's budget that `pipe` works on together, which bounds memory for books.
-MOST_BATCHES = 8
-# The limit for documents without a token, which would gather forever.
-MOST_DOCS = 10_000
 
-
-class SequenceLabeller(StoredPipe):
+class SequenceLabeller(Predictor):
     """Sequence labelling with an encoder and a head; the task gives labels their meaning.
 
     vocab (Vocab): The pipeline's vocabulary.
@@ -70,31 +60,6 @@ class SequenceLabeller(StoredPipe):
         self._warned_of: set[tuple[str, ...]] = set()
         self._notices = Notices(name)
         install_fork_guards()
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The labels, in the order of their tags."""
-        return tuple(self.cfg["labels"])
-
-    @property
-    def label_data(self) -> list[str]:
-        """The output of `spacy init labels`, for `initialize`."""
-        return list(self.labels)
-
-    @property
-    def scheme(self) -> str:
-        """The scheme of the tags, which can't change."""
-        return self.cfg["scheme"]
-
-    @property
-    def tagset(self) -> TagSet:
-        """The tags of the labels in the component's scheme."""
-        return _make_tagset(self.labels, self.scheme)
-
-    @property
-    def head(self) -> Head:
-        """The settings of the head."""
-        return emitter_shim(self.model.get_ref("emitter")).head
 
     def add_label(self, label: str) -> int:
         """Add a label, before the model has its size.
@@ -149,9 +114,9 @@ class SequenceLabeller(StoredPipe):
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
             raise ValueError(describe(repr(self.name), expected=expected, got=got))
         self.head.check_labels(known)
-        n_tags = len(_make_tagset(known, self.scheme).tags)
+        n_tags = len(TagSet(known, self.scheme).tags)
         sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
-        before = self.model.maybe_get_dim("nO")
+        before: Any = self.model.maybe_get_dim("nO")
         if before is not None:
             self.encoder.begin_anew()
         self.model.set_dim("nO", n_tags, force=True)
@@ -179,140 +144,6 @@ class SequenceLabeller(StoredPipe):
             rows = None if subwords is None else [np.flatnonzero(s.lengths) for s in subwords]
             tally.add(batch, [self._gold(eg) for eg in batch], rows)
         return tally
-
-    def predict(self, docs: Iterable[Doc]) -> list[Any]:
-        """Find the best analysis of each document, without writing to it.
-
-        RETURNS (list[Any]): The task's analyses; for `bio_ner` `Entities`, found and preset.
-        RAISES: ValueError before initialization, and for scores that are not finite.
-        """
-        docs = list(docs)
-        return self.task.find(self.lattice(docs), self.presets(docs), self.reading())
-
-    def kbest(self, docs: Iterable[Doc], k: int) -> list[list[Alternative]]:
-        """Find the k most probable analyses of each document, with their probabilities.
-
-        k (int): The number of analyses; a short document may have fewer.
-        RETURNS (list[list[Alternative]]): For each document, the most probable first.
-        RAISES: ValueError for k that is no whole number above 0, and as `predict`.
-        """
-        docs = list(docs)
-        lattice = self.lattice(docs)
-        return self.task.find_alternatives(lattice, self.presets(docs), self.reading(), k=k)
-
-    def marginals(self, docs: Iterable[Doc]) -> list[np.ndarray]:
-        """Compute the probability of each tag at each token.
-
-        RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of
-            `tagset.tags`; NaN for tokens without a sub-word and white space.
-        RAISES: As `predict`.
-        """
-        docs = list(docs)
-        sizes = [len(doc) for doc in docs]
-        return tag_marginals(self.lattice(docs), self.presets(docs), self.reading(), sizes=sizes)
-
-    def lattice(self, docs: Sequence[Doc]) -> Lattice:
-        """Compute the scores of all tag paths, before any constraint.
-
-        RETURNS (Lattice): One row for each token that has a sub-word.
-        RAISES: ValueError before initialization, and for scores that are not finite.
-        """
-        if not self.labels or not self.model.has_dim("nO"):
-            raise ValueError(Errors.E109.format(name=self.name))
-        lattice = self.model.predict(list(docs))
-        check_finite(self.name, docs, lattice)
-        return lattice
-
-    def presets(self, docs: Iterable[Doc]) -> list[Annotation | None]:
-        """Read the annotation of earlier components; None where this one keeps nothing of it."""
-        return [self.task.presets(doc) for doc in docs]
-
-    def reading(self, *, temperature: float | None = None) -> Reading:
-        """Get the settings of decoding, which are made anew when a setting changes.
-
-        temperature (float | None): The divisor of scores for probabilities; None takes the
-            component's own.
-        RETURNS (Reading): The settings.
-        """
-        own = self.temperature if temperature is None else temperature
-        return _make_reading(self.tagset, self.head, own)
-
-    @property
-    def buffer_tokens(self) -> int | None:
-        """The option of that name. RAISES: ValueError when set to anything but None, 0 or more."""
-        return self._buffer_tokens
-
-    @buffer_tokens.setter
-    def buffer_tokens(self, value: int | None) -> None:
-        if value is not None:
-            check_count("buffer_tokens", value, least=0)
-        self._buffer_tokens = value
-
-    @property
-    def temperature(self) -> float:
-        """The divisor of scores for probabilities: 1.0, until the component is calibrated.
-
-        RAISES: ValueError when set to a number that is not above 0 and finite.
-        """
-        return self.cfg["temperature"]
-
-    @temperature.setter
-    def temperature(self, value: float) -> None:
-        check_temperature(value)
-        self.cfg["temperature"] = float(value)
-
-    @property
-    def precision(self) -> str:
-        """The precision of the encoder: "fp32", "bf16", "fp16" or, in prediction only, "int8".
-
-        RAISES: ValueError for an unknown precision, or an encoder without its own transformer.
-        """
-        return self.encoder.precision
-
-    @precision.setter
-    def precision(self, precision: str) -> None:
-        self.encoder.precision = precision
-
-    def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Copy the trained scores of the chain.
-
-        RETURNS (tuple): Start [K], transition [K, K] (from, to) and end [K] scores; float32, in
-            nats.
-        RAISES: ValueError before initialization.
-        """
-        network = emitter_shim(self.model.get_ref("emitter")).network
-        start, transitions, end = (scores.detach().cpu().numpy() for scores in network.scores())
-        return start, transitions, end
-
-    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Any]) -> None:
-        """Write analyses to their documents.
-
-        scores (Sequence[Any]): The result of `predict` for them.
-        """
-        for doc, found in zip(docs, scores, strict=True):
-            self.task.write(doc, found)
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of documents, in order.
-
-        The windows of a batch are sorted by length. After a failure documents are tried in halves:
-        the error handler gets only the documents at fault.
-
-        stream (Iterable[Doc]): The documents. No more are drawn than a batch, unless
-            `buffer_tokens` asks for more.
-        batch_size (int): Most documents to work on at once, if `buffer_tokens` is None or 0.
-        YIELDS (Doc): The same documents, in order, without those that failed.
-        """
-        size = MOST_DOCS if self.buffer_tokens else batch_size
-        tokens = self.buffer_tokens
-        if tokens is None:
-            tokens = MOST_BATCHES * self.encoder.budget
-        report = partial(self.get_error_handler(), self.name, self)
-        for docs in gather(stream, docs=size, tokens=tokens or math.inf):
-            yield from halve_on_failure(docs, self._annotate, report)
-
-    def _annotate(self, docs: list[Doc]) -> None:
-        self.set_annotations(docs, self.predict(docs))
 
     def update(
         self,
@@ -403,8 +234,3 @@ class SequenceLabeller(StoredPipe):
         """Take a step with the gathered gradients, clipped by their common norm."""
         clip_global_norm(torch_shims(self.model), sgd.grad_clip)
         self.model.finish_update(sgd)
-
-
-# Equal settings share one object, and with it the arrays that a tag set derives from its tags.
-_make_tagset = lru_cache(maxsize=64)(TagSet)
-_make_reading = lru_cache(maxsize=64)(Reading)

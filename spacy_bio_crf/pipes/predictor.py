@@ -1,0 +1,258 @@
+"""The component of every task, as it predicts: labels, analyses, and streams of documents."""
+
+import math
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
+from typing import Any, overload
+
+import numpy as np
+from spacy.errors import Errors
+from spacy.language import Language
+from spacy.tokens import Doc
+
+from ..errors import check_count, describe
+from ..gold.annotation import Annotation
+from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
+from ..heads.emitter import Head
+from ..heads.lattice import Lattice
+from ..model import emitter_shim
+from ..tags.tagset import TagSet
+from .disk import StoredPipe, check_temperature
+from .stream import gather, halve_on_failure
+from .task import Task
+
+# Batches of the encoder's budget that `pipe` works on together, which bounds memory for books.
+MOST_BATCHES = 8
+# The limit for documents without a token, which would gather forever.
+MOST_DOCS = 10_000
+_NAMED = 6  # labels in `repr`
+
+
+# The pipelines that components were made for. Not an attribute: those are pickled and copied.
+_pipelines: "weakref.WeakKeyDictionary[Predictor, weakref.ref[Language]]"
+_pipelines = weakref.WeakKeyDictionary()
+_Given = Doc | str
+
+
+class Predictor(StoredPipe):
+    """Sequence labelling with an encoder and a head, once it is trained.
+
+    task (Task): Reads and writes labels.
+    """
+
+    task: Task
+
+    def __repr__(self) -> str:
+        kind = "CRF" if self.head.crf else "softmax"
+        names = [repr(label) for label in self.labels[:_NAMED]]
+        more = ["…"] if len(self.labels) > _NAMED else []
+        labels = f"{len(self.labels)} labels ({', '.join([*names, *more])})"
+        return f"<{type(self).__name__} {self.name!r}: {labels}, {self.scheme}, {kind}>"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels, in the order of their tags."""
+        return tuple(self.cfg["labels"])
+
+    @property
+    def label_data(self) -> list[str]:
+        """The output of `spacy init labels`, for `initialize`."""
+        return list(self.labels)
+
+    @property
+    def scheme(self) -> str:
+        """The scheme of the tags, which can't change."""
+        return self.cfg["scheme"]
+
+    @property
+    def tagset(self) -> TagSet:
+        """The tags of the labels in the component's scheme."""
+        return _make_tagset(self.labels, self.scheme)
+
+    @property
+    def head(self) -> Head:
+        """The settings of the head."""
+        return emitter_shim(self.model.get_ref("emitter")).head
+
+    def predict(self, docs: Iterable[Doc]) -> list[Any]:
+        """Find the best analysis of each document, without writing to it.
+
+        RETURNS (list[Any]): The task's analyses; for `bio_ner` `Entities`, found and preset.
+        RAISES: ValueError before initialization, and for scores that are not finite.
+        """
+        docs = list(docs)
+        return self.task.find(self.lattice(docs), self.presets(docs), self.reading())
+
+    def make_docs_with(self, nlp: Language) -> None:
+        """Make Docs of texts with a pipeline, as long as it is in use."""
+        _pipelines[self] = weakref.ref(nlp)
+
+    def _docs_of(self, given: _Given | Iterable[_Given]) -> list[Doc]:
+        nlp = _pipelines.get(self, lambda: None)()
+        docs: list[Doc] = []
+        for one in [given] if isinstance(given, str | Doc) else given:
+            if isinstance(one, Doc):
+                docs.append(one)
+            elif not isinstance(one, str):
+                raise ValueError(describe("docs", expected="Docs or texts", got=one))
+            elif nlp is None:
+                expected = f"Docs, for {self.name!r} does not know its pipeline"
+                remedy = "make one with nlp.make_doc(text)"
+                raise ValueError(describe("docs", expected=expected, got=one, remedy=remedy))
+            else:
+                docs.append(nlp.make_doc(one))
+        return docs
+
+    @overload
+    def kbest(self, docs: _Given, k: int) -> list[Alternative]: ...
+
+    @overload
+    def kbest(self, docs: Iterable[_Given], k: int) -> list[list[Alternative]]: ...
+
+    def kbest(self, docs: _Given | Iterable[_Given], k: int) -> list[Any]:
+        """Find the k most probable analyses of each document, with their probabilities.
+
+        docs (Doc | str | Iterable[Doc | str]): Documents, or texts to tokenize; nothing is written
+            to them.
+        k (int): The number of analyses; a short document may have fewer.
+        RETURNS (list[list[Alternative]]): For each document, the most probable first; for a single
+            Doc or text its own list.
+        RAISES: ValueError for k that is no whole number above 0, for anything else than Docs and
+            texts, and as `predict`.
+        """
+        own = self._docs_of(docs)
+        lattice = self.lattice(own)
+        found = self.task.find_alternatives(lattice, self.presets(own), self.reading(), k=k)
+        found = [[replace(a, doc=doc) for a in of] for of, doc in zip(found, own, strict=True)]
+        return found[0] if isinstance(docs, str | Doc) else found
+
+    @overload
+    def marginals(self, docs: _Given) -> np.ndarray: ...
+
+    @overload
+    def marginals(self, docs: Iterable[_Given]) -> list[np.ndarray]: ...
+
+    def marginals(self, docs: _Given | Iterable[_Given]) -> np.ndarray | list[np.ndarray]:
+        """Compute the probability of each tag at each token.
+
+        docs (Doc | str | Iterable[Doc | str]): Documents, or texts to tokenize; nothing is written
+            to them.
+        RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of
+            `tagset.tags`; NaN for tokens without a sub-word and white space. For a single Doc or
+            text its own array.
+        RAISES: ValueError for anything else than Docs and texts, and as `predict`.
+        """
+        own = self._docs_of(docs)
+        sizes = [len(doc) for doc in own]
+        found = tag_marginals(self.lattice(own), self.presets(own), self.reading(), sizes=sizes)
+        return found[0] if isinstance(docs, str | Doc) else found
+
+    def lattice(self, docs: Sequence[Doc]) -> Lattice:
+        """Compute the scores of all tag paths, before any constraint.
+
+        RETURNS (Lattice): One row for each token that has a sub-word.
+        RAISES: ValueError before initialization, and for scores that are not finite.
+        """
+        if not self.labels or not self.model.has_dim("nO"):
+            raise ValueError(Errors.E109.format(name=self.name))
+        lattice = self.model.predict(list(docs))
+        check_finite(self.name, docs, lattice)
+        return lattice
+
+    def presets(self, docs: Iterable[Doc]) -> list[Annotation | None]:
+        """Read the annotation of earlier components; None where this one keeps nothing of it."""
+        return [self.task.presets(doc) for doc in docs]
+
+    def reading(self, *, temperature: float | None = None) -> Reading:
+        """Get the settings of decoding, which are made anew when a setting changes.
+
+        temperature (float | None): The divisor of scores for probabilities; None takes the
+            component's own.
+        RETURNS (Reading): The settings.
+        """
+        own = self.temperature if temperature is None else temperature
+        return _make_reading(self.tagset, self.head, own)
+
+    @property
+    def buffer_tokens(self) -> int | None:
+        """The option of that name. RAISES: ValueError when set to anything but None, 0 or more."""
+        return self._buffer_tokens
+
+    @buffer_tokens.setter
+    def buffer_tokens(self, value: int | None) -> None:
+        if value is not None:
+            check_count("buffer_tokens", value, least=0)
+        self._buffer_tokens = value
+
+    @property
+    def temperature(self) -> float:
+        """The divisor of scores for probabilities: 1.0, until the component is calibrated.
+
+        RAISES: ValueError when set to a number that is not above 0 and finite.
+        """
+        return self.cfg["temperature"]
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        check_temperature(value)
+        self.cfg["temperature"] = float(value)
+
+    @property
+    def precision(self) -> str:
+        """The precision of the encoder: "fp32", "bf16", "fp16" or, in prediction only, "int8".
+
+        RAISES: ValueError for an unknown precision, or an encoder without its own transformer.
+        """
+        return self.encoder.precision
+
+    @precision.setter
+    def precision(self, precision: str) -> None:
+        self.encoder.precision = precision
+
+    def transition_scores(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Copy the trained scores of the chain.
+
+        RETURNS (tuple): Start [K], transition [K, K] (from, to) and end [K] scores; float32, in
+            nats.
+        RAISES: ValueError before initialization.
+        """
+        network = emitter_shim(self.model.get_ref("emitter")).network
+        start, transitions, end = (scores.detach().cpu().numpy() for scores in network.scores())
+        return start, transitions, end
+
+    def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Any]) -> None:
+        """Write analyses to their documents.
+
+        scores (Sequence[Any]): The result of `predict` for them.
+        """
+        for doc, found in zip(docs, scores, strict=True):
+            self.task.write(doc, found)
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream of documents, in order.
+
+        The windows of a batch are sorted by length. After a failure documents are tried in halves:
+        the error handler gets only the documents at fault.
+
+        stream (Iterable[Doc]): The documents. No more are drawn than a batch, unless
+            `buffer_tokens` asks for more.
+        batch_size (int): Most documents to work on at once, if `buffer_tokens` is None or 0.
+        YIELDS (Doc): The same documents, in order, without those that failed.
+        """
+        size = MOST_DOCS if self.buffer_tokens else batch_size
+        tokens = self.buffer_tokens
+        if tokens is None:
+            tokens = MOST_BATCHES * self.encoder.budget
+        report = partial(self.get_error_handler(), self.name, self)
+        for docs in gather(stream, docs=size, tokens=tokens or math.inf):
+            yield from halve_on_failure(docs, self._annotate, report)
+
+    def _annotate(self, docs: list[Doc]) -> None:
+        self.set_annotations(docs, self.predict(docs))
+
+
+# Equal settings share one object, and with it the arrays that a tag set derives from its tags.
+_make_tagset = lru_cache(maxsize=64)(TagSet)
+_make_reading = lru_cache(maxsize=64)(Reading)
