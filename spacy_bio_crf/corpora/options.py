@@ -167,6 +167,12 @@ class ConvertOptions:
         "this name",
         formats=("jsonl",),
     )
+    annotation: str = _option(
+        "first",
+        "The annotation to read of a task that has several, none of them the ground truth",
+        formats=("label-studio",),
+        choices=("first", "last", "error"),
+    )
     predictions: bool = _option(
         False,
         "Read the predictions of tasks that nobody has annotated",

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from spacy_bio_crf.corpora.readers.label_studio import SEVERAL
 from tests.support.convert_tools import TEXT, plain
 
 TASK = {
@@ -70,6 +71,23 @@ def test_predictions_are_no_annotation(folder):
         "b.json: expected a sentence with a token, got none; left out: task with predictions "
         "alone, which `predictions` reads (1)"
     )
+
+
+def test_one_of_several_annotations(folder):
+    annotated, empty = TASK["annotations"][0], {"result": []}
+    path = folder.write([{**TASK, "annotations": [annotated, empty]}], "a.json")
+    for rule, n_ents in ("first", 1), ("last", 0):
+        docs, summary = folder.convert(path, annotation=rule)
+        assert [len(doc.ents) for doc in docs] == [n_ents]
+        assert summary.remarks == {SEVERAL.format(rule=rule): 1}
+    assert folder.error(path, annotation="error") == (
+        "a.json, line 1: expected one annotation, or one that is the ground truth, got 2; set "
+        "`annotation` to first or last"
+    )
+    truth = {**empty, "ground_truth": True}
+    path = folder.write([{**TASK, "annotations": [annotated, truth, annotated]}], "a.json")
+    for rule in "first", "last", "error":
+        assert [len(doc.ents) for doc in folder.convert(path, annotation=rule)[0]] == [0]
 
 
 def test_a_region_without_a_label_is_unknown(folder):

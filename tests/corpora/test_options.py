@@ -50,7 +50,8 @@ def test_values_are_brought_into_one_form():
 OTHER = {
     "format": "columns", "scheme": "BIO", "token_column": 2, "tag_column": 2, "repair": "discard",
     "spans_key": "x", "tag_labels": "keep", "offsets": "bytes", "ends": "inclusive",
-    "no_spans": "empty", "answers": "binary", "incorrect_spans_key": "x", "predictions": True,
+    "no_spans": "empty", "answers": "binary", "incorrect_spans_key": "x",
+    "predictions": True, "annotation": "last",
     "text_key": "x", "tags_key": "x", "tag_names": ("O",), "discontinuous": "cover",
     "scenario": "selective", "alternatives": "coverage", "misaligned": "expand",
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
@@ -94,7 +95,7 @@ def test_only_the_formats_that_read_an_option_are_named():
         **dict.fromkeys(("spans_key", "no_spans"), {"jsonl", "token-spans"}),
         "ends": {"jsonl", "label-studio", "token-spans"},
         **dict.fromkeys(("answers", "incorrect_spans_key"), {"jsonl"}),
-        "predictions": {"label-studio"},
+        **dict.fromkeys(("annotation", "predictions"), {"label-studio"}),
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives"), {"xml"}),
         "entity_elements": {"xml", "webanno"},

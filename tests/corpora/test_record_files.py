@@ -88,6 +88,29 @@ def test_one_object_that_holds_all_records(folder, form):
     assert docs[0].user_data["source"] == "a.json:1"
 
 
+def test_json_that_spacy_2_trained_with(folder):
+    tags = ["B-PER", "L-PER", "O"], ["-", "U-LOC"]
+    words = ["Ana", "Ruiz", "ran"], ["to", "Rio"]
+    sentences = [
+        {
+            "tokens": [
+                {"id": i, "orth": w, "ner": t} for i, (w, t) in enumerate(zip(*pair, strict=True))
+            ]
+        }
+        for pair in zip(words, tags, strict=True)
+    ]
+    data = [{"id": 7, "paragraphs": [{"raw": "…", "sentences": sentences, "cats": []}] * 2}]
+    docs, summary = folder.convert(folder.write(json.dumps(data), "a.json"), group_docs=True)
+    expected = ("Ana Ruiz ran to Rio", [("Ana Ruiz", "PER"), ("Rio", "LOC")])
+    assert list(map(plain, docs)) == [expected] * 2 and summary.missing == 2
+    assert [doc.user_data["document_id"] for doc in docs] == ["7.0", "7.1"]
+    data[0]["paragraphs"][0]["sentences"] = [{"words": []}]
+    assert folder.error(folder.write(json.dumps(data), "a.json")) == (
+        "a.json, record 1: expected paragraphs of sentences of tokens, each with 'orth' and 'ner', "
+        "got something else"
+    )
+
+
 def test_records_by_name(folder):
     docs, _ = folder.convert(folder.write({"a.txt": OBJECT, "b.txt": OBJECT}, "a.json"))
     assert list(map(plain, docs)) == [(TEXT, ENTS)] * 2

@@ -15,7 +15,10 @@ from .record_files import read_records
 ANNOTATION_KEYS = ("annotations", "completions")  # the second in versions before 1.0
 NOT_ANNOTATED = "task without annotation"
 PREDICTED = "task with predictions alone, which `predictions` reads"
-SEVERAL = "tasks have several annotations, of which the ground truth or else the first was taken"
+SEVERAL = (
+    "tasks have several annotations, of which the ground truth or else the {rule} was taken "
+    "(`annotation`)"
+)
 
 
 def read_label_studio(
@@ -23,14 +26,15 @@ def read_label_studio(
 ) -> Iterator[Passage]:
     """Read tasks, one text each.
 
-    Of several annotations of a task, the one marked as ground truth is read, or else the first.
+    Of several annotations of a task, the one marked as ground truth is read, or else the one that
+    `annotation` says.
     Canceled annotations are not read. Tasks without annotation are left out, or `predictions` takes
     the first prediction. An annotation without results means that there is no entity. The tokens of
     a region without a label are left unannotated.
 
     paths (Sequence[Path]): The files.
-    options (ConvertOptions): `text_key`, the text's key in "data", `predictions`, `offsets` and
-        `ends` are read.
+    options (ConvertOptions): `text_key`, the text's key in "data", `annotation`, `predictions`,
+        `offsets` and `ends` are read.
     summary (Summary): Gets notes, remarks and losses.
     YIELDS (Passage): The texts, in order.
     RAISES: ConvertError if a record is no task, or an entity does not fit its text.
@@ -38,7 +42,7 @@ def read_label_studio(
     for path in paths:
         summary.notes["Label Studio tasks"] += 1
         for record in read_records(path, summary.tick, encoding=options.encoding):
-            results = _results(record, summary, predictions=options.predictions)
+            results = _results(record, options, summary)
             if results is None:
                 predicted = bool(record.data.get("predictions"))
                 summary.dropped[PREDICTED if predicted else NOT_ANNOTATED] += 1
@@ -57,17 +61,21 @@ def read_label_studio(
             )
 
 
-def _results(record: JsonRecord, summary: Summary, *, predictions: bool) -> list[Any] | None:
+def _results(record: JsonRecord, options: ConvertOptions, summary: Summary) -> list[Any] | None:
     """The results of the annotation that counts; None if there is none."""
     key = next((k for k in ANNOTATION_KEYS if k in record.data), ANNOTATION_KEYS[0])
     annotations = _listed(key, record)
-    if not annotations and predictions:
+    if not annotations and options.predictions:
         annotations = _listed("predictions", record)
     if not annotations:
         return None
+    truth = next((a for a in annotations if a.get("ground_truth")), None)
+    if len(annotations) > 1 and truth is None and options.annotation == "error":
+        expected, got = "one annotation, or one that is the ground truth", len(annotations)
+        raise record.error(expected, Plain(str(got)), remedy="set `annotation` to first or last")
     if len(annotations) > 1:
-        summary.remarks[SEVERAL] += 1
-    chosen = next((a for a in annotations if a.get("ground_truth")), annotations[0])
+        summary.remarks[SEVERAL.format(rule=options.annotation)] += 1
+    chosen = truth or annotations[-1 if options.annotation == "last" else 0]
     results = chosen.get("result")
     if not isinstance(results, list):
         raise record.error("a list under 'result'", results)

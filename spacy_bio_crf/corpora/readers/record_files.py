@@ -12,6 +12,7 @@ from typing import Any
 
 from ...errors import ConvertError, Plain, describe
 from ...io import UTF8, Tick, import_pyarrow, open_parquet, read_text
+from ...tags.schemes import MISSING
 from .entity_values import has_entities
 from .json_records import JsonRecord, as_object, json_records, looks_like_json
 
@@ -115,6 +116,9 @@ def _head(path: Path) -> bytes:
 def _unwrapped(record: JsonRecord) -> Iterator[JsonRecord]:
     """The records under a key of an object that is none itself."""
     data = record.data
+    if isinstance(data.get("paragraphs"), list):
+        yield from _sentences_of_spacy_2(record)
+        return
     if _is_record(data):
         yield record
         return
@@ -137,6 +141,21 @@ def _unwrapped(record: JsonRecord) -> Iterator[JsonRecord]:
             yield JsonRecord({"id": name, **item}, number, f"{record.place}, {name!r}")
     else:
         yield record
+
+
+def _sentences_of_spacy_2(record: JsonRecord) -> Iterator[JsonRecord]:
+    """The sentences of a document in the form that spaCy 2 trained with; "-" is no annotation."""
+    for number, paragraph in enumerate(record.data["paragraphs"]):
+        name = f"{record.data.get('id', record.number)}.{number}"
+        try:
+            for sentence in paragraph["sentences"]:
+                words = [token["orth"] for token in sentence["tokens"]]
+                tags = [token.get("ner", MISSING) for token in sentence["tokens"]]
+                data = {"tokens": words, "ner_tags": tags, "document_id": name}
+                yield JsonRecord(data, record.number, record.place)
+        except (TypeError, KeyError, AttributeError):
+            expected = "paragraphs of sentences of tokens, each with 'orth' and 'ner'"
+            raise record.error(expected, Plain("something else")) from None
 
 
 def _are_records(value: Any) -> bool:
