@@ -105,8 +105,11 @@ class Predictor(StoredPipe):
                 docs.append(nlp.make_doc(one))
         return docs
 
+    # A text is an iterable of texts, too: the first signature that fits counts.
     @overload
-    def kbest(self, docs: _Given, k: int) -> list[Alternative]: ...
+    def kbest(  # type: ignore[overload-overlap]
+        self, docs: _Given, k: int
+    ) -> list[Alternative]: ...
 
     @overload
     def kbest(self, docs: Iterable[_Given], k: int) -> list[list[Alternative]]: ...
@@ -129,7 +132,7 @@ class Predictor(StoredPipe):
         return found[0] if isinstance(docs, str | Doc) else found
 
     @overload
-    def marginals(self, docs: _Given) -> np.ndarray: ...
+    def marginals(self, docs: _Given) -> np.ndarray: ...  # type: ignore[overload-overlap]
 
     @overload
     def marginals(self, docs: Iterable[_Given]) -> list[np.ndarray]: ...
