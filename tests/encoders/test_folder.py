@@ -269,6 +269,19 @@ def test_no_setting_chooses_a_tokenizer_of_another_place(
     assert not guarded
 
 
+@pytest.mark.parametrize("key", ["special_tokens_map_file", "vocab_file"])
+def test_files_of_the_makers_machine_do_no_harm(folder: Path, read: Callable, key: str):
+    expected = storage.fetch_tokenizer(str(folder))("Ana")["input_ids"]
+    change(folder / "tokenizer_config.json", **{key: f"/home/maker/models/{key}.json"})
+    assert read(folder).tokenizer("Ana")["input_ids"] == expected
+
+
+@pytest.mark.parametrize("suffix", ["", "Fast"])
+def test_a_tokenizer_class_of_older_folders(folder: Path, read: Callable, suffix: str):
+    change(folder / "tokenizer_config.json", tokenizer_class=f"BertTokenizer{suffix}")
+    assert read(folder).tokenizer("Ana")["input_ids"]
+
+
 def test_a_network_of_the_folder_s_own_code(folder: Path, read: Callable, guarded: list[str]):
     change(folder / "config.json", model_type="own", auto_map={"AutoConfig": "own.Config"})
     (folder / "own.py").write_text("raise SystemExit('code of the folder')")

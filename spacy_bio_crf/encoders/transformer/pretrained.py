@@ -322,21 +322,37 @@ def _check_tokenizer_settings(name: str, **options: Any) -> None:
     classes: set[Any] = {*BASES}
     for own in TOKENIZER_MAPPING_NAMES.values():
         classes.update((own,) if isinstance(own, str) else own or ())
+    # transformers 5 has dropped the suffix that older folders have.
+    known = {str(name).removesuffix("Fast") for name in classes}
     for file in (TOKENIZER_SETTINGS, CONFIG):
         try:
             path = cached_file(name, file, **options)
         except OSError:
             continue  # a folder without this file
-        settings = read_settings(Path(path)) if path else {}
+        if path is None:
+            continue
+        settings = read_settings(Path(path))
         for key, value in settings.items():
             place = f"{path}, {key}"
             if key == "tokenizer_class" and value is not None:
-                if value == "RagTokenizer" or not {value, f"{value}Fast"} & classes:
+                if value == "RagTokenizer" or str(value).removesuffix("Fast") not in known:
                     raise ValueError(
                         describe(place, expected="a tokenizer of transformers", got=value)
                     )
-            elif file == TOKENIZER_SETTINGS and key.endswith("_file") and value is not None:
-                raise ValueError(describe(place, expected="no name of a file", got=value))
+            elif file == TOKENIZER_SETTINGS and key.endswith("_file"):
+                # Many folders name files of their maker's machine. These are not there to be read.
+                if value is not None and _is_elsewhere(value, Path(path).parent):
+                    raise ValueError(describe(place, expected="a file of its folder", got=value))
+
+
+def _is_elsewhere(file: Any, folder: Path) -> bool:
+    """Whether a name is that of a file outside a folder, or of none that could be told."""
+    if not isinstance(file, str):
+        return True
+    try:
+        return Path(file).exists() and folder.resolve() not in Path(file).resolve().parents
+    except (OSError, ValueError):
+        return True
 
 
 def _damage(path: Path) -> str | None:
