@@ -170,6 +170,15 @@ def test_fewer_layers(make_nlp: MakeNlp, tmp_path: Path):
     torch.testing.assert_close(lattice.emissions, expected, atol=1e-5, rtol=0)
 
 
+def test_a_network_without_types_of_sub_words(make_nlp: MakeNlp, tmp_path: Path):
+    """A tokenizer of no family makes them, and DistilBERT takes none."""
+    encoder = write_checkpoint(tmp_path / "encoder", "distilbert")
+    nlp = make_nlp(head="softmax", encoder_options={"name": str(encoder)})
+    initialized(nlp)
+    export_pipeline(nlp, tmp_path / "out")
+    assert len(found_by_transformers(tmp_path / "out", ["Ana met Bo"])) == 1
+
+
 def test_what_is_refused(make_nlp: MakeNlp, tmp_path: Path):
     nlp = make_nlp(encoder_options={"casing": True})
     initialized(nlp)

@@ -86,6 +86,20 @@ def test_emissions_are_a_linear_map_after_dropout():
     torch.testing.assert_close(emitter.train()(vectors, 1.0), emitter.dense.bias.expand(6, 3))
 
 
+def test_a_transform_comes_before_dropout():
+    emitter = Emitter(4, 3, crf=False, transform=True)
+    vectors = torch.randn(5, 4)
+    hidden = vectors @ emitter.transform.dense.weight.T
+    # Hendrycks & Gimpel 2016: x Φ(x).
+    hidden = hidden * 0.5 * (1.0 + torch.erf(hidden / math.sqrt(2.0)))
+    centered = hidden - hidden.mean(dim=1, keepdim=True)
+    scaled = centered / (centered.square().mean(dim=1, keepdim=True) + 1e-5).sqrt()
+    expected = scaled @ emitter.dense.weight.T
+    torch.testing.assert_close(emitter.eval()(vectors), expected, atol=1e-6, rtol=1e-5)
+    seen = emitter.train()(torch.ones(64, 4), 0.5)
+    assert len(seen.unique(dim=0)) > 1
+
+
 def test_learning_rates_by_parameter():
     head = build_crf_head(lr_scale=2.0, transitions_lr_scale=30.0)
     scales = {name: head.scale_of(name) for name, _ in Emitter(4, 3, crf=True).named_parameters()}
