@@ -1,8 +1,15 @@
 """Records with tokens, and entities by the numbers of their tokens."""
 
+import time
+
 import pytest
 
-from spacy_bio_crf.corpora.readers.token_spans import UNANNOTATED, UNSURE_ENDS
+from spacy_bio_crf.corpora import ConvertOptions, Summary
+from spacy_bio_crf.corpora.readers.token_spans import (
+    UNANNOTATED,
+    UNSURE_ENDS,
+    read_token_spans,
+)
 from tests.support.convert_tools import in_tokens
 
 WORDS = ["Ana", "Ruiz", "met", "Bo", "in", "New", "York"]
@@ -144,6 +151,17 @@ def test_an_entity_without_a_label_is_unknown(folder):
 )
 def test_bad_records(folder, record, message):
     assert message in folder.error(folder.write([record], "a.jsonl"))
+
+
+def test_a_long_document_takes_time_in_proportion(folder):
+    """Each sentence and each entity is looked at once."""
+    n = 20_000
+    record = {"sentences": [["Ana", "ran"]] * n, "ner": [[[2 * i, 2 * i, "PER"]] for i in range(n)]}
+    path = folder.write([record], "a.jsonl")
+    began = time.process_time()
+    sentences = list(read_token_spans([path], ConvertOptions(), Summary()))
+    assert time.process_time() - began < 10
+    assert all(s.spans == [(0, 1, "PER")] for s in sentences) and len(sentences) == n
 
 
 def test_tokens_as_words_beside_characters(folder):

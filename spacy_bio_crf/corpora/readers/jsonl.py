@@ -31,8 +31,7 @@ SPAN_KEYS = (
     "named_entities", "entity_mentions", "mentions",
 )  # fmt: skip
 UNANNOTATED = "texts without any annotation, all of whose tokens are left without (`no_spans`)"
-EMPTY = "texts without entities that were accepted or have an annotator: nothing in them is an "
-EMPTY += "entity (`no_spans`)"
+EMPTY = "texts without entities, accepted or with an annotator: they have none (`no_spans`)"
 BINARY = "texts have a binary answer: only the accepted entities are known (`answers`)"
 REJECTED = "entities rejected in a binary answer, known to be wrong (doc.spans['{key}'])"
 OTHER_KEYS = "texts have entities, it seems, under {others}, which were not read (`spans_key`)"
@@ -62,7 +61,7 @@ def read_jsonl(
     RAISES: ConvertError if a record has no text, or spans or tokens that are not of it.
     """
     for path in paths:
-        keys: set[str] = set()
+        keys: dict[str, None] = {}
         before = ""
         for record in read_records(path, summary.tick, encoding=options.encoding):
             answer = record.data.get("answer", "accept")
@@ -73,19 +72,15 @@ def read_jsonl(
             passage = _passage(path, record, options, keys, summary, before)
             before = passage.document_id
             yield _answered(passage, answer, options, summary) if binary else passage
-        found = " or ".join(map(repr, sorted(keys, key=_rank))) or "no spans"
+        found = " or ".join(map(repr, keys)) or "no spans"
         summary.notes[f"JSON records with text and {found}"] += 1
-
-
-def _rank(key: str) -> int:
-    return SPAN_KEYS.index(key) if key in SPAN_KEYS else -1
 
 
 def _passage(
     path: Path,
     record: JsonRecord,
     options: ConvertOptions,
-    keys: set[str],
+    keys: dict[str, None],
     summary: Summary,
     before: str,
 ) -> Passage:
@@ -117,7 +112,7 @@ def _passage(
 
 
 def _given(
-    record: JsonRecord, text: str, options: ConvertOptions, keys: set[str], summary: Summary
+    record: JsonRecord, text: str, options: ConvertOptions, keys: dict[str, None], summary: Summary
 ) -> list[Given] | None:
     """The entities of a record; None if it has no key for them."""
     data = record.data
@@ -143,7 +138,7 @@ def _given(
         summary.remarks[OTHER_KEYS.format(others=", ".join(map(repr, others)))] += 1
     if key is None:
         return None
-    keys.add(key)
+    keys[key] = None
     return read_entities(data[key], key, record, summary)
 
 

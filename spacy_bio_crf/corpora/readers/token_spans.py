@@ -9,6 +9,8 @@ Ends are inclusive or exclusive, and tokens are counted within a document or eac
 what fits all entities of a file.
 """
 
+from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, product
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...errors import ConvertError, Plain
+from ...tags.spans import Span
 from ..options import DETECT, ConvertOptions
 from ..passages import Sentence, Summary
 from .char_spans import NO_LABEL
@@ -50,20 +53,17 @@ class _Indexed:
     def places(self, way: Way) -> list[tuple[int, int, int] | None]:
         """Sentence, start and exclusive end in it of each entity; None where it does not fit."""
         firsts = [0, *accumulate(map(len, self.sentences))]
-        return [self._place(way, firsts, number, given) for number, given in self.entities]
-
-    def _place(
-        self, way: Way, firsts: list[int], number: int | None, given: Given
-    ) -> tuple[int, int, int] | None:
-        for i, words in enumerate(self.sentences):
-            first = 0 if way.within and number is not None else firsts[i]
+        found: list[tuple[int, int, int] | None] = []
+        for of, given in self.entities:
+            number = bisect_right(firsts, given.start) - 1 if of is None else of
+            words = self.sentences[number] if 0 <= number < len(self.sentences) else []
+            first = 0 if of is not None and way.within else firsts[number] if words else 0
             start, end = given.start - first, given.end + way.inclusive - first
-            if number in (None, i) and 0 <= start < end <= len(words):
-                text = "".join(words[start:end])
-                expected = given.text if given.checked else None
-                if expected is None or "".join(expected.split()) == "".join(text.split()):
-                    return i, start, end
-        return None
+            fits = 0 <= start < end <= len(words)
+            if fits and given.text is not None and given.checked:
+                fits = "".join(given.text.split()) == "".join("".join(words[start:end]).split())
+            found.append((number, start, end) if fits else None)
+        return found
 
 
 def has_token_spans(data: dict[str, Any], options: ConvertOptions) -> bool:
@@ -95,16 +95,15 @@ def read_token_spans(
             name = str(next((record.data[k] for k in DOCUMENT_KEYS if k in record.data), ""))
             unannotated = _key(record.data, options) is None and options.no_spans != "empty"
             summary.remarks.update([UNANNOTATED] if unannotated else ())
-            places = indexed.places(way)
+            entities: defaultdict[int, list[Span]] = defaultdict(list)
+            for place, (_, given) in zip(indexed.places(way), indexed.entities, strict=True):
+                if place is not None:
+                    entities[place[0]].append((*place[1:], given.label))
             for number, words in enumerate(indexed.sentences):
-                spans, missing = [], set(range(len(words)) if unannotated else ())
-                for place, (_, given) in zip(places, indexed.entities, strict=True):
-                    if place is None or place[0] != number:
-                        continue
-                    _, start, end = place
-                    if given.label:
-                        spans.append((start, end, given.label))
-                    else:
+                spans = [span for span in entities[number] if span[2]]
+                missing = set(range(len(words)) if unannotated else ())
+                for start, end, label in entities[number]:
+                    if not label:
                         missing.update(range(start, end))
                         text = " ".join(words[start:end])
                         summary.lose(NO_LABEL, place=record.place, text=text, label="")
