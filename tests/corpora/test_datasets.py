@@ -82,6 +82,15 @@ def test_a_file_of_names_beside(folder, name):
     check(*folder.convert(path.parent))
 
 
+def test_files_of_names_are_for_ids(folder):
+    """Another tool may have its own label.json beside tags that need no names."""
+    path = folder.write([{"tokens": ["Ana"], "tags": ["B-X"]}], "a.jsonl")
+    folder.write({"X": "person"}, "label.json")
+    docs, summary = folder.convert(path)
+    assert plain(docs[0]) == ("Ana", [("Ana", "X")])
+    assert list(summary.notes) == ["BIO, 'tokens' with tags in 'tags'"]
+
+
 def test_a_broken_file_of_names(folder):
     path = folder.write(RECORDS, "a.jsonl")
     for content in '{"O": 0, "B-X": 5}', "[]", "3", '{"O": "0"}':

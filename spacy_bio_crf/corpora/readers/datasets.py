@@ -1,7 +1,8 @@
 """Reader of Hugging Face's data sets: "tokens" and "ner_tags" in JSON, Parquet or Arrow."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,7 @@ def read_datasets(
 
     Ids need the names of the tags: from `tag_names`, from the features in the file itself (Parquet,
     Arrow, the answer of the data sets' server) or from one of `INFO_FILES` or `NAME_FILES` beside
-    it. A new document
-    begins whenever "document_id" or "doc_id" changes.
+    it. A new document begins whenever "document_id" or "doc_id" changes.
 
     paths (Sequence[Path]): The files.
     options (ConvertOptions): `tag_names`, `tags_key`, the scheme and the rule of repair are read.
@@ -42,23 +42,28 @@ def read_datasets(
     YIELDS (Sentence): The sentences, in order.
     RAISES: ConvertError if a record has no tokens and tags of one length, or ids without names.
     """
-    names: dict[Path, Sequence[str] | None] = {}
     notes: dict[Path, str] = {}
+
+    @cache
+    def names(path: Path, tag_key: str) -> Sequence[str]:
+        return options.tag_names or _names(path, tag_key, options.encoding)
+
     for path in paths:
         record = next(read_records(path, encoding=options.encoding), None)
-        if record is None:
-            continue
-        token_key, tag_key = _keys(record, options.tags_key)
-        names[path] = options.tag_names or _names(path, tag_key, options.encoding)
-        kind = "tags" if names[path] is None else f"ids of {len(names[path] or ())} tags"
-        notes[path] = f"{token_key!r} with {kind} in {tag_key!r}"
+        if record is not None:
+            token_key, tag_key = _keys(record, options.tags_key)
+            has_ids = any(as_number(tag) is not None for tag in record.data[tag_key])
+            kind = f"ids of {len(names(path, tag_key))} tags" if has_ids else "tags"
+            notes[path] = f"{token_key!r} with {kind} in {tag_key!r}"
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         document_id = None
         for record in read_records(path, tick, encoding=options.encoding):
             token_key, tag_key = _keys(record, options.tags_key)
             words = record.data[token_key]
-            tags = [_tag(tag, names[path], tag_key, record) for tag in record.data[tag_key]]
+            tags = [
+                _tag(tag, partial(names, path), tag_key, record) for tag in record.data[tag_key]
+            ]
             if len(words) != len(tags):
                 raise record.error(
                     "as many tags as tokens",
@@ -97,7 +102,9 @@ def _keys(record: JsonRecord, tags_key: str | None) -> tuple[str, str]:
     return token_key, tag_key
 
 
-def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) -> str:
+def _tag(
+    tag: Any, names_under: Callable[[str], Sequence[str]], key: str, record: JsonRecord
+) -> str:
     number = as_number(tag)
     if number is None and isinstance(tag, str):
         return tag
@@ -105,7 +112,8 @@ def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) ->
         raise record.error(f"tags or ids of tags in {key!r}", tag)
     if number == IGNORED_ID:
         return MISSING
-    if names is None:
+    names = names_under(key)
+    if not names:
         raise record.error(
             f"tags in {key!r}, or ids whose names are known",
             Plain(f"the id {number}"),
@@ -117,15 +125,15 @@ def _tag(tag: Any, names: Sequence[str] | None, key: str, record: JsonRecord) ->
     return names[number]
 
 
-def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str] | None:
-    """The names of the tags that ids stand for, if the data have them."""
+def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str]:
+    """The names of the tags that ids stand for, as far as the data have them."""
     features: Any = None
     if is_table(path):
         described = table_metadata(path).get(b"huggingface", b"{}")
         features = json.loads(described).get("info", {}).get("features")
     elif path.suffix != ".py":
         features = next(json_records(path, encoding=encoding)).data.get("features")
-    return _names_in_features(features, tag_key) or _names_beside(path, tag_key)
+    return _names_in_features(features, tag_key) or _names_beside(path, tag_key) or ()
 
 
 def _names_in_features(features: Any, key: str) -> Sequence[str] | None:
