@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from transformers.utils import cached_file
+
 from ...errors import BioError, Plain, describe
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -20,6 +22,16 @@ WEIGHT_FILES = (
     f"{WEIGHTS}.index.json",
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
+)
+# The class that takes tokenizer.json as it is; transformers 5 knows it by another name as well.
+PLAIN_CLASS = "PreTrainedTokenizerFast"
+# Classes of tokenizers beside those of the families, the last three in transformers 5.
+BASES = (
+    PLAIN_CLASS,
+    "PreTrainedTokenizer",
+    "TokenizersBackend",
+    "PythonBackend",
+    "SentencePieceBackend",
 )
 TOKENS = ("special_tokens_map.json", "added_tokens.json")
 VOCABULARIES = ("tokenizer*.json", "vocab.*", "merges.txt", "*.model")
@@ -51,7 +63,7 @@ def check_vocabulary(folder: Path) -> None:
             _check_content(path)
     for name in TOKENS:
         if (folder / name).is_file():
-            read_settings(folder / name)
+            read_json_settings(folder / name)
 
 
 def check_weights(folder: Path) -> Shapes:
@@ -73,7 +85,7 @@ def check_weights(folder: Path) -> Shapes:
         return {}
     files = [weights]
     if weights.suffix == ".json":
-        parts = read_settings(weights).get("weight_map")
+        parts = read_json_settings(weights).get("weight_map")
         names = sorted({*parts.values()}) if isinstance(parts, dict) else []
         for name in names:
             if not isinstance(name, str) or Path(name).name != name:
@@ -127,7 +139,7 @@ def _damaged(path: Path, content: str, remedy: str) -> BioError:
     )
 
 
-def read_settings(path: Path) -> dict[str, Any]:
+def read_json_settings(path: Path) -> dict[str, Any]:
     """Read a file of settings. RAISES: BioError if it is damaged, long or deep."""
     _check_content(path)
     if path.stat().st_size > MOST_BYTES:
@@ -217,3 +229,45 @@ def _walk(value: Any) -> Iterator[tuple[str, Any, int]]:
             waiting.extend((inner, own, depth + 1) for inner, own in value.items())
         elif isinstance(value, list):
             waiting.extend((key, own, depth + 1) for own in value)
+
+
+def check_tokenizer_settings(name: str, **options: Any) -> None:
+    """Look through what a tokenizer's settings name. Options are those of `cached_file`.
+
+    name (str): A folder, or a name on the hub.
+    RAISES: ValueError for a class that is none of transformers, or another place's file.
+    """
+    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
+
+    classes: set[Any] = {*BASES}
+    for own in TOKENIZER_MAPPING_NAMES.values():
+        classes.update((own,) if isinstance(own, str) else own or ())
+    # transformers 5 has dropped the suffix that older folders have.
+    known = {str(name).removesuffix("Fast") for name in classes}
+    for file in (TOKENIZER_SETTINGS, CONFIG):
+        try:
+            path = cached_file(name, file, **options)
+        except OSError:
+            continue  # a folder without this file
+        if path is None:
+            continue
+        settings = read_json_settings(Path(path))
+        for key, value in settings.items():
+            place = f"{path}, {key}"
+            is_known = value != "RagTokenizer" and str(value).removesuffix("Fast") in known
+            if key == "tokenizer_class" and value is not None and not is_known:
+                raise ValueError(describe(place, expected="a tokenizer of transformers", got=value))
+            # Many folders name files of their maker's machine. These are not there to be read.
+            named = key.endswith("_file") and file == TOKENIZER_SETTINGS and value is not None
+            if named and _is_elsewhere(value, Path(path).parent):
+                raise ValueError(describe(place, expected="a file of its folder", got=value))
+
+
+def _is_elsewhere(file: Any, folder: Path) -> bool:
+    """Whether a name is that of a file outside a folder, or of none that could be told."""
+    if not isinstance(file, str):
+        return True
+    try:
+        return Path(file).exists() and folder.resolve() not in Path(file).resolve().parents
+    except (OSError, ValueError):
+        return True

@@ -20,29 +20,21 @@ from ...errors import BioError, Plain, describe
 from ...io import write_json
 from .folder import (
     CONFIG,
+    PLAIN_CLASS,
     TOKENIZER,
     TOKENIZER_SETTINGS,
     WEIGHTS,
     check_config,
     check_sizes,
+    check_tokenizer_settings,
     check_vocabulary,
     check_weights,
     is_plausible,
-    read_settings,
+    read_json_settings,
     without_code,
 )
 from .surgery import CASING, add_casing, set_dropout
 
-# The class that takes tokenizer.json as it is; transformers 5 knows it by another name as well.
-PLAIN_CLASS = "PreTrainedTokenizerFast"
-# Classes of tokenizers beside those of the families, the last three in transformers 5.
-BASES = (
-    PLAIN_CLASS,
-    "PreTrainedTokenizer",
-    "TokenizersBackend",
-    "PythonBackend",
-    "SentencePieceBackend",
-)
 # Temporary files of safetensors, which a killed process leaves behind.
 STRAY = ".tmp*"
 
@@ -171,7 +163,7 @@ def read_config(name: str, **options: Any) -> Any:
             describe(f"encoder {name!r}", expected=expected, got=got, remedy=reason)
         ) from error
     path = Path(found)
-    settings = read_settings(path)
+    settings = read_json_settings(path)
     check_config(path, settings)
     with _named(path, "settings of a network that transformers knows"):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
@@ -302,7 +294,7 @@ def load_tokenizer(name: str, kind: Any, **options: Any) -> Any:
     if Path(name).is_dir():
         check_vocabulary(Path(name))
     try:
-        _check_tokenizer_settings(name, **options)
+        check_tokenizer_settings(name, **options)
         tokenizer = kind.from_pretrained(name, trust_remote_code=False, **options)
         tokenizer("a")
         size, special = len(tokenizer), {*tokenizer.all_special_tokens}
@@ -313,46 +305,6 @@ def load_tokenizer(name: str, kind: Any, **options: Any) -> Any:
     if size <= len(special):
         raise _no_tokenizer(name, "its vocabulary is empty")
     return tokenizer
-
-
-def _check_tokenizer_settings(name: str, **options: Any) -> None:
-    """RAISES: ValueError for a class that is none of transformers, or another place's file."""
-    from transformers.models.auto.tokenization_auto import TOKENIZER_MAPPING_NAMES
-
-    classes: set[Any] = {*BASES}
-    for own in TOKENIZER_MAPPING_NAMES.values():
-        classes.update((own,) if isinstance(own, str) else own or ())
-    # transformers 5 has dropped the suffix that older folders have.
-    known = {str(name).removesuffix("Fast") for name in classes}
-    for file in (TOKENIZER_SETTINGS, CONFIG):
-        try:
-            path = cached_file(name, file, **options)
-        except OSError:
-            continue  # a folder without this file
-        if path is None:
-            continue
-        settings = read_settings(Path(path))
-        for key, value in settings.items():
-            place = f"{path}, {key}"
-            if key == "tokenizer_class" and value is not None:
-                if value == "RagTokenizer" or str(value).removesuffix("Fast") not in known:
-                    raise ValueError(
-                        describe(place, expected="a tokenizer of transformers", got=value)
-                    )
-            elif file == TOKENIZER_SETTINGS and key.endswith("_file"):
-                # Many folders name files of their maker's machine. These are not there to be read.
-                if value is not None and _is_elsewhere(value, Path(path).parent):
-                    raise ValueError(describe(place, expected="a file of its folder", got=value))
-
-
-def _is_elsewhere(file: Any, folder: Path) -> bool:
-    """Whether a name is that of a file outside a folder, or of none that could be told."""
-    if not isinstance(file, str):
-        return True
-    try:
-        return Path(file).exists() and folder.resolve() not in Path(file).resolve().parents
-    except (OSError, ValueError):
-        return True
 
 
 def _damage(path: Path) -> str | None:
