@@ -1,5 +1,6 @@
 """The commands and options that users know."""
 
+import re
 import shlex
 from typing import Any
 
@@ -8,6 +9,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
+from tests.support.paths import ROOT
 
 # Arguments, and options with their short forms, of version 0.1.0.
 KNOWN = {
@@ -58,6 +60,25 @@ def test_help_ends_with_an_example(name: str):
     assert program == "python -m spacy"
     command = commands()[name] if name in commands() else commands()["init"].commands["config"]
     assert command.make_context(name, shlex.split(given)).params
+
+
+def documented() -> list[str]:
+    """The commands of README and documentation, as they are to be typed."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages).replace("\\\n", " ")
+    found = re.findall(r"^ *python -m spacy bio-ner ([^#\n]+)", text, re.MULTILINE)
+    return [line for line in found if not re.search(r"\[|…|\$\(", line)]
+
+
+def test_commands_of_the_documentation_have_options_that_exist():
+    lines = documented()
+    assert len(lines) >= 15
+    for line in lines:
+        name, *given = shlex.split(line)
+        command = commands()[name]
+        if name == "init":
+            command, given = command.commands[given[0]], given[1:]
+        assert command.make_context(name, given).params
 
 
 def test_no_summary_is_cut():

@@ -27,9 +27,9 @@ def test_families(family: str, tmp_path: Path):
     [
         ("---\nlanguage: pt\ntags:\n- fill-mask\n---\n# x\n", False, ("pt",)),
         (
-            "---\nlanguage:\n- pt\n- en\nlibrary_name: sentence-transformers\n---\n",
+            "---\nlanguage:\n- pt-BR\n- no\nlibrary_name: sentence-transformers\n---\n",
             True,
-            ("pt", "en"),
+            ("pt", "no"),
         ),
         ("---\npipeline_tag: sentence-similarity\n---\n", True, ()),
         ("---\ntags: [sentence-transformers]\n---\n", True, ()),

@@ -65,7 +65,8 @@ def inspect_encoder(name: str, *, revision: str | None = None) -> EncoderFacts:
         lower_cases=_lower_cases(found.tokenizer),
         compares_sentences=_find_file(name, MODULES, revision) is not None or bool(tags & COMPARES),
         can_drop_layers=has_layers(found.network),
-        languages=tuple(_listed(card.get("language"))),
+        # "pt-br" is Portuguese.
+        languages=tuple(v.partition("-")[0].lower() for v in _listed(card.get("language"))),
     )
 
 
