@@ -180,6 +180,14 @@ def test_damaged_arrow(folder, monkeypatch):
     for content in whole[: len(whole) // 2], b"ARROW1\0\0....ARROW1":
         path.write_bytes(content)
         message = folder.error(path, tag_names=NAMES)
-        assert message.startswith("a.arrow: expected an Arrow file: ")
+        assert message.startswith("a.arrow: expected a whole file of Parquet or Arrow: ")
+    from pyarrow import Table, parquet
+
+    parquet.write_table(Table.from_pylist(ROWS * 9), path, compression="none")
+    data = bytearray(path.read_bytes())
+    data[4:60] = b"\xff" * 56
+    path.write_bytes(data)
+    message = folder.error(path, tag_names=NAMES)
+    assert message.startswith("a.arrow: expected a whole file of Parquet or Arrow: ")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     assert folder.error(path).startswith("Parquet needs pyarrow, which is not installed (")

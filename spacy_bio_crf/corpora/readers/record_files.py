@@ -22,10 +22,8 @@ WORD_KEYS = ("tokens", "words", "tokenized_text", "sentences", "sents", "sentenc
 _HOLDERS = ("rows", "data", "annotations", "examples", "documents", "records", "tasks", "items")
 _BATCH = 1000  # rows of a table
 _HEAD = 1 << 16  # bytes
-_PARQUET, _ARROW = (
-    (b"PAR1",),
-    (b"ARROW1", b"\xff\xff\xff\xff"),
-)  # the first bytes; Arrow's: a stream
+# The first bytes of tables.
+_PARQUET, _ARROW, _ARROW_STREAM = b"PAR1", b"ARROW1", b"\xff\xff\xff\xff"
 # A pair or an object with a key in single quotes, which JSON does not have, maybe in a list that
 # has a name.
 _PYTHON = re.compile(r"\s*(\w+\s*=\s*)?[\[(]?\s*(\(\s*['\"]|\{\s*'(?:[^'\\\n]|\\.)*'\s*:)")
@@ -39,7 +37,7 @@ def holds_records(path: Path, head: str) -> bool:
 
 def is_table(path: Path) -> bool:
     """RETURNS (bool): Whether a file is one of Parquet or Arrow, by its first bytes."""
-    return _begins(path, *_PARQUET, *_ARROW)
+    return _begins(path, _PARQUET, _ARROW, _ARROW_STREAM)
 
 
 def read_records(
@@ -63,45 +61,41 @@ def read_records(
 
 
 def table_metadata(path: Path) -> dict[bytes, bytes]:
-    """RETURNS (dict[bytes, bytes]): What a table says about itself; empty for other files."""
-    if _begins(path, *_PARQUET):
-        with open_parquet(path, ConvertError) as file:
-            return file.schema_arrow.metadata or {}
-    first = next(_arrow_batches(path), None) if _begins(path, *_ARROW) else None
+    """RETURNS (dict[bytes, bytes]): What a table says about itself, if it has any row."""
+    first = next(_batches(path, None), None)
     return {} if first is None else first.schema.metadata or {}
 
 
 def _rows(path: Path, tick: Tick | None) -> Iterator[JsonRecord]:
     number = 0
-    for batch in _parquet_batches(path, tick) if _begins(path, *_PARQUET) else _arrow_batches(path):
+    for batch in _batches(path, tick):
         for row in batch.to_pylist():
             number += 1
             yield JsonRecord(row, number, f"{path}, row {number}")
 
 
-def _parquet_batches(path: Path, tick: Tick | None) -> Iterator[Any]:
-    with open_parquet(path, ConvertError) as file:
-        per_row = path.stat().st_size // max(1, file.metadata.num_rows)
-        for batch in file.iter_batches(batch_size=_BATCH):
-            if tick is not None:
-                tick(per_row * batch.num_rows)
-            yield batch
-
-
-def _arrow_batches(path: Path) -> Iterator[Any]:
-    """The batches of an Arrow file or stream; the second is what `Dataset.save_to_disk` writes."""
+def _batches(path: Path, tick: Tick | None) -> Iterator[Any]:
+    """The batches of a Parquet file, an Arrow file or an Arrow stream, as `save_to_disk` writes."""
     import_pyarrow(ConvertError)
     from pyarrow import ArrowException, ipc, memory_map
 
     try:
+        if _begins(path, _PARQUET):
+            with open_parquet(path, ConvertError) as file:
+                per_row = path.stat().st_size // max(1, file.metadata.num_rows)
+                for batch in file.iter_batches(batch_size=_BATCH):
+                    if tick is not None:
+                        tick(per_row * batch.num_rows)
+                    yield batch
+            return
         with memory_map(str(path)) as source:
-            if _begins(path, b"ARROW1"):
+            if _begins(path, _ARROW):
                 reader = ipc.open_file(source)
                 yield from (reader.get_batch(i) for i in range(reader.num_record_batches))
             else:
                 yield from ipc.open_stream(source)
     except (ArrowException, OSError) as err:
-        raise ConvertError(f"{path}: expected an Arrow file: {err}") from None
+        raise ConvertError(f"{path}: expected a whole file of Parquet or Arrow: {err}") from None
 
 
 def _begins(path: Path, *starts: bytes) -> bool:
