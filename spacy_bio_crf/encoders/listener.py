@@ -1,4 +1,4 @@
-"""The pipeline's shared spacy-transformers `transformer` as an encoder."""
+"""The pipeline's shared spacy-transformers `transformer` as an encoder, or a copy of it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from thinc.types import Ragged
 from transformers.utils import ModelOutput
 
 from ..errors import Plain, describe
+from .tok2vec import let_spacy_replace, without_tokens
 
 if TYPE_CHECKING:
     from spacy_transformers.data_classes import TransformerData
@@ -18,7 +19,7 @@ HIDDEN = "last_hidden_state"
 
 
 def build_transformer_listener(
-    *, upstream: str = "*", grad_factor: float = 1.0
+    *, upstream: str = "*", grad_factor: float = 1.0, transformer: Model | None = None
 ) -> Model[list[Doc], list[Ragged]]:
     """Build an encoder that shares the pipeline's transformer.
 
@@ -26,6 +27,8 @@ def build_transformer_listener(
 
     upstream (str): Name of the `transformer` component earlier in the pipeline; "*" takes any.
     grad_factor (float): Factor on the gradient that goes to the transformer; 0 leaves it alone.
+    transformer (Model | None): A model of spacy-transformers to use alone, as
+        `nlp.replace_listeners` leaves it; None listens.
     RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
         [n_subwords, d], and how many belong to each token, [n_tokens].
     RAISES: ImportError without spacy-transformers.
@@ -39,21 +42,30 @@ def build_transformer_listener(
         raise ImportError(
             describe("TransformerListener", expected=expected, got=Plain(error), remedy=remedy)
         ) from error
+    let_spacy_replace()
+    layer: Model = TransformerListener(upstream_name=upstream)
+    if transformer is not None:
+        layer = transformer.attrs["replace_listener"](transformer)
     return Model(
         "transformer_listener_encoder",
         _forward,
         init=_init,
-        layers=[TransformerListener(upstream_name=upstream)],
+        layers=[layer],
         dims={"nO": None},
         attrs={"grad_factor": grad_factor},
     )
 
 
 def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
-    listener: Any = model.layers[0]
-    if not listener.has_dim("nO"):
-        raise ValueError(_no_upstream(listener.upstream_name))
-    model.set_dim("nO", listener.get_dim("nO"), force=True)
+    layer: Any = model.layers[0]
+    upstream = getattr(layer, "upstream_name", None)
+    if upstream is None:
+        layer.initialize(X)
+        # The model of spacy-transformers, before the layer that splits its output.
+        layer = layer.layers[0]
+    elif not layer.has_dim("nO"):
+        raise ValueError(_no_upstream(upstream))
+    model.set_dim("nO", layer.get_dim("nO"), force=True)
 
 
 def _forward(
@@ -61,12 +73,16 @@ def _forward(
 ) -> tuple[list[Ragged], Callable]:
     listener: Any = model.layers[0]
     ops: Any = model.ops
+    # In training the transformer passes its output on, unless it is frozen and annotating.
+    listens = hasattr(listener, "upstream_name") and not (
+        is_train and listener._batch_id is not None
+    )
     for doc in docs:
-        # In training the transformer passes its output on, unless it is frozen and annotating.
-        if is_train and listener._batch_id is not None:
-            break
-        if len(doc) and (not Doc.has_extension("trf_data") or doc._.trf_data is None):
+        missing = not Doc.has_extension("trf_data") or doc._.trf_data is None
+        if listens and len(doc) and missing:
             raise ValueError(_no_upstream(listener.upstream_name))
+    if not any(map(len, docs)):
+        return without_tokens(model, docs)
     datas, backprop_datas = listener(docs, is_train)
     picked = [pick_rows(doc, data) for doc, data in zip(docs, datas, strict=True)]
     outputs = []

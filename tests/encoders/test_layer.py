@@ -1,5 +1,6 @@
 """The encoder that owns its transformer, as a thinc layer and by its interface."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -183,3 +184,16 @@ def test_precision_by_the_interface(tiny_encoder: Path):
     encoder = TransformerEncoder(model)
     encoder.precision = "bf16"
     assert encoder.precision == shim.precision == "bf16" and encoder.budget == 7
+
+
+def test_networks_are_imported_when_one_is_read(run_python: Callable[..., str]):
+    script = """
+import sys
+import spacy_bio_crf.encoders.batcher, spacy_bio_crf.encoders.listener, spacy_bio_crf.pipes.bio_ner
+print(*sys.modules, sep=";")
+"""
+    names = run_python(script).split(";")
+    assert "spacy_bio_crf.encoders.transformer.pretrained" in names
+    # It loads torch's compiler, which takes longer than all the rest.
+    assert "transformers.masking_utils" not in names
+    assert "transformers.models.auto.modeling_auto" not in names

@@ -459,3 +459,116 @@ def test_shared_cfg_teaches_both_components(tiny_encoder: Path):
         with nlp.select_pipes(disable=[other]):
             docs = [Doc(nlp.vocab, words=words) for words, _ in SENTENCES]
             assert [spans_of(doc) for doc in nlp.pipe(docs)] == gold, f"without {other}"
+
+
+# Listeners replaced by a copy ---------------------------------------------------------------------
+
+
+def answers(nlp: Language) -> np.ndarray:
+    docs = list(nlp.pipe(["", *TEXTS]))
+    found = [nlp.get_pipe("bio_ner").marginals([doc])[0] for doc in docs]
+    return np.concatenate(found)
+
+
+def assert_equal(nlp: Language, expected: np.ndarray) -> None:
+    """Up to rounding, which depends on the padding of a batch."""
+    np.testing.assert_allclose(answers(nlp), expected, atol=1e-5)
+
+
+def test_the_listener_is_replaced_by_a_copy(quiet_encoder: Path, tmp_path: Path):
+    nlp = shared(quiet_encoder, tagger=True, window=6, grad_factor=0.5)
+    examples = tagged_examples(nlp)
+    fit(nlp, examples, steps=3)
+    expected = answers(nlp)
+    nlp.to_disk(tmp_path / "shared")
+    nlp.replace_listeners("transformer", "bio_ner", ["model.encoder"])
+    assert_equal(nlp, expected)
+    nlp.to_disk(tmp_path / "replaced")
+    loaded = spacy.load(tmp_path / "replaced")
+    settings = loaded.config["components"]["bio_ner"]["model"]["encoder"]
+    assert settings["grad_factor"] == 0.5 and settings["transformer"]["name"] == str(quiet_encoder)
+    as_bytes = spacy.util.load_model_from_config(nlp.config).from_bytes(nlp.to_bytes())
+    for other in (loaded, as_bytes):
+        # It stands alone: the transformer may go, and the other listeners stay with it.
+        other.remove_pipe("tagger")
+        other.remove_pipe("transformer")
+        assert_equal(other, expected)
+        optimizer = other.resume_training()
+        weights = [p.detach().clone() for p in own_network(other).parameters()]
+        losses = [other.update(make_examples(other), sgd=optimizer)["bio_ner"] for _ in range(9)]
+        assert losses[-1] < losses[0]
+        assert not all(
+            torch.equal(a, b) for a, b in zip(weights, own_network(other).parameters(), strict=True)
+        )
+
+
+def own_network(nlp: Language) -> torch.nn.Module:
+    encoder: Any = nlp.get_pipe("bio_ner").model.get_ref("encoder")
+    return encoder.layers[0].layers[0].transformer
+
+
+def test_a_config_may_replace_the_listener_of_a_sourced_component(
+    quiet_encoder: Path, tmp_path: Path
+):
+    nlp = shared(quiet_encoder)
+    fit(nlp, make_examples(nlp), steps=3)
+    nlp.to_disk(tmp_path / "source")
+    config = {
+        "nlp": {"lang": "en", "pipeline": ["bio_ner"]},
+        "components": {
+            "bio_ner": {"source": str(tmp_path / "source"), "replace_listeners": ["model.encoder"]}
+        },
+    }
+    other = spacy.util.load_model_from_config(config, auto_fill=True)
+    assert other.pipe_names == ["bio_ner"]
+    assert_equal(other, answers(nlp))
+
+
+def test_a_copy_can_be_trained_from_the_start(quiet_encoder: Path):
+    nlp = spacy.blank("en")
+    add_transformer(nlp, quiet_encoder)
+    model = nlp.get_pipe_config("transformer")["model"]
+    nlp.remove_pipe("transformer")
+    add_ner(nlp, transformer=model)
+    fit(nlp, make_examples(nlp))
+    assert [spans_of(doc) for doc in nlp.pipe(TEXTS)] == [ents for _, ents in SENTENCES]
+
+
+def test_other_components_and_wrong_places_are_spacys(quiet_encoder: Path):
+    nlp = shared(quiet_encoder, tagger=True)
+    initialize(nlp, tagged_examples(nlp))
+    for paths in (["model.tok2vec"], ["model.encoder.tok2vec"]):
+        with pytest.raises(ValueError, match="E886"):
+            nlp.replace_listeners("transformer", "bio_ner", paths)
+    with pytest.raises(ValueError, match="E887"):
+        nlp.replace_listeners("transformer", "bio_ner", ["model.encoder", "model.head"])
+    nlp.replace_listeners("transformer", "bio_ner", [])
+    assert "tok2vec" not in nlp.get_pipe_config("bio_ner")["model"]
+    nlp.replace_listeners("transformer", "tagger", ["model.tok2vec"])
+    nlp(TEXTS[0])
+
+
+POOLED = {
+    "@architectures": "spacy-bio-crf.Tok2VecEncoder.v1",
+    "tok2vec": {
+        "@architectures": "spacy-transformers.TransformerListener.v1",
+        "grad_factor": 1.0,
+        "pooling": {"@layers": "reduce_mean.v1"},
+    },
+}
+
+
+def test_a_listener_of_spacy_transformers_within_a_tok2vec(quiet_encoder: Path):
+    nlp = spacy.blank("en")
+    add_transformer(nlp, quiet_encoder)
+    nlp.add_pipe("bio_ner", config={"model": {"encoder": POOLED}})
+    initialize(nlp, make_examples(nlp))
+    expected = answers(nlp)
+    with (
+        nlp.select_pipes(disable=["transformer"]),
+        pytest.raises(ValueError, match=r"TransformerListener .* of \d+ tokens, got none; its"),
+    ):
+        nlp(TEXTS[0])
+    nlp.replace_listeners("transformer", "bio_ner", ["model.encoder.tok2vec"])
+    nlp.remove_pipe("transformer")
+    assert_equal(nlp, expected)

@@ -165,9 +165,7 @@ def test_documents_without_tokens_in_the_middle_of_a_batch():
 
 # Without the upstream -----------------------------------------------------------------------------
 
-NO_VECTORS = (
-    r"Tok2VecListener .upstream = 'tok2vec'.: expected vectors of \d+ tokens, .* got none; "
-)
+NO_VECTORS = r"Tok2VecListener .upstream = 'tok2vec'.: expected vectors of \d+ tokens, got none; "
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +194,7 @@ def test_vectors_of_another_width_are_no_upstream(saved: Path):
     nlp = spacy.load(saved, exclude=["tok2vec"])
     doc = nlp.make_doc(TEXTS[0])
     doc.tensor = np.zeros((len(doc), 7), dtype="float32")
-    with pytest.raises(ValueError, match=r"expected .* \[9, 32\], .*, got shape \(9, 7\)"):
+    with pytest.raises(ValueError, match=r"expected .* of 9 tokens, got an array of \(9, 7\)"):
         nlp(doc)
     doc.tensor = np.zeros((len(doc), 32), dtype="float32")
     nlp(doc)  # Zeros may be what it found.
