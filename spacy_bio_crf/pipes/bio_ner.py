@@ -27,6 +27,7 @@ from ..heads.lattice import Lattice
 from ..tags.schemes import REPAIRS
 from .confidence import check_extension, write_scores
 from .labeller import SequenceLabeller
+from .predictor import Origin
 from .task import TaskOption
 
 DEFAULT_CONFIG = """
@@ -121,7 +122,7 @@ def make_bio_ner(
         buffer_tokens=buffer_tokens,
         scorer=scorer,
     )
-    pipe.make_docs_with(nlp)
+    pipe.origin = Origin(nlp)
     return pipe
 
 

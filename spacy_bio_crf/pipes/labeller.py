@@ -22,7 +22,7 @@ from ..model import torch_shims
 from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
 from .forks import install_fork_guards
-from .predictor import Predictor
+from .predictor import Origin, Predictor
 from .task import Task
 
 
@@ -53,6 +53,7 @@ class SequenceLabeller(Predictor):
         self.model = model
         self.name = name
         self.task = task
+        self.origin = Origin()
         self.buffer_tokens = buffer_tokens
         self.scorer = scorer
         self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}

@@ -30,19 +30,42 @@ MOST_DOCS = 10_000
 _NAMED = 6  # labels in `repr`
 
 
-# The pipelines that components were made for. Not an attribute: those are pickled and copied.
-_pipelines: "weakref.WeakKeyDictionary[Predictor, weakref.ref[Language]]"
-_pipelines = weakref.WeakKeyDictionary()
 _Given = Doc | str
+
+
+class Origin:
+    """The pipeline of a component, without keeping it alive.
+
+    The component in a copy of the pipeline belongs to the copy. One that is copied by itself, or
+    pickled, belongs to none.
+
+    nlp (Language | None): The pipeline.
+    """
+
+    def __init__(self, nlp: Language | None = None):
+        self._reference = None if nlp is None else weakref.ref(nlp)
+
+    @property
+    def nlp(self) -> Language | None:
+        """The pipeline, if it is still in use."""
+        return None if self._reference is None else self._reference()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
+        return Origin(memo.get(id(self.nlp)))
+
+    def __reduce__(self) -> tuple:
+        return Origin, ()
 
 
 class Predictor(StoredPipe):
     """Sequence labelling with an encoder and a head, once it is trained.
 
     task (Task): Reads and writes labels.
+    origin (Origin): Its pipeline, which makes Docs of texts.
     """
 
     task: Task
+    origin: Origin
 
     def __repr__(self) -> str:
         kind = "CRF" if self.head.crf else "softmax"
@@ -85,12 +108,8 @@ class Predictor(StoredPipe):
         docs = list(docs)
         return self.task.find(self.lattice(docs), self.presets(docs), self.reading())
 
-    def make_docs_with(self, nlp: Language) -> None:
-        """Make Docs of texts with a pipeline, as long as it is in use."""
-        _pipelines[self] = weakref.ref(nlp)
-
     def _docs_of(self, given: _Given | Iterable[_Given]) -> list[Doc]:
-        nlp = _pipelines.get(self, lambda: None)()
+        nlp = self.origin.nlp
         docs: list[Doc] = []
         for one in [given] if isinstance(given, str | Doc) else given:
             if isinstance(one, Doc):

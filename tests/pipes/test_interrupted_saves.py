@@ -1,5 +1,7 @@
 """Saves that are killed while they replace a pipeline: the old one, the new one, or an error."""
 
+import errno
+import json
 import os
 import random
 import shutil
@@ -117,6 +119,40 @@ def test_a_kill_at_any_step(pair, tmp_path: Path):
         code = exit_code(save_and_die(new, output, step=step))
         found.append(check(output, new, known, code))
     assert len(found) > 20 and {"old", "new"} <= set(found)
+
+
+FULL_DISK = """
+import json, resource, sys
+from pathlib import Path
+import spacy
+
+place = Path(sys.argv[1])
+nlp = spacy.load(place)
+ner = nlp.get_pipe("bio_ner")
+failed = []
+for limit in (0, 100, 1_000, 10_000, 50_000, 100_000):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    error = None
+    try:
+        ner.to_disk(place / "bio_ner", exclude=["vocab"])
+    except OSError as e:
+        error = e
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    failed.append(error and [error.errno, str(error)])
+    spacy.load(place)
+print(json.dumps(failed))
+"""
+
+
+def test_a_full_disk_leaves_the_old_component_and_is_told(trained, tmp_path: Path, run_python):
+    """A limit on the size of files stands for the disk."""
+    trained.to_disk(tmp_path / "model")
+    before = files(tmp_path / "model")
+    failed = json.loads(run_python(FULL_DISK, tmp_path / "model"))
+    assert len([error for error in failed if error]) >= 4
+    for number, message in filter(None, failed):
+        assert number == errno.EFBIG and str(tmp_path / "model") in message
+    assert files(tmp_path / "model") == before
 
 
 @pytest.mark.slow

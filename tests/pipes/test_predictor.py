@@ -61,6 +61,11 @@ def test_a_component_without_a_pipeline_takes_docs(make_nlp: MakeNlp):
         assert copied.kbest(Doc(copied.vocab, words=[t.text for t in doc]), 2) == expected
         with pytest.raises(ValueError, match=r"docs: expected Docs, for .*; make one with nlp"):
             copied.kbest(TEXT, 2)
+    # In a copy of the pipeline it makes Docs with the copy.
+    copied = copy.deepcopy(nlp)
+    copied.tokenizer = spacy.blank("en").tokenizer
+    assert component(copied).kbest(TEXT, 2) == expected
+    assert component(copied).kbest(TEXT, 1)[0].doc.vocab is copied.tokenizer.vocab
     # Nor does a component keep its pipeline alive.
     ner = component(nlp)
     del nlp

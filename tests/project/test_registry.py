@@ -40,7 +40,9 @@ def test_component_says_what_it_assigns():
     nlp = spacy.blank("en")
     nlp.add_pipe("bio_ner")
     meta = nlp.get_pipe_meta("bio_ner")
-    assert meta.assigns == ["doc.ents", "token.ent_iob", "token.ent_type"]
+    assert set(meta.assigns) == {
+        *("doc.ents", "doc.spans", "span._.confidence", "token.ent_iob", "token.ent_type")
+    }
     assert nlp.analyze_pipes()["problems"] == {"bio_ner": []}
 
 
