@@ -61,7 +61,11 @@ class Builder:
         group: list[Sentence] = []
         document, document_id = -1, ""
         for unit in units:
-            if isinstance(unit, Sentence):
+            if isinstance(unit, ConvertError):
+                if not self.options.skip_bad:
+                    raise unit
+                self.summary.skipped.append(str(unit))
+            elif isinstance(unit, Sentence):
                 if group and (unit.starts_document or len(group) == most):
                     yield document, self._of_sentences(group, document_id)
                     group = []

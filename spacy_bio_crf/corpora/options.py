@@ -109,6 +109,11 @@ class ConvertOptions:
         "that all tokens have, an empty value keeps it",
         formats=("columns",),
     )
+    skip_bad: bool = _option(
+        False,
+        "Leave out sentences or records with errors, and list them",
+        formats=(*TAGGED_FORMATS, "jsonl", "brat"),
+    )
     repair: str = _option(
         "begin",
         "Treatment of tags that break their scheme",

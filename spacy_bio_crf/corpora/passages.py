@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from spacy.tokens import Doc
 
+from ..errors import ConvertError
 from ..tags.spans import Span
 
 # Kinds of repair, as `tagset.spans_of_tags` names them: the tag's fault, and how it is read.
@@ -92,8 +93,9 @@ class Passage:
     document_id: str = ""
 
 
-# What a reader yields and the builder takes; a Doc is taken as it is.
-Unit = Sentence | Passage | Doc
+# What a reader yields and the builder takes; a Doc is taken as it is. An error stands for a unit
+# that is bad, where a reader can go on with the next one.
+Unit = Sentence | Passage | Doc | ConvertError
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Summary:
     misaligned (list[Misaligned]): Every entity that does not fit its tokens, in order.
     dropped (Counter[str]): Records and entities left out, by reason.
     lost (list[Lost]): The entities left out that overlapped others or had no text to stand on.
+    skipped (list[str]): The errors of units that `skip_bad` left out.
     notes (Counter[str]): Ways of reading a file (scheme, columns), and the files read so.
     remarks (Counter[str]): Decisions on single entities or texts, and how often they were taken.
     outputs (dict[Path, int]): The files written, and the number of Docs in each.
@@ -171,6 +174,7 @@ class Summary:
     misaligned: list[Misaligned] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
     lost: list[Lost] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     outputs: dict[Path, int] = field(default_factory=dict)

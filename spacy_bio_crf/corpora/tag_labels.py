@@ -44,7 +44,7 @@ def without_tags(
         if isinstance(unit, Doc):
             labels.update(ent.label_ for ent in unit.ents)
             is_error = False
-        else:
+        elif not isinstance(unit, ConvertError):
             labels.update(span[2] for span in unit.spans)
         if options.tag_labels == "join" and isinstance(unit, Sentence):
             unit = replace(unit, spans=_joined(unit.spans, None))

@@ -183,3 +183,40 @@ def test_many_unannotated_tokens_take_time_in_proportion(folder):
     begun = time.process_time()
     _, summary = folder.convert(folder.path / "a.jsonl")
     assert summary.missing == 15_000 and time.process_time() - begun < 8
+
+
+def test_bad_units_are_left_out_and_listed(folder):
+    text = "-DOCSTART-\tO\n\na\tO\nb\tX\n\nc\tB-X\n\n-DOCSTART-\tO\n\nd\nd\tO\n\ne\tO\n\nf\tI_X\n"
+    path = folder.write(text)
+    assert folder.error(path).startswith("in.conll, line 4: tag: expected 'O' or a prefix")
+    docs, summary = folder.convert(path, skip_bad=True, group_docs=True)
+    assert [[t.text for t in doc] for doc in docs] == [["c"], ["e"]]
+    assert [error.split(": ")[0].split(", ")[-1] for error in summary.skipped] == [
+        "line 4", "line 10", "line 15"
+    ]  # fmt: skip
+    lines = [
+        '{"text": "a", "spans": []}',
+        '{"text": "b"',
+        '{"text": 3}',
+        "[1]",
+        '{"text": "c"}',
+        "x",
+    ]
+    path = folder.write("\n".join(lines), "a.jsonl")
+    assert folder.error(path).startswith("a.jsonl, line 2: expected a JSON object")
+    docs, summary = folder.convert(path, skip_bad=True)
+    assert [doc.text for doc in docs] == ["a", "c"] and len(summary.skipped) == 4
+    rows = [{"tokens": ["a"], "ner_tags": tags} for tags in (["O"], ["O", "O"], ["X-Y"], ["B-Y"])]
+    path = folder.write([rows[0], rows[2], rows[3]], "b.jsonl")
+    docs, summary = folder.convert(path, skip_bad=True)
+    assert len(docs) == 2 and len(summary.skipped) == 1
+    for name, end in ("a", 3), ("b", 2):
+        folder.write("Ana", f"brat/{name}.txt")
+        folder.write(f"T1\tP 0 {end}\tAna\n", f"brat/{name}.ann")
+    docs, summary = folder.convert(folder.path / "brat", skip_bad=True)
+    assert [plain(doc) for doc in docs] == [("Ana", [("Ana", "P")])] and len(summary.skipped) == 1
+    folder.path.joinpath("brat/a.txt").unlink()
+    folder.path.joinpath("brat/a.ann").unlink()
+    assert "expected a sentence with a token, got none" in folder.error(
+        folder.path / "brat", skip_bad=True
+    )

@@ -57,7 +57,7 @@ OTHER = {
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
     "entity_elements": ("a",), "label": "X", "split_tokens": True, "token_prefix": "x",
-    "untagged": True,
+    "untagged": True, "skip_bad": True,
 }  # fmt: skip
 
 
@@ -85,6 +85,7 @@ def test_only_the_formats_that_read_an_option_are_named():
     texts = {"jsonl", "label-studio", "brat", "xml", "webanno", "pubtator"}
     assert {name: formats for name, formats in used.items() if formats} == {
         **dict.fromkeys(("scheme", "repair", "label"), tagged),
+        "skip_bad": tagged | {"jsonl", "brat"},
         "n_sents": sentences,
         **dict.fromkeys(("token_prefix", "untagged"), {"columns"}),
         **dict.fromkeys(("token_column", "tag_column"), {"columns", "csv"}),

@@ -50,7 +50,7 @@ class _Entity:
 
 def read_brat(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Passage]:
+) -> Iterator[Passage | ConvertError]:
     """Read texts with their standoff annotation, one Doc each.
 
     The paths are those of texts, annotations or both. Lines of other things than entities are left
@@ -65,39 +65,46 @@ def read_brat(
         if not annotation.is_file():
             summary.dropped[NO_ANNOTATION] += 1
             continue
-        # With its line ends, because offsets count them.
-        text = read_text(path, ConvertError, encoding=options.encoding)
-        summary.tick(path.stat().st_size + annotation.stat().st_size)
-        spans: list[TextSpan] = []
-        missing: list[Offsets] = []
-        lines = numbered_lines(annotation, ConvertError, encoding=options.encoding)
-        entities = list(_entities(annotation, lines, summary))
-        for entity in _in_characters(text, entities, summary):
-            pieces = _joined(text, entity.pieces)
-            if len(pieces) > 1:
-                if options.discontinuous == "error":
-                    got = Plain(f"{entity.text!r} ({entity.label}) in {len(pieces)} pieces")
-                    remedy = "set `discontinuous` to missing, cover or parts"
-                    raise ConvertError(
-                        describe(entity.place, expected="whole entities", got=got, remedy=remedy)
-                    )
-                summary.remarks[IN_PIECES[options.discontinuous]] += 1
-                if options.discontinuous == "missing":
-                    missing += pieces
-                    continue
-                if options.discontinuous == "cover":
-                    pieces = [(pieces[0][0], pieces[-1][1])]
-            spans += [TextSpan(start, end, entity.label, entity.place) for start, end in pieces]
-        yield Passage(
-            text=text,
-            spans=spans,
-            path=path,
-            line=1,
-            place=f"{path}, line 1",
-            missing=missing,
-            document_id=path.stem,
-        )
-        summary.notes["brat, text and standoff annotation"] += 1
+        try:
+            yield _passage(path, annotation, options, summary)
+        except ConvertError as err:
+            yield err
+
+
+def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Summary) -> Passage:
+    # With its line ends, because offsets count them.
+    text = read_text(path, ConvertError, encoding=options.encoding)
+    summary.tick(path.stat().st_size + annotation.stat().st_size)
+    spans: list[TextSpan] = []
+    missing: list[Offsets] = []
+    lines = numbered_lines(annotation, ConvertError, encoding=options.encoding)
+    entities = list(_entities(annotation, lines, summary))
+    for entity in _in_characters(text, entities, summary):
+        pieces = _joined(text, entity.pieces)
+        if len(pieces) > 1:
+            if options.discontinuous == "error":
+                got = Plain(f"{entity.text!r} ({entity.label}) in {len(pieces)} pieces")
+                remedy = "set `discontinuous` to missing, cover or parts"
+                raise ConvertError(
+                    describe(entity.place, expected="whole entities", got=got, remedy=remedy)
+                )
+            summary.remarks[IN_PIECES[options.discontinuous]] += 1
+            if options.discontinuous == "missing":
+                missing += pieces
+                continue
+            if options.discontinuous == "cover":
+                pieces = [(pieces[0][0], pieces[-1][1])]
+        spans += [TextSpan(start, end, entity.label, entity.place) for start, end in pieces]
+    summary.notes["brat, text and standoff annotation"] += 1
+    return Passage(
+        text=text,
+        spans=spans,
+        path=path,
+        line=1,
+        place=f"{path}, line 1",
+        missing=missing,
+        document_id=path.stem,
+    )
 
 
 def _entities(path: Path, lines: Iterable[tuple[int, str]], summary: Summary) -> Iterator[_Entity]:

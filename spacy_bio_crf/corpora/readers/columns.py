@@ -31,7 +31,7 @@ _TEXT = re.compile(r"#+\s*text\s*=\s?(.*)")
 
 def read_columns(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Sentence]:
+) -> Iterator[Sentence | ConvertError]:
     """Read column files.
 
     A line of white space ends a sentence. A document begins with each file, at a line with
@@ -73,7 +73,7 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
         if is_docstart(text):
             name = ""
         if name is not None or not text.strip():
-            if block.lines:
+            if block.lines or block.error:
                 if name is None and text:
                     block.remarks[BLANK_BREAK] += 1
                 yield block
@@ -89,7 +89,11 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
         elif line == layout.header:
             block.remarks[HEADER] += 1
         else:
-            word, tag = layout.row(path, line, text)
+            try:
+                word, tag = layout.row(path, line, text)
+            except ConvertError as err:
+                block.error = block.error or err
+                continue
             prefix = next(filter(word.startswith, layout.prefixes), "")
             if prefix:
                 word = word.removeprefix(prefix)
@@ -99,5 +103,5 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             block.words.append(word)
             block.tags.append(tag)
             block.lines.append(line)
-    if block.lines:
+    if block.lines or block.error:
         yield block

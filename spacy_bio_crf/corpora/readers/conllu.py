@@ -33,7 +33,7 @@ _EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
 
 def read_conllu(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Sentence]:
+) -> Iterator[Sentence | ConvertError]:
     """Read CoNLL-U files whose MISC has a tag such as `NER=B-PER`; a token without one is O.
 
     An entity takes in each token one of whose words it takes in. The tag of a range line counts

@@ -80,7 +80,7 @@ def looks_like_table(text: str) -> bool:
 
 def read_tables(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Sentence]:
+) -> Iterator[Sentence | ConvertError]:
     """Read tables. A sentence ends where the value of a sentence's column changes, or at an empty
     row; a document likewise where its column changes. Tags may be ids that `tag_names` names."""
 

@@ -29,7 +29,7 @@ IGNORED_ID = -100  # the id that trainers leave out of the loss
 
 def read_datasets(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Sentence]:
+) -> Iterator[Sentence | ConvertError]:
     """Read one sentence from each record: a list of tokens, and a list of tags or of their ids.
 
     Ids need the names of the tags: from `tag_names`, from the features in the file itself (Parquet,

@@ -44,7 +44,11 @@ def looks_like_json(text: str) -> bool:
 
 
 def json_records(
-    path: Path, tick: Tick | None = None, *, encoding: str = UTF8
+    path: Path,
+    tick: Tick | None = None,
+    *,
+    encoding: str = UTF8,
+    bad: list[ConvertError] | None = None,
 ) -> Iterator[JsonRecord]:
     """Read the objects in a file, the form of which is detected by its beginning.
 
@@ -56,17 +60,22 @@ def json_records(
     path (Path): The file.
     tick (Tick | None): Called with the number of bytes dealt with since the last call.
     encoding (str): The file's encoding.
+    bad (list[ConvertError] | None): Gets the errors of lines, instead of raising them.
     YIELDS (JsonRecord): The objects, in order.
     RAISES: ConvertError if the file is no JSON or has anything but objects.
     """
     by_line = _is_by_line(path, encoding)
     values = enumerate(_values(path, tick, encoding), start=1)
-    for number, value in _lines(path, tick, encoding) if by_line else values:
+    for number, value in _lines(path, tick, encoding, bad) if by_line else values:
         place = f"{path}, {'line' if by_line else 'record'} {number}"
         value = as_object(value)
         if not isinstance(value, dict):
             got = Plain(_cut(json.dumps(value, ensure_ascii=False)))
-            raise ConvertError(describe(place, expected="a JSON object {…}", got=got))
+            error = ConvertError(describe(place, expected="a JSON object {…}", got=got))
+            if bad is None or not by_line:
+                raise error
+            bad.append(error)
+            continue
         yield JsonRecord(value, number, place)
 
 
@@ -94,7 +103,9 @@ def _is_by_line(path: Path, encoding: str) -> bool:
     return True
 
 
-def _lines(path: Path, tick: Tick | None, encoding: str) -> Iterator[tuple[int, Any]]:
+def _lines(
+    path: Path, tick: Tick | None, encoding: str, bad: list[ConvertError] | None
+) -> Iterator[tuple[int, Any]]:
     for line, text in numbered_lines(path, ConvertError, tick, encoding=encoding):
         if text.strip():
             try:
@@ -103,7 +114,11 @@ def _lines(path: Path, tick: Tick | None, encoding: str) -> Iterator[tuple[int, 
                 where = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
                 expected = f"a JSON object ({_reason(err)}{where})"
                 place = f"{path}, line {line}"
-                raise ConvertError(describe(place, expected=expected, got=_cut(text))) from None
+                error = ConvertError(describe(place, expected=expected, got=_cut(text)))
+                if bad is None:
+                    raise error from None
+                bad.append(error)
+                continue
             yield line, value
 
 

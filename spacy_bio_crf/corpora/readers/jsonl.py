@@ -10,7 +10,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from ...errors import Plain
+from ...errors import ConvertError, Plain
 from ..options import DETECT, ConvertOptions
 from ..passages import Passage, Summary
 from .char_spans import locate
@@ -43,7 +43,7 @@ _NER_VIEWS = (None, "ner", "ner_manual", "spans", "spans_manual", "relations", "
 
 def read_jsonl(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
-) -> Iterator[Passage]:
+) -> Iterator[Passage | ConvertError]:
     """Read texts with character spans, one JSON object for each text.
 
     Of texts without a list of entities, `no_spans` says whether they are annotated; an empty list
@@ -57,21 +57,29 @@ def read_jsonl(
     options (ConvertOptions): `text_key`, `spans_key`, `offsets`, `ends`, `no_spans`, `answers` and
         `incorrect_spans_key` are read.
     summary (Summary): Gets notes, remarks and losses.
-    YIELDS (Passage): The texts, in order.
-    RAISES: ConvertError if a record has no text, or spans or tokens that are not of it.
+    YIELDS (Passage | ConvertError): The texts, in order; an error for a record that has no text, or
+        spans or tokens that are not of it.
     """
     for path in paths:
         keys: dict[str, None] = {}
         before = ""
-        for record in read_records(path, summary.tick, encoding=options.encoding):
+        bad: list[ConvertError] = []
+        for record in read_records(path, summary.tick, encoding=options.encoding, bad=bad):
+            yield from bad
+            bad.clear()
             answer = record.data.get("answer", "accept")
             binary = _is_binary(record.data, options)
             if answer != "accept" and not (binary and answer == "reject"):
                 summary.dropped[f"text with the answer {answer!r}"] += 1
                 continue
-            passage = _passage(path, record, options, keys, summary, before)
+            try:
+                passage = _passage(path, record, options, keys, summary, before)
+            except ConvertError as err:
+                yield err
+                continue
             before = passage.document_id
             yield _answered(passage, answer, options, summary) if binary else passage
+        yield from bad
         found = " or ".join(map(repr, keys)) or "no spans"
         summary.notes[f"JSON records with text and {found}"] += 1
 

@@ -41,13 +41,18 @@ def is_table(path: Path) -> bool:
 
 
 def read_records(
-    path: Path, tick: Tick | None = None, *, encoding: str = UTF8
+    path: Path,
+    tick: Tick | None = None,
+    *,
+    encoding: str = UTF8,
+    bad: list[ConvertError] | None = None,
 ) -> Iterator[JsonRecord]:
     """Read the records of a file, the kind of which is found by its name and content.
 
     path (Path): The file.
     tick (Tick | None): Called with the number of bytes dealt with since the last call.
     encoding (str): The file's encoding.
+    bad (list[ConvertError] | None): Gets the errors of lines of JSON, instead of raising them.
     YIELDS (JsonRecord): The records, in order.
     RAISES: ConvertError if the file is damaged or has anything but records.
     """
@@ -56,7 +61,7 @@ def read_records(
     elif _is_python(path, _head(path).decode(encoding, errors="replace")):
         yield from _python_records(path, tick, encoding)
     else:
-        for record in json_records(path, tick, encoding=encoding):
+        for record in json_records(path, tick, encoding=encoding, bad=bad):
             yield from _unwrapped(record)
 
 

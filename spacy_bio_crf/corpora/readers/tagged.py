@@ -43,6 +43,7 @@ class Block:
     starts_document (bool): Whether a document begins here.
     unknown_starts (bool): It may be several sentences, or a part of one.
     document_id (str): The document's name, if it has one.
+    error (ConvertError | None): The first error in it; rows with errors are not among the words.
     """
 
     words: list[str] = field(default_factory=list)
@@ -59,6 +60,7 @@ class Block:
     starts_document: bool = False
     unknown_starts: bool = False
     document_id: str = ""
+    error: ConvertError | None = None
 
 
 # Streams the blocks of one file.
@@ -67,14 +69,16 @@ BlockReader = Callable[[Path, Tick | None], Iterator[Block]]
 
 def read_tagged(
     blocks: BlockReader, notes: Mapping[Path, str], options: ConvertOptions, summary: Summary
-) -> Iterator[Sentence]:
+) -> Iterator[Sentence | ConvertError]:
     """Read files in two passes: the first detects the scheme, the second streams.
 
     Tokens that are empty strings are dropped and counted.
 
     blocks (BlockReader): Reads a file.
     notes (Mapping[Path, str]): The files, with a description of each one's layout.
-    RAISES: ConvertError if a tag is unknown or of another scheme.
+    YIELDS (Sentence | ConvertError): The sentences; an error for one with an unknown tag, or one of
+        another scheme.
+    RAISES: ConvertError if no scheme has the tags of a file.
     """
     forms = {path: _form(blocks, path, options) for path in notes}
     if options.scheme in (DETECT, IO):
@@ -88,16 +92,25 @@ def read_tagged(
         parts = [scheme, form.name, note] if form.name else [scheme, note]
         summary.notes[", ".join(parts)] += 1
         known: dict[str, str] = {}
+        # An I- that continues no entity of its label begins one in IOB1.
+        tag_scheme = "IOB1" if scheme == IO else scheme
+        mark: Block | None = None  # the bad sentence with which a document begins
         for block in blocks(path, summary.tick):
-            # An I- that continues no entity of its label begins one in IOB1.
-            _translate(path, block, form, "IOB1" if form is PLAIN else scheme, known)
-            sentence = _sentence(
-                path, block, "IOB1" if form is PLAIN else scheme, options.repair, summary
-            )
+            if mark is not None and not block.starts_document:
+                block.starts_document, block.document_id = True, mark.document_id
+            try:
+                if block.error is not None:
+                    raise block.error
+                _translate(path, block, form, tag_scheme, known)
+            except ConvertError as err:
+                mark = block if block.starts_document else None
+                yield err
+                continue
+            mark = None
+            sentence = _sentence(path, block, tag_scheme, options.repair, summary)
             if form.name in REMARKS and sentence.spans:
-                summary.remarks[REMARKS[form.name].format(label=options.label)] += len(
-                    sentence.spans
-                )
+                remark = REMARKS[form.name].format(label=options.label)
+                summary.remarks[remark] += len(sentence.spans)
             yield sentence
 
 
