@@ -12,7 +12,7 @@ from spacy.vocab import Vocab
 
 from ..errors import ConvertError
 from ..gold.misfits import Fit, fit_to_tokens
-from ..tags.spans import EntIob
+from ..tags.spans import LEFT_ASIDE, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
@@ -191,6 +191,8 @@ class Builder:
             missing.difference_update(range(start, end))
         ents = [Span(doc, *span) for span in spans]
         self._set_incorrect(doc, passage)
+        if left_aside := set(fit.misaligned) - set(fit.origins):
+            doc.user_data[LEFT_ASIDE] = len(left_aside)
         return self._annotated(doc, ents, sorted(missing), passage, passage.document_id)
 
     def _set_incorrect(self, doc: Doc, passage: Passage) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from spacy.training import Example
 
+from ..tags.spans import LEFT_ASIDE
 from .averages import count_entities, strict_table
 from .breakdowns import Surfaces, breakdowns
 from .calibration import confidence_table
@@ -42,7 +43,7 @@ def analyze(
     kinds = Counter(mistake.kind for mistake in find_mistakes(documents))
     return {
         "documents": len(documents),
-        "counts": _counts(documents),
+        "counts": _counts(documents, examples),
         "entity": {**strict_table(counted), "intervals": intervals(counted, chance)},
         "token": _token_table(examples),
         "partial": semeval_table(documents),
@@ -72,12 +73,13 @@ def compare(
     }
 
 
-def _counts(documents: Sequence[Document]) -> dict[str, int]:
+def _counts(documents: Sequence[Document], examples: Sequence[Example]) -> dict[str, int]:
     return {
         "tokens": sum(len(doc.words) for doc in documents),
         "unannotated_tokens": sum(int((~doc.known).sum()) for doc in documents),
         "ignored_predictions": sum(doc.ignored for doc in documents),
         "unfit_gold": sum(doc.unfit for doc in documents),
+        "left_aside_gold": sum(eg.reference.user_data.get(LEFT_ASIDE, 0) for eg in examples),
     }
 
 

@@ -70,8 +70,12 @@ def _entity_table(scores: Mapping[str, Any], counts: Mapping[str, int]) -> Table
     if counts["unannotated_tokens"]:
         notes.append(
             f"Not scored: tokens without annotation, {counts['unannotated_tokens']:,} of"
-            f" {counts['tokens']:,}, with any gold that `convert` left aside there, and predictions"
-            f" on them, {counts['ignored_predictions']:,}."
+            f" {counts['tokens']:,}, and predictions on them, {counts['ignored_predictions']:,}."
+        )
+    if counts["left_aside_gold"]:
+        notes.append(
+            "Not scored: gold entities that fit no tokens and were left aside in reading,"
+            f" {counts['left_aside_gold']:,}."
         )
     if counts["unfit_gold"]:
         notes.append(

@@ -6,6 +6,8 @@ from enum import IntEnum
 import numpy as np
 
 Span = tuple[int, int, str]  # first token, end (exclusive), label
+# In `doc.user_data`: the number of gold entities that fit no tokens, and that no score counts.
+LEFT_ASIDE = "entities_left_aside"
 
 
 class EntIob(IntEnum):

@@ -78,6 +78,7 @@ def test_figures_are_those_of_the_scorer(model, corpus, tmp_path):
         "unannotated_tokens": 1,
         "ignored_predictions": 1,
         "unfit_gold": 0,
+        "left_aside_gold": 0,
     }
     assert figures["confidence"]["entities"] == figures["entity"]["all"]["predicted"]
     assert figures["entity"]["intervals"]["resamples"] == 200

@@ -71,6 +71,26 @@ def test_evaluation_is_that_of_the_converted_corpus(model, corpora, tmp_path):
     assert figures[path]["entity"]["all"]["gold"] > 0
 
 
+def test_gold_that_fits_no_tokens_is_counted(model, tmp_path):
+    """It leaves the score, so the first table and the figures say how much of it there is."""
+    path = tmp_path / "test.jsonl"
+    record = {
+        "text": "Anas met Bo in York",
+        "spans": [[0, 3, "PER"], [1, 2, "PER"], [9, 11, "PER"]],
+    }
+    path.write_text(json.dumps(record))
+    run("convert", path, tmp_path / "test.spacy", "--lang", "xx")
+    for corpus in (path, tmp_path / "test.spacy"):
+        printed = run("evaluate", model, corpus, "-o", tmp_path / "figures.json")
+        figures = json.loads((tmp_path / "figures.json").read_text())
+        assert figures["counts"]["left_aside_gold"] == 2
+        assert figures["entity"]["all"]["gold"] == 1
+        assert "gold entities that fit no tokens and were left aside in reading, 2." in printed
+    run("evaluate", model, path, "--misaligned", "expand", "-o", tmp_path / "figures.json")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["counts"]["left_aside_gold"] == 0
+
+
 def test_calibration_is_that_of_the_converted_corpus(model, tmp_path):
     path = tmp_path / "dev.conll"
     path.write_text("Ana B-PER\nRuiz I-PER\nmet O\nBo B-LOC\n.\tO\n".replace("\t", " "))

@@ -33,6 +33,7 @@ def test_parts_by_hand():
         "unannotated_tokens": 1,
         "ignored_predictions": 1,
         "unfit_gold": 0,
+        "left_aside_gold": 0,
     }
     assert figures["entity"]["per_type"].keys() == figures["token"]["per_type"].keys() == {"PER"}
     assert figures["entity"]["all"]["r"] == 1 / 2 and figures["entity"]["intervals"] is None
