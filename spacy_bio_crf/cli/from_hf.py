@@ -41,7 +41,7 @@ def from_hf_cli(
     """Make a pipeline of a Hugging Face token classifier."""
     from ..errors import BioError
     from ..export.importing import import_checkpoint
-    from ..io import read_text
+    from ..io import read_text, replacing_folder
 
     check_new(output, force)
     try:
@@ -55,7 +55,8 @@ def from_hf_cli(
             scheme=scheme,
             revision=revision,
         )
-        nlp.to_disk(output)
+        with replacing_folder(output) as folder:
+            nlp.to_disk(folder)
     except (BioError, OSError, ValueError) as error:
         msg.fail(name_options(str(error), from_hf_cli), exits=1)
     tagset = rows.tagset

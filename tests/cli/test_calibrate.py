@@ -98,3 +98,37 @@ def test_the_pipeline_is_saved_before_the_plot_is_drawn(model, tmp_path):
     assert run.exit_code == 1
     assert "--plot: expected a file that can be written, got" in " ".join(run.output.split())
     assert spacy.load(model[0]).get_pipe("bio_ner").temperature != 1.0
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_in_place_nothing_but_the_temperature_is_written(model, tmp_path):
+    """The rest is never open to a kill; the component itself is put in place in one step."""
+    (Path(model[0]) / "README.md").write_text("mine")
+    before = contents(Path(model[0]))
+    run = CliRunner().invoke(app, ["calibrate", *model])
+    assert run.exit_code == 0, run.output
+    after = contents(Path(model[0]))
+    assert before.keys() == after.keys()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"bio_ner/cfg", "bio_ner/checksums.json"}
+    assert sorted(path.name for path in Path(model[0]).parent.iterdir()) == ["dev.spacy", "model"]
+
+
+def test_another_pipeline_is_replaced_and_a_file_beside_it_stays(model, trained, tmp_path):
+    trained.to_disk(tmp_path / "out")
+    (tmp_path / "out" / "README.md").write_text("mine")
+    run = CliRunner().invoke(app, ["calibrate", *model, "-o", str(tmp_path / "out")])
+    assert run.exit_code == 0, run.output
+    assert spacy.load(tmp_path / "out").get_pipe("bio_ner").temperature != 1.0
+    assert contents(tmp_path / "out").keys() == {*contents(Path(model[0])), "README.md"}
+
+
+def test_a_damaged_pipeline_is_one_sentence(model):
+    path = Path(model[0]) / "bio_ner" / "cfg"
+    path.write_text(path.read_text().replace('"LOC",', ""))
+    run = CliRunner().invoke(app, ["calibrate", *model])
+    assert run.exit_code == 1 and "Traceback" not in run.output
+    assert "labels: expected labels for the 5 tags" in " ".join(run.output.split())
