@@ -132,7 +132,7 @@ def _write(report: "Report", path: str) -> None:
 
 
 def _show(report: "Report") -> None:
-    from ..debug import CHECKS, SEVERITIES
+    from ..debug import SEVERITIES
 
     _show_figures(report)
     if not report.findings:
@@ -140,7 +140,7 @@ def _show(report: "Report") -> None:
         return
     findings = sorted(report.findings, key=lambda f: -SEVERITIES.index(f.severity))
     msg.divider("Findings")
-    rows = [(f.severity, f.part, f.count, f.detail or CHECKS[f.check].meaning) for f in findings]
+    rows = [(f.severity, f.part, f.count, _what(f)) for f in findings]
     msg.table(rows, header=("", "part", "count", "what"), aligns=("l", "l", "r", "l"), divider=True)
     for finding in findings:
         _show_finding(finding)
@@ -175,14 +175,19 @@ def _value(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 
+def _what(finding: "Finding") -> str:
+    from ..debug import CHECKS
+
+    return name_options(finding.detail, debug_cli) or CHECKS[finding.check].meaning
+
+
 def _show_finding(finding: "Finding") -> None:
     from ..debug import CHECKS
 
     check = CHECKS[finding.check]
     show: dict[str, Callable] = {"info": msg.info, "warning": msg.warn, "error": msg.fail}
-    what = finding.detail or check.meaning
     advice = f": {check.advice}" if check.advice else ""
-    show[finding.severity](f"{finding.part}: {what} ({finding.count}){advice}")
+    show[finding.severity](f"{finding.part}: {_what(finding)} ({finding.count}){advice}")
     for example in finding.examples:
         msg.text(f"  {_example(example)}")
     more = finding.count - len(finding.examples)

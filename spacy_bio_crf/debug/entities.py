@@ -9,6 +9,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
+from ..errors import counted
 from ..tags.spans import EntIob
 from ..tags.tagset import TagSet
 from .findings import Occurrence, Recorder, excerpt, place_of
@@ -89,10 +90,12 @@ def check_labels(
     train = counts["train"]
     for label, count in train.items():
         if count < least:
-            recorders["train"].add("rare_labels", Occurrence("", label, note=f"{count} entities"))
+            recorders["train"].add(
+                "rare_labels", Occurrence("", label, note=counted(count, "entity"))
+            )
     for part, labels in counts.items():
         for label, count in labels.items():
-            found = Occurrence("", label, note=f"{count} entities")
+            found = Occurrence("", label, note=counted(count, "entity"))
             if known and label not in known:
                 recorders[part].add("unknown_labels", found, count=count)
             if label not in train and not known:

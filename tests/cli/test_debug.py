@@ -107,13 +107,22 @@ def test_a_config_and_values_for_it(debug, config: Path):
     assert {"long_documents", "unused_tags"} <= checks
 
 
+def test_remarks_of_the_reader_name_options(debug):
+    Path("a.jsonl").write_text('{"text": "Bo", "spans": [[0, 2, "PER"]]}\n{"text": "No"}\n')
+    code, output = debug("a.jsonl", "--least", "1")
+    assert "texts without any annotation" in output and "(--no-spans) (1)" in output
+    assert "`" not in output
+    code, output = debug("a.jsonl", "--least", "1", "--no-spans", "empty")
+    assert code == 0 and "tokens 2" in output and "texts without any annotation" not in output
+
+
 def test_a_trained_pipeline(debug, trained, tmp_path: Path):
     trained.to_disk(tmp_path / "model")
     Path("new.conll").write_text("K2\tB-MISC\nBo\tB-PER\n")
     code, output = debug("new.conll", "--model", tmp_path / "model")
     assert code == 4 and "labels LOC; PER" in output
     assert "train: entities with labels that the trained model lacks (1)" in output
-    assert "MISC 1 entities" in output
+    assert "MISC 1 entity" in output
     code, output = debug("new.conll", "--model", tmp_path / "model", "--nlp.lang", "pt")
     assert code == 1 and "--model: expected a config file, got" in output
     assert "a pipeline has nothing to override (nlp.lang)" in output

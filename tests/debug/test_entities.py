@@ -54,7 +54,7 @@ def test_labels_that_are_rare_or_in_one_part_only():
         ("dev", "absent_labels"): 2,
     }
     assert [s.text for s in find(report, "rare_labels", "train").examples] == ["MISC"]
-    assert find(report, "rare_labels", "train").examples[0].note == "1 entities"
+    assert find(report, "rare_labels", "train").examples[0].note == "1 entity"
     assert sorted(s.text for s in find(report, "absent_labels", "dev").examples) == ["LOC", "MISC"]
     assert report.exit_code == EXIT_CODES["warning"] == 3
     assert ("train", "rare_labels") not in found(diagnose([train, dev], least=1))
