@@ -82,6 +82,7 @@ class StoredPipe(TrainablePipe):
         if not folder.is_dir():
             got, remedy = Plain("no such folder"), "save the pipeline again, to the end"
             raise OSError(describe(str(path), expected="a component", got=got, remedy=remedy))
+        read = folder.stat().st_ino
         damage = find_damage(folder, exclude)
         deserialize: dict[str, Callable[[Path], Any]] = {
             # Not by srsly, which refuses a NaN without a word of where it is.
@@ -103,12 +104,16 @@ class StoredPipe(TrainablePipe):
         if damage:
             raise _refusal(folder, damage)
         util.from_disk(folder, {"encoder": self.encoder.load}, exclude)
+        if not folder.is_dir() or folder.stat().st_ino != read:
+            got, remedy = Plain("another one, saved in the meantime"), "load it again"
+            raise OSError(describe(str(path), expected="one component", got=got, remedy=remedy))
         if changed := find_changed_settings(folder):
+            but = ", but for the scheme" if "scheme" in changed else ""
             warnings.warn(
                 describe(
                     str(folder.parent / "config.cfg"),
                     expected=f"the settings that {self.name!r} was saved with",
-                    got=Plain(f"another {', '.join(changed)}, which counts"),
+                    got=Plain(f"another {', '.join(changed)}, which counts{but}"),
                     remedy="save the pipeline once if you have changed them; if not, the last"
                     " attempt to save it was cut short",
                 ),

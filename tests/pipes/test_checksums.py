@@ -284,3 +284,25 @@ def test_bytes_with_labels_that_do_not_fit(trained: Language, make_nlp: MakeNlp)
     data["cfg"] = srsly.json_dumps({"labels": ["PER"], "scheme": "BIO", "temperature": 1.0})
     with pytest.raises(ValueError, match="cfg, labels: expected labels for the 5 tags"):
         component(make_nlp()).from_bytes(srsly.msgpack_dumps(data))
+
+
+def test_a_scheme_that_was_changed_does_not_count(copy: Path):
+    path = copy / "config.cfg"
+    path.write_text(path.read_text().replace('scheme = "BIO"', 'scheme = "BILUO"'))
+    with pytest.warns(UserWarning, match="got another scheme, which counts, but for the scheme; "):
+        assert component(spacy.load(copy)).scheme == "BIO"
+
+
+def test_a_component_that_is_saved_while_it_is_loaded(copy: Path, trained: Language, monkeypatch):
+    """The files before and after belong to two saves, each of them whole."""
+    from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder
+
+    load = TransformerEncoder.load
+
+    def slow(encoder: TransformerEncoder, folder: Path) -> None:
+        trained.to_disk(copy)
+        load(encoder, folder)
+
+    monkeypatch.setattr(TransformerEncoder, "load", slow)
+    with pytest.raises(OSError, match="got another one, saved in the meantime; load it again"):
+        spacy.load(copy)
