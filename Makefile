@@ -9,6 +9,10 @@ NEXT := .venv-next
 NEXT_STAMP := $(NEXT)/.installed
 HEADS := softmax crf
 
+# Threads that wait for each other sleep, and leave their cores to others (docs/install.md).
+export OMP_WAIT_POLICY ?= passive
+export GOMP_SPINCOUNT ?= 1000
+
 # An old pip would install what has no wheel by setup.py itself.
 export PIP_USE_PEP517 := 1
 

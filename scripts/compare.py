@@ -8,6 +8,7 @@ other data are computed again.
 import argparse
 import hashlib
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -21,6 +22,7 @@ import spacy
 from spacy import util
 from wasabi import msg
 
+from spacy_bio_crf.cores import waiting_settings
 from spacy_bio_crf.errors import Plain, describe
 from spacy_bio_crf.io import write_json, write_text
 from spacy_bio_crf.metrics import analyze, predict, read_corpus
@@ -95,7 +97,8 @@ def train(arguments: argparse.Namespace, head: str, seed: int) -> dict[str, Any]
     }
     command += [part for key, value in options.items() for part in (f"--{key}", value)]
     start = perf_counter()
-    subprocess.run([str(part) for part in command], check=True)
+    environment = os.environ | waiting_settings()
+    subprocess.run([str(part) for part in command], check=True, env=environment)
     done = {"settings": settings, "seconds": perf_counter() - start}
     write_json(folder / "training.json", done)
     return done

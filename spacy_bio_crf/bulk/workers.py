@@ -1,4 +1,4 @@
-"""Parts in this process or in several, and the cores that each may use."""
+"""Parts in this process or in several."""
 
 import multiprocessing
 import os
@@ -9,35 +9,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 from spacy.language import Language
 
+from ..cores import available_cores, waiting_settings
 from ..errors import AnnotateError
 
 Load = Callable[[], Language]
 PartWork = Callable[[Language, Any], Any]
 WAITING = 10_000  # parts that wait in a pool, at the most
 DEATHS = 3  # of processes at one part, before it is given up
-CGROUP = Path("/sys/fs/cgroup")
 
 _load: Any = None
 _work: Any = None
 _nlp: Any = None
-
-
-def available_cores() -> int:
-    """RETURNS (int): The cores this process may use, by its affinity and its cgroup's quota."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    for files in (["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]):
-        try:
-            quota, period = " ".join((CGROUP / file).read_text() for file in files).split()
-            cores = min(cores, max(1, int(quota) // int(period)) if int(quota) > 0 else cores)
-        except (OSError, ValueError):  # no such file, or "max"
-            continue
-    return cores
 
 
 def run_parts(
@@ -84,8 +70,7 @@ def _run_pool(
 ) -> Iterator[Any]:
     context = multiprocessing.get_context("spawn" if load else "fork")
     pool = ProcessPoolExecutor(width, context, _begin, (load or (lambda: nlp), work, load is None))
-    # OpenMP reads these when torch is imported. Threads that spin at barriers slow each other down.
-    wanted = {"OMP_NUM_THREADS": str(max(1, cores)), "OMP_WAIT_POLICY": "passive"}
+    wanted = {"OMP_NUM_THREADS": str(max(1, cores)), **waiting_settings()}
     unset = wanted.keys() - os.environ.keys()
     os.environ.update({name: wanted[name] for name in unset})
     try:

@@ -5,11 +5,13 @@ spaCy imports this module whenever its command line starts, through the entry po
 function in a module of its own, registered below.
 """
 
+import os
 from collections.abc import Callable
 
 import typer
 from spacy.cli._util import app as spacy_app
 
+from ..cores import waiting_settings
 from ..installed import warn_of_clash
 from .annotate import annotate_cli
 from .calibrate import calibrate_cli
@@ -23,6 +25,8 @@ from .to_hf import to_hf_cli
 from .transitions import transitions_cli
 
 warn_of_clash()
+# For the processes that a command starts, those of `spacy project run` among them.
+os.environ.update(waiting_settings())
 app = typer.Typer(name="bio-ner", no_args_is_help=True, rich_markup_mode=None)
 
 

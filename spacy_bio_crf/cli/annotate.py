@@ -93,7 +93,7 @@ def annotate_cli(
     A run that ended early goes on when the command is given again.
     """
     from ..bulk import AnnotateError, annotate
-    from ..bulk.workers import available_cores
+    from ..cores import available_cores
 
     # A fork can use neither a GPU nor several threads, and some systems have none: each process
     # loads the pipeline itself.

@@ -7,8 +7,6 @@ SEVERITIES = ("info", "warning", "error")  # in rising order
 EXIT_CODES = {"info": 0, "warning": 3, "error": 4}
 # Headings and greetings of fewer tokens occur everywhere.
 FEW_TOKENS = 5
-# Above it, fine-tuning forgets what the encoder has learned.
-HIGHEST_RATE = 5e-4
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..errors import Plain, describe
+from ..training.watch import HIGHEST_RATE
 from .alignment import check_alignment
 from .characters import check_characters
-from .checks import HIGHEST_RATE
 from .entities import check_annotation, check_labels, check_tags
 from .findings import Occurrence, Recorder, Report
 from .leakage import Index, check_leakage, check_repetition

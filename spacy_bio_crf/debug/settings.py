@@ -13,6 +13,7 @@ from thinc.api import ConfigValidationError
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
 from ..pipes.bio_ner import find_component
+from ..training.optimizer import has_spacys_rate
 
 SCHEDULED = 20_000  # steps whose learning rate is looked at where training has no limit
 
@@ -113,9 +114,12 @@ def _highest_rate(nlp: Language, component: str) -> float:
         scale = 1.0 if encoder["grad_factor"] else 0.0
     elif encoder["@architectures"] == "spacy-bio-crf.TransformerEncoder.v1":
         scale = encoder["lr_scale"] if encoder["frozen_layers"] != -1 else 0.0
+        scale = 1.0 if scale is None else scale
     else:
         return 0.0
     optimizer = registry.resolve({"optimizer": config["training"]["optimizer"]})["optimizer"]
+    if encoder.get("lr_scale", 1.0) is None and has_spacys_rate(optimizer):
+        return 0.0
     highest = optimizer.learn_rate
     for _ in range(config["training"]["max_steps"] or SCHEDULED):
         optimizer.step_schedules()

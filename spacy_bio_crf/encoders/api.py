@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, to_numpy, torch2xp, xp2torch
+from thinc.api import Model, Optimizer, to_numpy, torch2xp, xp2torch
 from thinc.types import Ragged
 from torch import Tensor
 
@@ -52,6 +52,15 @@ class Encoder:
         """Most padded sub-words in one batch; 0 if the encoder makes no batches, or has no weights
         yet."""
         return 0
+
+    @property
+    def default_rate(self) -> float | None:
+        """The learning rate in place of spaCy's own, where nobody has chosen one."""
+        return None
+
+    def transformer_rate(self, optimizer: Optimizer) -> float:
+        """RETURNS (float): The learning rate of a pre-trained transformer; 0 if none is trained."""
+        return 0.0
 
     def text(self) -> Preprocessor | None:
         """RETURNS (Preprocessor | None): Cuts texts, and needs no weights; None if the encoder has

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model, to_numpy
+from thinc.api import Model, Optimizer, to_numpy
 from thinc.types import Ragged
 from transformers.utils import ModelOutput
 
 from ..errors import Plain, describe
+from .api import Encoder
 from .tok2vec import let_spacy_replace, without_tokens
 
 if TYPE_CHECKING:
@@ -52,8 +53,15 @@ def build_transformer_listener(
         init=_init,
         layers=[layer],
         dims={"nO": None},
-        attrs={"grad_factor": grad_factor},
+        attrs={"grad_factor": grad_factor, "encoder": SharedTransformer},
     )
+
+
+class SharedTransformer(Encoder):
+    """The interface of an encoder that shares the pipeline's transformer."""
+
+    def transformer_rate(self, optimizer: Optimizer) -> float:
+        return float(optimizer.learn_rate) if self.model.attrs["grad_factor"] else 0.0
 
 
 def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:

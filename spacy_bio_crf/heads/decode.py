@@ -235,7 +235,7 @@ def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
             )
             break
     remedy = "the weights have diverged: lower the learning rate or load an earlier pipeline"
-    got = Plain("NaN or infinity")
+    got = Plain("NaN or infinity, which are not finite")
     raise ValueError(describe(place, expected="finite numbers", got=got, remedy=remedy))
 
 

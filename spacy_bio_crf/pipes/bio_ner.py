@@ -48,6 +48,7 @@ subword_labels = "first"
 [bio_ner.model.encoder]
 @architectures = "spacy-bio-crf.TransformerEncoder.v1"
 name = "bert-base-multilingual-cased"
+lr_scale = null
 
 [bio_ner.model.head]
 @architectures = "spacy-bio-crf.CRFHead.v1"

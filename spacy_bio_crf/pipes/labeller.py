@@ -13,14 +13,17 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
+from ..cores import fit_threads
 from ..errors import Plain, describe
 from ..gold.annotation import Annotation
 from ..gold.notices import GoldTally, Notices
+from ..heads.decode import check_finite
 from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens, batch_loss
 from ..model import torch_shims
 from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
+from ..training.watch import StepWatch
 from .forks import install_fork_guards
 from .predictor import Origin, Predictor
 from .task import Task
@@ -60,7 +63,9 @@ class SequenceLabeller(Predictor):
         self._added: tuple[str, ...] = ()
         self._warned_of: set[tuple[str, ...]] = set()
         self._notices = Notices(name)
+        self._watch = StepWatch(name)
         install_fork_guards()
+        fit_threads()
 
     def add_label(self, label: str) -> int:
         """Add a label, before the model has its size.
@@ -132,6 +137,7 @@ class SequenceLabeller(Predictor):
         self.cfg.update(labels=list(known), temperature=1.0)
         self._warned_of = set()
         self._notices = Notices(self.name)
+        self._watch = StepWatch(self.name)
         if whole:
             tally = self._survey(get_examples())
             self._notices.tell(tally, "training documents", self.task.misaligned)
@@ -177,6 +183,7 @@ class SequenceLabeller(Predictor):
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):
                 lattice, backprop = self.model.begin_update([docs[i] for i in part])
+                check_finite(self.name, [docs[i] for i in part], lattice)
                 own = [gold[i] for i in part]
                 loss, d_lattice = self._loss(own, lattice, size)
                 tally = GoldTally()
@@ -197,6 +204,7 @@ class SequenceLabeller(Predictor):
         """
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.get_loss")
+        check_finite(self.name, [eg.predicted for eg in examples], scores)
         gold = [self._gold(eg) for eg in examples]
         return self._loss(gold, scores, annotated_tokens(gold))
 
@@ -233,5 +241,9 @@ class SequenceLabeller(Predictor):
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step with the gathered gradients, clipped by their common norm."""
-        clip_global_norm(torch_shims(self.model), sgd.grad_clip)
+        shims = torch_shims(self.model)
+        for shim in shims:
+            shim.default_rate = self.encoder.default_rate
+        self._watch.check_rate(self.encoder.transformer_rate(sgd))
+        self._watch.check_norm(clip_global_norm(shims, sgd.grad_clip))
         self.model.finish_update(sgd)

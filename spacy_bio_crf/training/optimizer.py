@@ -6,16 +6,25 @@ from typing import Any, cast
 
 import torch
 from thinc.api import Optimizer, torch2xp, xp2torch
+from thinc.optimizers import ADAM_DEFAULTS
 from torch import Tensor, nn
 
 # Dynamic loss scaling for float16 (Micikevicius et al. 2018, section 3.2), with usual constants.
 FIRST_SCALE, GROWTH, GROWTH_STEPS = 2.0**16, 2.0, 2000
+
+# spaCy's learning rate where nobody has chosen one. No pre-trained transformer survives it.
+SPACYS_RATE = float(ADAM_DEFAULTS["learn_rate"])
 
 # The slowest moving average of weights: thinc's default.
 MOST_DECAY = 0.9999
 
 Named = Sequence[tuple[str, nn.Parameter]]
 Scale = Callable[[str], float]  # factor on the learning rate, by parameter name
+
+
+def has_spacys_rate(optimizer: Optimizer) -> bool:
+    """Whether the learning rate is spaCy's own, because nobody has chosen one."""
+    return optimizer.learn_rate == SPACYS_RATE and "learn_rate" not in optimizer.schedules
 
 
 class FusedStep:
@@ -45,31 +54,34 @@ class FusedStep:
             fused=True,
         )
 
-    def take(self) -> None:
-        """Take a step with the gradients of the network."""
+    def take(self, rate: float) -> None:
+        """Take a step with the gradients of the network, at a rate times each group's factor."""
         optimizer = self.optimizer
         for group in self._torch.param_groups:
-            group["lr"] = optimizer.learn_rate * group["lr_scale"]
+            group["lr"] = rate * group["lr_scale"]
             group["betas"] = (optimizer.b1, optimizer.b2)
             group["eps"] = optimizer.eps
             group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
         self._torch.step()
 
 
-def take_thinc_step(optimizer: Optimizer, owner: int, trained: Named, lr_scale: Scale) -> None:
+def take_thinc_step(
+    optimizer: Optimizer, owner: int, trained: Named, lr_scale: Scale, rate: float
+) -> None:
     """Call an optimizer that is not Adam (SGD, RAdam) as thinc does, parameter by parameter.
 
     optimizer (Optimizer): spaCy's optimizer.
     owner (int): The id of the parameters' shim.
     trained (Named): The parameters that hold a gradient.
     lr_scale (Scale): Factor on the learning rate, by parameter name.
+    rate (float): The learning rate.
     """
     for name, parameter in trained:
         weights: Any = torch2xp(parameter.data)
         gradient: Any = torch2xp(cast(Tensor, parameter.grad))
         decay = optimizer.L2 if decays(name, parameter) else 0.0
         # Not by thinc's own `lr_scale`, which RAdam ignores.
-        with _set(optimizer, lr_scale(name) * optimizer.learn_rate, decay):
+        with _set(optimizer, lr_scale(name) * rate, decay):
             updated, _ = optimizer((owner, name), weights, gradient)
         parameter.data = xp2torch(updated, device=parameter.device)
 

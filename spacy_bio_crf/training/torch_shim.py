@@ -15,6 +15,7 @@ from .optimizer import (
     Scale,
     average_weights,
     clip_gradients,
+    has_spacys_rate,
     take_thinc_step,
 )
 
@@ -30,6 +31,8 @@ class TorchShim(PyTorchShim):
         super().__init__(network)
         self.lr_scale = lr_scale
         self.loss_scale: LossScale | None = None
+        # The learning rate where the optimizer has spaCy's, because nobody has chosen one.
+        self.default_rate: float | None = None
         self._step: FusedStep | None = None
 
     @property
@@ -59,6 +62,12 @@ class TorchShim(PyTorchShim):
             return []
         return [(n, p) for n, p in self._model.named_parameters() if p.grad is not None]
 
+    def rate(self, optimizer: Optimizer) -> float:
+        """The learning rate of the next step, without factors."""
+        if self.default_rate is not None and has_spacys_rate(optimizer):
+            return self.default_rate
+        return optimizer.learn_rate
+
     def unscale(self) -> bool:
         """Undo the loss scale on the gradients, once a step.
 
@@ -82,7 +91,7 @@ class TorchShim(PyTorchShim):
             if optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam:
                 if self._step is None or self._step.optimizer is not optimizer:
                     self._step = FusedStep(optimizer, self.network, self.lr_scale)
-                self._step.take()
+                self._step.take(self.rate(optimizer))
                 # Averages are kept where thinc keeps its own.
                 average_weights(optimizer, self.id, trained)
             else:
@@ -93,7 +102,7 @@ class TorchShim(PyTorchShim):
             self.loss_scale.update()
 
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
-        take_thinc_step(optimizer, self.id, trained, self.lr_scale)
+        take_thinc_step(optimizer, self.id, trained, self.lr_scale, self.rate(optimizer))
 
     @contextlib.contextmanager
     def use_params(self, params: Mapping[Any, Any]) -> Iterator[None]:

@@ -13,7 +13,7 @@ import torch
 from spacy.language import Language
 
 from spacy_bio_crf.bulk import AnnotateError, workers
-from spacy_bio_crf.bulk.workers import available_cores, run_parts
+from spacy_bio_crf.bulk.workers import run_parts
 from tests.support.annotate_tools import folder, make_ruler  # noqa: F401
 from tests.support.pipelines import SENTENCES
 
@@ -155,28 +155,6 @@ def test_a_system_without_forks_needs_a_way_to_load(monkeypatch):
 # -- cores and threads ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 8),
-        ({"cpu.max": "max 100000"}, 8),
-        ({"cpu.max": "300000 100000"}, 3),
-        ({"cpu.max": "50000 100000"}, 1),
-        ({"cpu.max": "9900000 100000"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 8),
-        ({"cpu/cpu.cfs_quota_us": "250000", "cpu/cpu.cfs_period_us": "100000"}, 2),
-        ({"cpu.max": "?"}, 8),
-    ],
-)
-def test_cores_are_those_that_may_be_used(tmp_path, monkeypatch, files, expected):
-    monkeypatch.setattr("os.sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(workers, "CGROUP", tmp_path)
-    for name, content in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(f"{content}\n")
-    assert available_cores() == expected
-
-
 def threads_of(nlp, part):
     names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
     return torch.get_num_threads(), [os.environ.get(name) for name in names]
@@ -197,7 +175,7 @@ def test_a_fork_has_one_thread(monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize("chosen", [None, "1"])
 def test_processes_that_load_share_the_cores(monkeypatch, chosen):
-    for name in "OMP_NUM_THREADS", "OMP_WAIT_POLICY":
+    for name in "OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT":
         monkeypatch.delenv(name, raising=False)
     if chosen:
         monkeypatch.setenv("OMP_NUM_THREADS", chosen)

@@ -115,7 +115,7 @@ def test_processes_load_the_pipeline_themselves_where_they_cannot_fork(bio_ner, 
         command, "load_pipeline", lambda m, gpu: (gpus.append(gpu), load_pipeline(m, -1))[1]
     )
     cores = 3
-    monkeypatch.setattr("spacy_bio_crf.bulk.workers.available_cores", lambda: cores)
+    monkeypatch.setattr("spacy_bio_crf.cores.available_cores", lambda: cores)
     code, _ = bio_ner("annotate", "model", "a.txt", "out.jsonl", "--gpu-id", "3", "-n", "2")
     assert code == 0 and gpus == [-1]
     assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]

@@ -40,7 +40,8 @@ def test_encoders_without_a_tokenizer_of_their_own(tmp_path: Path):
 
 def test_values_replace_those_of_a_config(make_nlp: MakeNlp, tmp_path: Path):
     path = tmp_path / "config.cfg"
-    make_nlp(encoder_options={"window": 20, "overlap": 4}).config.to_disk(path)
+    options = {"window": 20, "overlap": 4, "lr_scale": 1.0}
+    make_nlp(encoder_options=options).config.to_disk(path)
     assert read_settings(path).summary() == {
         "component": "bio_ner",
         "scheme": "BIO",
@@ -88,7 +89,9 @@ WARM_UP = {
 @pytest.mark.parametrize(
     ("values", "rate"),
     [
-        ({}, 1e-3),
+        ({}, 0.0),
+        ({f"{ENCODER}.lr_scale": 1.0}, 1e-3),
+        ({"training.optimizer.learn_rate": 2e-3}, 2e-3),
         ({"training.optimizer.learn_rate": 2e-4}, 0.0),
         ({"training.optimizer.learn_rate": 2e-4, f"{ENCODER}.lr_scale": 5.0}, 1e-3),
         ({f"{ENCODER}.lr_scale": 0.1}, 0.0),

@@ -10,12 +10,12 @@ import pytest
 import spacy
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model
+from thinc.api import Adam, Model
 from thinc.types import Ragged
 from torch import nn
 
 from spacy_bio_crf.encoders.api import Encoder, call_torch, encoder_of
-from spacy_bio_crf.encoders.listener import build_transformer_listener
+from spacy_bio_crf.encoders.listener import SharedTransformer, build_transformer_listener
 from spacy_bio_crf.encoders.tok2vec import build_tok2vec_encoder
 from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder, build_transformer_encoder
 from tests.support.encoder_tools import TEXTS, docs_of
@@ -58,7 +58,12 @@ def test_each_kind_of_layer():
 
 @needs_shared
 def test_a_listener_is_a_layer_like_others():
-    assert type(encoder_of(build_transformer_listener())) is Encoder
+    interface = encoder_of(build_transformer_listener())
+    assert type(interface) is SharedTransformer and interface.text() is None
+    # spaCy's optimizer trains the shared transformer, at its own rate.
+    assert interface.transformer_rate(Adam(3e-5)) == 3e-5
+    frozen = encoder_of(build_transformer_listener(grad_factor=0.0))
+    assert frozen.transformer_rate(Adam(3e-5)) == 0.0
 
 
 def test_a_listener_without_spacy_transformers(monkeypatch: pytest.MonkeyPatch):

@@ -232,7 +232,8 @@ def test_get_loss_takes_what_a_prediction_gave(make_nlp: MakeNlp):
 
 
 def test_a_span_known_to_be_wrong_is_unlearnt(make_nlp: MakeNlp):
-    nlp = make_nlp(incorrect_spans_key="wrong", encoder_options=NO_DROPOUT)
+    options = {**NO_DROPOUT, "lr_scale": 1.0}
+    nlp = make_nlp(incorrect_spans_key="wrong", encoder_options=options)
     train(nlp, make_examples(nlp))
     words = SENTENCES[0][0]
     assert (5, 8, "LOC") in spans_of(nlp(Doc(nlp.vocab, words=words)))

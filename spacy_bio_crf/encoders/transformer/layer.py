@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Model, Optimizer, torch2xp, xp2torch
 from thinc.types import Ragged
 
 from ...errors import SettingsError, describe
@@ -34,7 +34,7 @@ def build_transformer_encoder(
     gradient_checkpointing: bool = False,
     dropout: float | None = None,
     casing: bool = False,
-    lr_scale: float = 1.0,
+    lr_scale: float | None = 1.0,
 ) -> Model[list[Doc], list[Ragged]]:
     """Build an encoder that owns its transformer.
 
@@ -63,7 +63,9 @@ def build_transformer_encoder(
         config.
     casing (bool): Add a learned embedding of how words are written (lower case, Title, UPPER,
         miXed, with digits). For encoders whose tokenizer lower-cases.
-    lr_scale (float): Factor on the optimizer's learning rate.
+    lr_scale (float | None): Factor on the optimizer's learning rate. None is 1.0, but where the
+        optimizer has spaCy's default rate of 0.001, the encoder and its head train at 2e-4 times
+        their factors, and from a width of 768 at 5e-5.
     RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
         [n_subwords, d], and how many belong to each token, [n_tokens].
     RAISES: ValueError for an option that is out of range.
@@ -131,6 +133,15 @@ class TransformerEncoder(Encoder):
     @property
     def budget(self) -> int:
         return self.shim.budget if self.shim.ready else 0
+
+    @property
+    def default_rate(self) -> float | None:
+        return self.shim.default_rate
+
+    def transformer_rate(self, optimizer: Optimizer) -> float:
+        options = self.shim.options
+        scale = 1.0 if options.lr_scale is None else options.lr_scale
+        return 0.0 if options.frozen_layers == -1 else scale * self.shim.rate(optimizer)
 
     def text(self) -> Preprocessor:
         return self.shim.text_alone()

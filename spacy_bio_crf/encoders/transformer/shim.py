@@ -39,6 +39,8 @@ CPU_BUDGET, GPU_BUDGET = 2048, 32768
 TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
 # The embedding of shapes starts at zero, and has further to go than pre-trained weights.
 CASING_LR_SCALE = 10.0
+# Learning rates where nobody has chosen one, for networks of BERT's base size and for smaller ones.
+WIDE, WIDE_RATE, SMALL_RATE = 768, 5e-5, 2e-4
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Options:
     gradient_checkpointing: bool = False
     dropout: float | None = None
     casing: bool = False
-    lr_scale: float = 1.0
+    lr_scale: float | None = 1.0
 
     def __post_init__(self) -> None:
         check_choice("precision", self.precision, PRECISIONS)
@@ -73,7 +75,7 @@ class Options:
             self._refuse("dropout", "0 <= p < 1")
         if self.casing and self.frozen_layers == -1:
             self._refuse("casing", "false for an encoder that is frozen as a whole")
-        if self.lr_scale < 0.0:
+        if self.lr_scale is not None and self.lr_scale < 0.0:
             self._refuse("lr_scale", "0 or more")
         if self.window is not None:
             check_window(self.window, self.overlap)
@@ -188,6 +190,9 @@ class TransformerShim(TorchShim):
         self._row_gradient = RowGradient()
         self._prediction.forget()
         _warn_of_slow(self.precision, self.device)
+        if self.options.lr_scale is None:
+            width = self.network.config.hidden_size
+            self.default_rate = WIDE_RATE if width >= WIDE else SMALL_RATE
 
     def run(
         self,
@@ -268,7 +273,8 @@ class TransformerShim(TorchShim):
         self._row_gradient = RowGradient()
 
     def _scale_of(self, name: str) -> float:
-        return self.options.lr_scale * (CASING_LR_SCALE if name.startswith(CASING) else 1.0)
+        scale = 1.0 if self.options.lr_scale is None else self.options.lr_scale
+        return scale * (CASING_LR_SCALE if name.startswith(CASING) else 1.0)
 
     def __getstate__(self) -> dict[str, Any]:
         fresh = {"_row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
