@@ -32,6 +32,13 @@ constrained = true
 constrained_loss = true
 lr_scale = 10.0""",
 }
+LEFT_ALONE = "each sub-word sees only those before it; one that sees both sides finds more"
+# By the end of a network's class: what its user should know.
+REMARKS = {
+    "ForCausalLM": LEFT_ALONE,
+    "LMHeadModel": LEFT_ALONE,
+    "ForTokenClassification": "its classifier is not used; `bio-ner from-hf` keeps it",
+}
 ANY_LANGUAGE = "xx"  # spaCy's code of a language that it does not know
 
 init = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
@@ -94,6 +101,9 @@ def init_config_cli(
     known = {*facts.languages, ANY_LANGUAGE}
     if facts.languages and "multilingual" not in known and language not in known:
         msg.warn(f"The encoder's model card names {', '.join(facts.languages)}, not {language}")
+    for ending, remark in REMARKS.items():
+        if any(name.endswith(ending) for name in facts.heads):
+            msg.warn(f"The encoder is a {facts.heads[0]}: {remark}")
     command = f"python -m spacy train {shlex.quote(str(output))} --output training"
     if gpu:
         command += " --gpu-id 0"

@@ -130,3 +130,20 @@ def test_another_language_than_the_encoder_s_is_said(corpus, tiny_encoder, tmp_p
     given = [corpus, corpus, tmp_path / "a.cfg", "-F", "-e", tmp_path / "encoder", "--lang"]
     assert "model card names de, en, not pt" in init(*given, "pt")
     assert "model card" not in init(*given, "en")
+
+
+@pytest.mark.parametrize(
+    ("head", "remark"),
+    [
+        ("GPT2LMHeadModel", "each sub-word sees only those before it"),
+        ("LlamaForCausalLM", "each sub-word sees only those before it"),
+        ("BertForTokenClassification", "`bio-ner from-hf` keeps it"),
+        ("BertForMaskedLM", ""),
+    ],
+)
+def test_what_the_network_was_made_for_is_said(corpus, tiny_encoder, tmp_path, head, remark):
+    shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    path = tmp_path / "encoder" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": [head]}))
+    printed = init(corpus, corpus, tmp_path / "a.cfg", "-e", tmp_path / "encoder")
+    assert (f"The encoder is a {head}" in printed) is bool(remark) and remark in printed

@@ -29,6 +29,7 @@ class EncoderFacts:
     compares_sentences (bool): It was trained to compare sentences.
     can_drop_layers (bool): Its last layers can be left out.
     languages (tuple[str, ...]): Those that its model card names.
+    heads (tuple[str, ...]): The classes of network that were saved, such as "BertForMaskedLM".
     """
 
     family: str
@@ -40,6 +41,7 @@ class EncoderFacts:
     compares_sentences: bool
     can_drop_layers: bool
     languages: tuple[str, ...]
+    heads: tuple[str, ...]
 
 
 def inspect_encoder(name: str, *, revision: str | None = None) -> EncoderFacts:
@@ -67,6 +69,7 @@ def inspect_encoder(name: str, *, revision: str | None = None) -> EncoderFacts:
         can_drop_layers=has_layers(found.network),
         # "pt-br" is Portuguese.
         languages=tuple(v.partition("-")[0].lower() for v in _listed(card.get("language"))),
+        heads=tuple(_listed(getattr(config, "architectures", None))),
     )
 
 
