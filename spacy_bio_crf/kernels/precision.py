@@ -1,6 +1,7 @@
 """Precisions of a network: autocast, and networks that predict in a lower precision."""
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from typing import Any
@@ -119,6 +120,12 @@ def to_int8(network: nn.Module) -> nn.Module:
         remedy = "on a GPU use 'bf16' or 'fp16'"
         raise ValueError(
             describe("precision", expected="a CPU for 'int8'", got=Plain(device), remedy=remedy)
+        )
+    if not any(type(module) is nn.Linear for module in network.modules()):
+        warnings.warn(
+            f"precision = 'int8' changes nothing in a {type(network).__name__}, which has no linear"
+            " layers of torch.",
+            stacklevel=2,
         )
     quantizer = Quantizer()
     return _with_linears(network, lambda linear: Int8Linear(linear, quantizer))

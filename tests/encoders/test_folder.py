@@ -82,6 +82,17 @@ def test_damaged_weights_of_other_formats(folder: Path, name: str, content: byte
         storage.fetch(str(folder))
 
 
+def test_half_of_pickled_weights(folder: Path):
+    state = safetensors.torch.load_file(folder / storage.WEIGHTS)
+    (folder / storage.WEIGHTS).unlink()
+    path = folder / "pytorch_model.bin"
+    torch.save(state, path)
+    storage.fetch(str(folder))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises((OSError, ValueError), match=f"{path}: expected weights, got .* bytes"):
+        storage.fetch(str(folder))
+
+
 def test_parts_of_weights_lie_beside_their_index(folder: Path):
     (folder / storage.WEIGHTS).unlink()
     index = folder / "model.safetensors.index.json"

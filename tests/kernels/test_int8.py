@@ -95,6 +95,11 @@ def test_only_linear_layers_have_weights_of_their_own(tiny_encoder: Path):
     assert all(torch.equal(before[k], v) for k, v in shim.network.state_dict().items())
 
 
+def test_a_network_without_linear_layers_is_told():
+    with pytest.warns(UserWarning, match="'int8' changes nothing in a Sequential"):
+        to_int8(nn.Sequential(nn.Embedding(3, 2), nn.LayerNorm(2)))
+
+
 @pytest.mark.parametrize("family", [None, *FAMILIES])
 def test_vectors_are_close_and_the_same_in_any_batch(
     tiny_encoder: Path, tmp_path: Path, family: str | None

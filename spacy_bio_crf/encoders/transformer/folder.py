@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 from transformers.utils import cached_file
 
@@ -35,7 +36,7 @@ BASES = (
 )
 TOKENS = ("special_tokens_map.json", "added_tokens.json")
 VOCABULARIES = ("tokenizer*.json", "vocab.*", "merges.txt", "*.model")
-POINTER = b"version https://git-lfs"
+POINTER, ARCHIVE = b"version https://git-lfs", b"PK\x03\x04"
 MOST_BYTES, MOST_DEPTH = 2**24, 50  # of settings
 # Greater numbers are refused as sizes of networks and windows. Angles, and what scales them, are
 # not sizes.
@@ -100,15 +101,20 @@ def check_weights(folder: Path) -> Shapes:
         _check_content(path)
         if path.suffix == ".safetensors":
             shapes.update(_read_header(path))
+        elif _begins(path, ARCHIVE) and not is_zipfile(path):
+            raise _damaged(path, "the beginning of an archive", "copy the file again")
     return shapes
 
 
-def _check_content(path: Path) -> None:
+def _begins(path: Path, start: bytes) -> bool:
     with path.open("rb") as file:
-        start = file.read(len(POINTER))
-    if start == POINTER:
+        return file.read(len(start)) == start
+
+
+def _check_content(path: Path) -> None:
+    if _begins(path, POINTER):
         raise _damaged(path, "the pointer of a file in Git LFS", "run `git lfs pull`")
-    if not start:
+    if not path.stat().st_size:
         raise _damaged(path, "nothing", "copy the file again")
 
 
