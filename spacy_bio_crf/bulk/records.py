@@ -186,6 +186,11 @@ def _annotate_texts(nlp: Language, texts: list[str]) -> Iterator[Doc | str]:
 
 
 def _annotate_text(nlp: Language, text: str) -> Doc | str:
+    if len(text) > nlp.max_length:  # spaCy's E088 names no option of the command
+        return (
+            f"expected at most {nlp.max_length} characters, got {len(text)}; --max-length (of the "
+            "pipeline: nlp.max_length) is the limit"
+        )
     try:
         doc = nlp(text)
     except Exception as err:

@@ -166,3 +166,14 @@ def test_problems():
 )
 def test_plain_values(value, expected):
     assert plain(value) == expected
+
+
+def test_a_text_that_is_too_long_names_the_option(nlp):
+    nlp.max_length = 20
+    result = annotate_rows(nlp, [{"text": "x" * 21}, {"text": "x" * 20}], skip_bad=True)
+    (bad,) = result.bad
+    assert bad.place == "row 1" and len(result.rows) == 1
+    assert bad.reason.endswith(
+        "expected at most 20 characters, got 21; --max-length (of the "
+        "pipeline: nlp.max_length) is the limit"
+    )
