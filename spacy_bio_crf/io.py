@@ -154,8 +154,8 @@ def _exchange(one: Path, two: Path) -> bool:
 def numbered_lines(
     path: Path, error: type[BioError], tick: Tick | None = None, *, encoding: str = UTF8
 ) -> Iterator[tuple[int, str]]:
-    """Stream the lines of a text file. LF and CR LF end a line; CR does in a file without LF, as
-    old Macs wrote it. A file of the latter kind, or in another encoding, is read at once.
+    """Stream the lines of a text file. LF and CR LF end a line; CR does where most line ends are
+    such, as old Macs wrote them. A file of that kind, or in another encoding, is read at once.
 
     path (Path): The file.
     error (type[BioError]): The type of error to raise.
@@ -166,10 +166,12 @@ def numbered_lines(
     """
     with path.open("rb") as file:
         head = file.read(1 << 16)
-        if encoding != UTF8 or (b"\r" in head and b"\n" not in head):
+        lone = head.count(b"\r") - head.count(b"\r\n")
+        if encoding != UTF8 or lone > head.count(b"\n"):
             text = read_text(path, error, encoding=encoding).removeprefix("\ufeff")
-            end = "\n" if "\n" in text else "\r"
-            lines = text.removesuffix(end).split(end) if text else []
+            if text.count("\r") - text.count("\r\n") > text.count("\n"):
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+            lines = text.removesuffix("\n").split("\n") if text else []
             yield from ((number, line.removesuffix("\r")) for number, line in enumerate(lines, 1))
             if tick is not None:
                 tick(path.stat().st_size)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spacy_bio_crf import io
-from spacy_bio_crf.errors import AnnotateError, ConvertError
+from spacy_bio_crf.errors import AnnotateError, BioError, ConvertError
 from spacy_bio_crf.io import (
     import_pyarrow,
     numbered_lines,
@@ -193,3 +193,37 @@ def test_a_full_disk_is_told_with_the_folder(tmp_path: Path, error: Exception):
         with replacing_folder(tmp_path / "a"):
             raise error
     assert caught.value.errno == errno.ENOSPC and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "lines"),
+    [
+        (b"a\rb\r", ["a", "b"]),
+        (b"a\r\rb", ["a", "", "b"]),
+        (b"a\rb\rc\r\n", ["a", "b", "c"]),
+        (b"a\nb\rc\n", ["a", "b\rc"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"", []),
+        (b"\r", [""]),
+    ],
+)
+def test_line_ends(tmp_path, raw, lines):
+    path, ticks = tmp_path / "a.txt", []
+    path.write_bytes(raw)
+    found = list(numbered_lines(path, ConvertError, ticks.append))
+    assert found == list(enumerate(lines, start=1)) and sum(ticks) == len(raw)
+
+
+def test_encodings(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("\ufeffé\nb\n", encoding="utf-16")
+    assert [text for _, text in numbered_lines(path, BioError, encoding="utf-16")] == ["é", "b"]
+    path.write_bytes(b"a\n\xe9\n")
+    assert [text for _, text in numbered_lines(path, BioError, encoding="iso8859-1")] == ["a", "é"]
+    remedies = {ConvertError: "; name the file's encoding with `encoding`", BioError: ""}
+    for error, remedy in remedies.items():
+        with pytest.raises(error) as caught:
+            list(numbered_lines(path, error))
+        assert str(caught.value) == f"{path}, line 2: expected UTF-8, got byte 0xe9{remedy}"
+    with pytest.raises(BioError, match="line 2: expected ascii, got byte 0xe9"):
+        read_text(path, BioError, encoding="ascii")

@@ -167,6 +167,8 @@ def test_line_ends_of_old_macs(folder):
     expected = folder.tokens(folder.write(unix))[0]
     for text in unix.replace("\n", "\r"), unix.rstrip("\n").replace("\n", "\r"):
         assert folder.tokens(folder.write(text))[0] == expected
+    assert folder.tokens(folder.write("a\tO\rb\tB-X\r\rc\tO\r\n"))[0] == expected
+    assert folder.tokens(folder.write("a\tO\r\r\nb\tB-X\r\r\n\r\r\nc\tO\r\r\n"))[0] == expected
     assert folder.error(folder.write("a\tO\rb\r")).startswith("in.conll, line 2: expected at least")
 
 

@@ -190,6 +190,10 @@ def test_tags_with_offsets(folder):
     bare = TAGS[: TAGS.index("<NAME")] + "</TAGS></deIdi2b2>"
     docs, _ = folder.convert(folder.write(bare, "b.xml"))
     assert plain(docs[0]) == (text, []) and docs[0][0].ent_iob_ == "O"
+    other = TAGS.replace("start=", "begin=")
+    assert "or with offsets in an element TAGS, got the elements" in folder.error(
+        folder.write(other, "d.xml")
+    )
     wrong = TAGS.replace('end="30"', 'end="29"')
     assert folder.error(folder.write(wrong, "c.xml")) == (
         "c.xml, line 9: expected '3/4' (DATE) at characters 27 to 29, got '3/'"

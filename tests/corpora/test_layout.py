@@ -78,7 +78,14 @@ def test_words_are_no_labels(folder):
     assert folder.tokens(folder.write(rows))[0] == [(["O", "carro", "de", "Ana"], [(3, 4, "PER")])]
 
 
-@pytest.mark.parametrize("rows", ["B-ACTOR\tbrad\nI-ACTOR\tpitt\nO\tfilms\n", "B A\nI b\nO c\n"])
+@pytest.mark.parametrize(
+    "rows",
+    [
+        "B-ACTOR\tbrad\nI-ACTOR\tpitt\nO\tfilms\n",
+        "B A\nI b\nO c\n",
+        "ACTOR\tbrad\nACTOR\tpitt\nO\tfilms\nO\tof\nO\tx\n",
+    ],
+)
 def test_tags_first(folder, rows):
     docs, _ = folder.tokens(folder.write(rows), label="ACTOR")
     assert docs[0][1] == [(0, 2, "ACTOR")] and docs[0][0][2] in ("films", "c")

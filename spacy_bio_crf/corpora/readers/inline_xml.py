@@ -239,9 +239,12 @@ class _File:
         elif name == TEXT:
             self.body[0] = self.stretch.length
         elif name == TAGS:
-            self.standoff, self.known = [], True
+            self.standoff = []
         elif self.standoff is not None and {"START", "END"} <= attributes.keys():
+            self.known = True
             self._stand_off(attributes.get("TYPE", element), attributes)
+        elif self.standoff is not None:
+            self.stretch.dropped[NO_OFFSETS] += 1
         elif name in self.entities:
             self.known = True
             attribute = self.entities[name]
@@ -268,6 +271,8 @@ class _File:
             self.stretch.missing.append((self.omitted, self.stretch.length))
         elif name == TEXT:
             self.body[1] = self.stretch.length
+        elif name == TAGS and not self.stretch.dropped[NO_OFFSETS]:
+            self.known = True  # also without any entity
         elif name in self.entities and self.standoff is None:
             self._entity(*self.open.pop())
 

@@ -262,6 +262,10 @@ def _tag_columns(
             plausible = all(map(form.fits, counts[n])) and counts[n].keys() != {MISSING}
         if plausible:
             found.append(n)
+    # Labels may stand before their tokens, too, if there is nothing else.
+    first = counts.get(likely_token, Counter())
+    if not found and width > 1 and 2 * first[OUTSIDE] > known.get(likely_token, 0):
+        found = [likely_token] if forms[likely_token] is PLAIN else []
     if not found and width > 1 and counts.get(width - 1, {}).keys() == {MISSING}:
         found.append(width - 1)
     return found
