@@ -19,7 +19,7 @@ _SEVERAL = re.compile(r"-.*[|,;+&]\s*([A-Z]-|O$)")
 EMPTY_TOKEN = "empty token"
 EMPTY_ENTITY = "entity on empty tokens alone"
 # By the name of a form
-REMARKS = {
+FORM_REMARKS = {
     "prefixes without labels": "entities whose tags have no label were called {label}",
     PLAIN.name: "entities from labels without B- and I-: neighbors of one label are one entity",
 }
@@ -108,8 +108,8 @@ def read_tagged(
                 continue
             mark = None
             sentence = _sentence(path, block, tag_scheme, options.repair, summary)
-            if form.name in REMARKS and sentence.spans:
-                remark = REMARKS[form.name].format(label=options.label)
+            if form.name in FORM_REMARKS and sentence.spans:
+                remark = FORM_REMARKS[form.name].format(label=options.label)
                 summary.remarks[remark] += len(sentence.spans)
             yield sentence
 
