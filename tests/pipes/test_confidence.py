@@ -180,9 +180,9 @@ def test_all_confidences_of_a_long_document_are_read_in_one_pass(trained):
     spans = [(i, i + 1, "PER") for i in range(0, len(doc), 3)]
     doc.set_ents([Span(doc, *span) for span in spans])
     write_scores(doc, "bio_ner", spans, [i / 9000 for i in range(9000)])
-    begin = time.perf_counter()
+    begin = time.process_time()
     confidences = [ent._.confidence for ent in doc.ents]
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0
     assert confidences == doc.spans["bio_ner"].attrs["scores"]
     doc.spans["bio_ner"].attrs["scores"][0] = 0.5
     assert doc.ents[0]._.confidence == 0.5
