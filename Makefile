@@ -17,7 +17,7 @@ export GOMP_SPINCOUNT ?= 1000
 export PIP_USE_PEP517 := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-next test-long lint docs format clean
+.PHONY: help setup demo test test-next test-long lint docs notebooks format clean
 
 help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
@@ -26,6 +26,7 @@ help:
 	@echo "make test-long  the property tests with 20,000 examples each, other ones every time: hours"
 	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
 	@echo "make docs     build the documentation's site in site/"
+	@echo "make notebooks  the tutorials as notebooks in site/notebooks, and run them"
 	@echo "make format   let ruff put the code into form"
 	@echo "make setup    virtual environment $(VENV) with pinned versions, and the encoder's weights"
 	@echo "make clean    remove what the workflows made; the environment and the encoder stay"
@@ -61,6 +62,12 @@ lint: $(STAMP)
 
 docs: $(STAMP)
 	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+# As a reader runs them: one after the other, in one folder.
+notebooks: setup
+	rm -rf site/notebooks
+	$(PY) scripts/write_notebooks.py site/notebooks
+	cd site/notebooks && PATH="$(abspath $(VENV))/bin:$$PATH" python -m pytest -p no:cacheprovider --nbmake *.ipynb
 
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint

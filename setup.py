@@ -29,6 +29,9 @@ SHARED = ["spacy-transformers>=1.4.0,<3.0.0"]
 # The documentation's site, and what its examples need.
 DOCS = ["fastapi", "httpx2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 
+# What makes and runs the tutorials as notebooks.
+NOTEBOOKS = ["ipykernel", "jupytext", "nbmake"]
+
 # What `make lint` and the tests need under either set of versions.
 TEST = [
     *DOCS,
@@ -80,7 +83,7 @@ setup(
         "report": ["matplotlib>=3.9"],
         "shared": SHARED,
         "test": TEST,
-        "dev": TEST + SHARED,
+        "dev": TEST + SHARED + NOTEBOOKS,
     },
     entry_points={
         "spacy_factories": [

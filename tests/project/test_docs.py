@@ -7,7 +7,6 @@ the pipeline that the others load. A page has one namespace. Blocks of commands 
 
 import contextlib
 import io
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.paths import ROOT
-
-BLOCK = re.compile(
-    r"^```(?P<language>python|bash)\n(?P<code>.*?)^```$"
-    r"(?:\n\n<!-- output -->\n```\n(?P<output>.*?)^```$)?",
-    re.DOTALL | re.MULTILINE,
-)
-MENU = re.findall(r"tutorials/[\w-]+\.md", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+from tests.support.tutorials import BLOCK, MENU
 
 
 @pytest.fixture(scope="module")
