@@ -121,7 +121,7 @@ def imported_by(module: str, run_python: Callable[..., str]) -> set[str]:
 ALONE = {
     "metrics": {"tags", "io", "errors", "doc_scores"},
     "corpora": {"tags", "io", "errors", "gold", "gold.misfits"},
-    "bulk": {"tags", "io", "errors", "doc_scores"},
+    "bulk": {"tags", "io", "errors", "doc_scores", "cores"},
 }
 
 
