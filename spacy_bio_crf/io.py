@@ -56,7 +56,8 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.iterdir():
         if re.fullmatch(_ASIDE.format(re.escape(path.name)), left.name) and left.is_dir():
-            with _locking(left) as is_free:
+            # What belongs to another user stays.
+            with contextlib.suppress(OSError), _locking(left) as is_free:
                 if is_free:
                     shutil.rmtree(left)
     aside = _aside(path)
@@ -122,13 +123,17 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _sync(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():
-        return
-    number = os.open(path, os.O_RDONLY)
+    is_folder = path.is_dir()
     try:
-        os.fsync(number)
-    finally:
-        os.close(number)
+        number = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+    except OSError:
+        # Windows and some network file systems can't sync a folder.
+        if not is_folder:
+            raise
 
 
 def _put(new: Path, place: Path) -> None:
