@@ -107,7 +107,7 @@ class ConvertOptions:
         DETECT,
         "Prefix of tokens that is cut off, such as en: in WikiANN; auto finds a language's code "
         "that all tokens have, an empty value keeps it",
-        formats=("columns",),
+        formats=TAGGED_FORMATS,
     )
     skip_bad: bool = _option(
         False,

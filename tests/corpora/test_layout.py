@@ -122,27 +122,6 @@ def test_comments_of_multiconer(folder):
     assert folder.tokens(folder.write(content))[0] == [(["ana", "ran"], [(0, 1, "PER")])]
 
 
-@pytest.mark.parametrize("code", ["en", "pt", "zh-min-nan", "be-x-old", "simple"])
-def test_language_prefix_of_tokens(folder, code):
-    path = folder.write(f"{code}:Mara\tB-PER\n{code}:\tO\n{code}:x:y\tO\n\n{code}:{code}:\tO\n")
-    docs, summary = folder.tokens(path)
-    assert docs == [(["Mara", "x:y"], [(0, 1, "PER")]), ([f"{code}:"], [])]
-    assert summary.remarks == {f"tokens had the prefix {code}:, which was cut off": 4}
-    assert folder.tokens(path, token_prefix="")[0][0][0] == [
-        f"{code}:Mara",
-        f"{code}:",
-        f"{code}:x:y",
-    ]
-    two = folder.write(f"{code}:Mara\tB-PER\n{code}:a\tO\n\nxx:b\tO\nxx:c\tO\n")
-    docs, summary = folder.tokens(two)
-    assert [words for words, _ in docs] == [["Mara", "a"], ["b", "c"]]
-    assert list(summary.remarks.values()) == [2, 2]
-    docs, _ = folder.tokens(folder.write("@@a\tO\nb\tB-X\n"), token_prefix="@@")
-    assert docs == [(["a", "b"], [(1, 2, "X")])]
-    docs, summary = folder.tokens(folder.write("re:x\tO\nb\tB-X\n"))
-    assert docs[0][0] == ["re:x", "b"] and not summary.remarks
-
-
 def test_a_file_of_missing_tags_alone(folder):
     docs, summary = folder.tokens(folder.write("# newdoc\nAna\t-\nran\t-\n"))
     assert docs == [(["Ana", "ran"], [])] and summary.missing == 2
@@ -156,3 +135,8 @@ def test_tokens_without_tags(folder):
     ):
         docs, summary = folder.tokens(folder.write(content), untagged=True, **options)
         assert docs == [(["Ana", "ran"], []), (["to", "Rio"], [])] and summary.missing == 4
+
+
+def test_a_tab_at_the_end_of_a_line_is_no_separator(folder):
+    docs, _ = folder.tokens(folder.write("Ana  B-PER   \nran  O\t\n"))
+    assert docs == [(["Ana", "ran"], [(0, 1, "PER")])]

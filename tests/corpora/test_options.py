@@ -84,10 +84,10 @@ def test_only_the_formats_that_read_an_option_are_named():
     sentences = tagged | {"token-spans", "conll2012"}
     texts = {"jsonl", "label-studio", "brat", "xml", "webanno", "pubtator"}
     assert {name: formats for name, formats in used.items() if formats} == {
-        **dict.fromkeys(("scheme", "repair", "label"), tagged),
+        **dict.fromkeys(("scheme", "repair", "label", "token_prefix"), tagged),
         "skip_bad": tagged | {"jsonl", "brat"},
         "n_sents": sentences,
-        **dict.fromkeys(("token_prefix", "untagged"), {"columns"}),
+        "untagged": {"columns"},
         **dict.fromkeys(("token_column", "tag_column"), {"columns", "csv"}),
         "tags_key": {"datasets"},
         "tag_names": {"datasets", "csv"},

@@ -117,3 +117,28 @@ def test_open_entities_of_bioes_are_closed(folder):
     docs, summary = folder.tokens(path)
     assert docs[0][1] == [(0, 2, "X"), (3, 4, "X"), (4, 5, "X")]
     assert summary.repairs == [Repair(path, 2, "I-X", "closed"), Repair(path, 4, "E-X", "begun")]
+
+
+@pytest.mark.parametrize("code", ["en", "pt", "zh-min-nan", "be-x-old", "simple"])
+def test_language_prefix_of_tokens(folder, code):
+    path = folder.write(f"{code}:Mara\tB-PER\n{code}:\tO\n{code}:x:y\tO\n\n{code}:{code}:\tO\n")
+    docs, summary = folder.tokens(path)
+    assert docs == [(["Mara", "x:y"], [(0, 1, "PER")]), ([f"{code}:"], [])]
+    assert summary.remarks == {f"tokens had the prefix {code}:, which was cut off": 4}
+    assert folder.tokens(path, token_prefix="")[0][0][0] == [
+        f"{code}:Mara",
+        f"{code}:",
+        f"{code}:x:y",
+    ]
+    two = folder.write(f"{code}:Mara\tB-PER\n{code}:a\tO\n\nxx:b\tO\nxx:c\tO\n")
+    docs, summary = folder.tokens(two)
+    assert [words for words, _ in docs] == [["Mara", "a"], ["b", "c"]]
+    assert list(summary.remarks.values()) == [2, 2]
+    docs, _ = folder.tokens(folder.write("@@a\tO\nb\tB-X\n"), token_prefix="@@")
+    assert docs == [(["a", "b"], [(1, 2, "X")])]
+    table = folder.write(f"word,tag\n{code}:Mara,B-PER\n{code}:x,O\n", "a.csv")
+    assert folder.tokens(table)[0] == [(["Mara", "x"], [(0, 1, "PER")])]
+    record = {"tokens": [f"{code}:Mara", f"{code}:x"], "ner_tags": ["B-PER", "O"]}
+    assert folder.tokens(folder.write([record], "a.jsonl"))[0] == [(["Mara", "x"], [(0, 1, "PER")])]
+    docs, summary = folder.tokens(folder.write("re:x\tO\nb\tB-X\n"))
+    assert docs[0][0] == ["re:x", "b"] and not summary.remarks

@@ -20,7 +20,6 @@ BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
 HASH_TOKEN = "tokens begin with # and are no comments"
 SEVERAL_TAGS = "files with tags in columns {all}, of which {tag} was read"
 HEADER = "header rows, which are no tokens"
-PREFIX = "tokens had the prefix {prefix}, which was cut off"
 # Written by this package: no space stands between this sentence and the next one.
 GLUE_MARK = "# space_after = no"
 # A space follows the last token of the document.
@@ -94,10 +93,6 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             except ConvertError as err:
                 block.error = block.error or err
                 continue
-            prefix = next(filter(word.startswith, layout.prefixes), "")
-            if prefix:
-                word = word.removeprefix(prefix)
-                block.remarks[PREFIX.format(prefix=prefix)] += 1
             if word.startswith("#"):
                 block.remarks[HASH_TOKEN] += 1
             block.words.append(word)

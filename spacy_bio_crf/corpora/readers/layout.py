@@ -9,7 +9,7 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines
 from ...tags.schemes import MISSING, OUTSIDE, split_tag
-from ..options import DEFAULTS, DETECT, ConvertOptions
+from ..options import DEFAULTS, ConvertOptions
 from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 
 SAMPLE_LINES = 2000
@@ -21,8 +21,6 @@ _COMMENT = re.compile(r"#+($|\s|\w+\s*=)|###\s*\w+:")
 _DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?|###\s*\w+:\s*(.*)")
 _TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
 _BLANKS = re.compile(r"[ \t]+")
-# The languages of WikiANN, such as "en:", "zh-min-nan:"
-_LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+){0,2}|simple):")
 # Labels of phrases, as in the third column of CoNLL-2003
 _PHRASE = re.compile("(ADJ|ADV|CONJ|N|P|V|A)[PC]|CONJP|INTJ|LST|PRT|SBAR|UCP")
 _MANY = 100  # rows from which on shares tell phrases from entities
@@ -57,7 +55,6 @@ class Layout:
     other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
     form (TagForm): The form of the tags.
     header (int): The line of a header row; 0 without one.
-    prefixes (tuple[str, ...]): The prefixes that are cut off from tokens.
     untagged (bool): There is no column of tags.
     """
 
@@ -69,7 +66,6 @@ class Layout:
     other_tags: tuple[int, ...] = ()
     form: TagForm = USUAL
     header: int = 0
-    prefixes: tuple[str, ...] = ()
     untagged: bool = False
 
     def __str__(self) -> str:
@@ -133,7 +129,7 @@ def detect_layout(
         return None
     # A comment may have TABs in a file separated by spaces, a token may be "#" in one with TABs.
     certain = [(number, text) for number, text in sample if not _COMMENT.match(text)] or sample
-    tabs = 2 * sum("\t" in text for _, text in certain) >= len(certain)
+    tabs = 2 * sum("\t" in text.rstrip() for _, text in certain) >= len(certain)
     sample = sample if tabs else certain
     rows = [_split_fields(text, tabs=tabs) for _, text in sample]
     # After a column of numbers each line that begins with "#" is a comment.
@@ -182,13 +178,8 @@ def detect_layout(
         got = Plain(f"both in column {shown(tag)}")
         raise ConvertError(describe(str(path), expected=expected, got=got))
     form = detect_form(Counter(fields[tag].strip() for fields in full), options.label)
-    prefixes = [options.token_prefix] if options.token_prefix else []
-    if options.token_prefix == DETECT:
-        prefixes = _language_prefixes([fields[token] for fields in full])
     others = [n for n in others if n != token]
-    return Layout(
-        tabs, width, token, tag, indexed, tuple(others), form, header, tuple(prefixes), untagged
-    )
+    return Layout(tabs, width, token, tag, indexed, tuple(others), form, header, untagged)
 
 
 def shown(column: int) -> int:
@@ -306,10 +297,3 @@ def _header(rows: list[list[str]]) -> list[str] | None:
     at = heads[-1]
     again = any(len(row) > at and row[at].strip().lower() == names[at] for row in rows[1:])
     return None if again or len(rows) < 2 else names
-
-
-def _language_prefixes(words: list[str]) -> list[str]:
-    """The prefixes that all tokens have, if they are those of languages."""
-    matches = [_LANGUAGE.match(word) for word in words]
-    found = list(dict.fromkeys(match[0] for match in matches if match))
-    return found if all(matches) and len(words) >= 2 * len(found) else []

@@ -17,6 +17,9 @@ from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 # Two tags in one place, "B-PER|B-ORG"
 _SEVERAL = re.compile(r"-.*[|,;+&]\s*([A-Z]-|O$)")
 EMPTY_TOKEN = "empty token"
+PREFIX = "tokens had the prefix {prefix}, which was cut off"
+# The languages of WikiANN, such as "en:", "zh-min-nan:"
+_LANGUAGE = re.compile(r"(?:[a-z]{2,3}(?:-[a-z]+){0,2}|simple):")
 EMPTY_ENTITY = "entity on empty tokens alone"
 # By the name of a form
 FORM_REMARKS = {
@@ -80,7 +83,10 @@ def read_tagged(
         another scheme.
     RAISES: ConvertError if no scheme has the tags of a file.
     """
-    forms = {path: _form(blocks, path, options) for path in notes}
+    forms: dict[Path, TagForm] = {}
+    prefixes: dict[Path, list[str]] = {}
+    for path in notes:
+        forms[path], prefixes[path] = _survey(blocks, path, options)
     if options.scheme in (DETECT, IO):
         tagged = [path for path, form in forms.items() if form is not PLAIN]
         schemes = _detect_schemes({path: _evidence(blocks, path, forms[path]) for path in tagged})
@@ -107,6 +113,8 @@ def read_tagged(
                 yield err
                 continue
             mark = None
+            if prefixes[path]:
+                block.words = [_without(word, prefixes[path], summary) for word in block.words]
             sentence = _sentence(path, block, tag_scheme, options.repair, summary)
             if form.name in FORM_REMARKS and sentence.spans:
                 remark = FORM_REMARKS[form.name].format(label=options.label)
@@ -173,12 +181,34 @@ def _closed_scheme(path: Path, evidence: _Evidence) -> str:
     )
 
 
-def _form(blocks: BlockReader, path: Path, options: ConvertOptions) -> TagForm:
-    if options.scheme == IO:
-        return PLAIN
-    counts = Counter(tag.strip() for block in blocks(path, None) for tag in block.tags)
+def _survey(blocks: BlockReader, path: Path, options: ConvertOptions) -> tuple[TagForm, list[str]]:
+    """The form of a file's tags, and the prefixes that are cut off from its tokens."""
+    counts: Counter[str] = Counter()
+    languages: Counter[str] = Counter()
+    n_words = 0
+    for block in blocks(path, None):
+        counts.update(tag.strip() for tag in block.tags)
+        words = list(filter(None, block.words))
+        if n_words == languages.total():  # so far, all tokens have one
+            languages.update(found[0] for found in map(_LANGUAGE.match, words) if found)
+        n_words += len(words)
+    prefixes = [options.token_prefix] if options.token_prefix else []
+    if options.token_prefix == DETECT:
+        sure = languages.total() == n_words >= 2 * len(languages)
+        prefixes = list(languages) if sure else []
     form = detect_form(counts, options.label)
-    return USUAL if form is PLAIN and options.scheme != DETECT else form
+    if options.scheme == IO:
+        form = PLAIN
+    elif form is PLAIN and options.scheme != DETECT:
+        form = USUAL
+    return form, prefixes
+
+
+def _without(word: str, prefixes: Sequence[str], summary: Summary) -> str:
+    prefix = next(filter(word.startswith, prefixes), "")
+    if prefix:
+        summary.remarks[PREFIX.format(prefix=prefix)] += 1
+    return word.removeprefix(prefix)
 
 
 def _evidence(blocks: BlockReader, path: Path, form: TagForm) -> _Evidence:
