@@ -139,7 +139,7 @@ def test_other_lists_are_no_entities(folder):
         "text": "Ana ran",
         "sentences": [{"start": 0, "end": 7}],
         "relations": [{"from_id": 1, "to_id": 2, "type": "X"}],
-        "tokens": [{"start": 0, "end": 3, "label": "X"}, {"start": 4, "end": 7}],
+        "tokens": [{"start": 0, "end": 3, "label": "X"}, {"start": 4, "end": 7, "label": "Y"}],
         "vectors": [[0.1, 0.2, 0.3]],
         "words": {"nouns": []},
         "cats": {"A": 1.0},

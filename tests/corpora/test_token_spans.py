@@ -80,6 +80,16 @@ def test_forms(folder, form):
 EXCLUSIVE = ("SpERT", "DocRED", "OneIE", "exclusive lists", "by label")
 
 
+def test_where_both_fit_objects_count_within_a_sentence_and_lists_do_not(folder):
+    sents = [["a"], ["b", "c", "d"]]
+    objects = {"sents": sents, "vertexSet": [[{"pos": [1, 2], "sent_id": 1, "type": "X"}]]}
+    lists = {"sentences": sents, "ner": [[], [[1, 2, "X"]]]}
+    docs, _ = folder.tokens(folder.write([objects], "a.jsonl"), ends="exclusive")
+    assert docs[1] == (["b", "c", "d"], [(1, 2, "X")])
+    docs, _ = folder.tokens(folder.write([lists], "a.jsonl"), ends="exclusive")
+    assert docs[1] == (["b", "c", "d"], [(0, 1, "X")])
+
+
 def test_the_key_of_gliner_tells_the_ends(folder):
     record = {"tokenized_text": WORDS, "ner": [{"start": 0, "end": 1, "label": "PER"}]}
     docs, _ = folder.tokens(folder.write([record], "a.jsonl"))
