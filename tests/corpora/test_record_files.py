@@ -129,6 +129,11 @@ def test_a_list_of_entities_holds_no_records(folder):
     assert list(map(plain, docs)) == [(TEXT, ENTS[:1])]
 
 
+def test_a_record_holds_no_records(folder):
+    record = {"text": TEXT, "annotations": [{"text": "Ana Ruiz", "label": "PER"}]}
+    assert "expected an entity as" in folder.error(folder.write([record], "a.jsonl"))
+
+
 NAMES = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 ROWS = [{"tokens": ["Ana", "Ruiz", "in", "Rio"], "ner_tags": [1, 2, 0, 3]}]
 FEATURE = {"feature": {"names": NAMES, "_type": "ClassLabel"}, "_type": "Sequence"}

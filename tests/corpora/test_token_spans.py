@@ -90,6 +90,18 @@ def test_where_both_fit_objects_count_within_a_sentence_and_lists_do_not(folder)
     assert docs[1] == (["b", "c", "d"], [(0, 1, "X")])
 
 
+def test_objects_without_a_sentence_count_within_the_document(folder):
+    record = {"sents": [["a"], ["b", "c"]], "entities": [{"start": 1, "end": 2, "type": "X"}]}
+    docs, _ = folder.tokens(folder.write([record], "a.jsonl"))
+    assert docs == [(["a"], []), (["b", "c"], [(0, 1, "X")])]
+
+
+def test_lists_by_sentence_may_count_within_it(folder):
+    record = {"sentences": [["Ana", "ran"], ["Bo"]], "ner": [[[0, 0, "X"]], [[0, 0, "X"]]]}
+    docs, _ = folder.tokens(folder.write([record], "a.jsonl"))
+    assert docs == [(["Ana", "ran"], [(0, 1, "X")]), (["Bo"], [(0, 1, "X")])]
+
+
 def test_the_key_of_gliner_tells_the_ends(folder):
     record = {"tokenized_text": WORDS, "ner": [{"start": 0, "end": 1, "label": "PER"}]}
     docs, _ = folder.tokens(folder.write([record], "a.jsonl"))
