@@ -1,6 +1,7 @@
 """Cache of documents' sub-words, for one step and from epoch to epoch."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -27,7 +28,8 @@ class SubwordCache:
     def __init__(self, *, room: int = ROOM):
         self._left = room
         self._kept: dict[bytes, Subwords] = {}
-        self._at_hand: dict[int, Subwords] = {}
+        # Each thread has its own documents at hand. Those of one that trains are no one else's.
+        self._own = threading.local()
 
     def __reduce__(self) -> tuple[type, tuple[()]]:
         return SubwordCache, ()
@@ -48,11 +50,15 @@ class SubwordCache:
         """
         before = self._at_hand
         subwords = self._recall(docs, cut)
-        self._at_hand = {id(doc): own for doc, own in zip(docs, subwords, strict=True)}
+        self._own.at_hand = {id(doc): own for doc, own in zip(docs, subwords, strict=True)}
         try:
             yield
         finally:
-            self._at_hand = before
+            self._own.at_hand = before
+
+    @property
+    def _at_hand(self) -> dict[int, Subwords]:
+        return getattr(self._own, "at_hand", {})
 
     def _recall(self, docs: Sequence[Doc], cut: Cut) -> list[Subwords]:
         keys = [_content(doc) for doc in docs]

@@ -1,6 +1,7 @@
 """Sub-words that are remembered: by the object for a while, by the tokens from epoch to epoch."""
 
 import pickle
+import threading
 from typing import Any
 
 import numpy as np
@@ -149,3 +150,33 @@ def test_an_epoch_cuts_nothing_that_the_one_before_has_cut(
         counts.clear()
         with copy.text.remembering([eg.predicted for eg in examples]):
             assert sum(counts) == len(examples)
+
+
+def test_threads_do_not_share_what_is_at_hand():
+    """Two threads whose steps overlap: afterwards nothing is at hand, whoever ended last."""
+    cache, cut = SubwordCache(), Cutter()
+    mine, other = [doc_of("a bc")], [doc_of("def")]
+    inside, leave = threading.Event(), threading.Event()
+    seen: list[list[Subwords]] = []
+
+    def work() -> None:
+        with cache.holding(other, cut):
+            inside.set()
+            leave.wait(10)
+            cut.seen = []
+            seen.append(cache.look_up(other, cut))
+            assert not cut.seen
+
+    thread = threading.Thread(target=work)
+    with cache.holding(mine, cut):
+        thread.start()
+        inside.wait(10)
+        assert same(cache.look_up(mine, cut), mine)
+    leave.set()
+    thread.join()
+    assert len(seen) == 1 and same(seen[0], other)
+    cut.seen = []
+    for docs in (mine, other):
+        assert same(cache.look_up(docs, cut), docs)
+    # What is looked up outside is cut, not remembered by the id of a document.
+    assert cut.seen == ["a bc ", "def "]
