@@ -7,7 +7,7 @@ entities come with their texts, these tell which.
 
 from collections.abc import Callable, Iterator, Sequence
 
-from ...errors import ConvertError, Plain
+from ...errors import ConvertError, Plain, describe
 from ..options import DETECT, ConvertOptions
 from ..passages import Summary, TextSpan
 from .entity_values import Given
@@ -86,6 +86,28 @@ def in_characters(text: str, stretches: Sequence[tuple[int, int, str]]) -> list[
     """
     found = (_converted(text, stretches, unit, crlf) for unit, crlf in _ways(text, _UNITS))
     return next((offsets for offsets in found if offsets is not None), None)
+
+
+def placed(
+    text: str, entities: Sequence[tuple[TextSpan, str | None]], summary: Summary
+) -> list[TextSpan]:
+    """Convert the offsets of entities, each with its text if that is known, to characters.
+
+    RAISES: ConvertError at the place of an entity that has another text.
+    """
+    given = [(s.start, s.end, text[s.start : s.end] if c is None else c) for s, c in entities]
+    found = in_characters(text, given)
+    if found is None:
+        alone = ((s, g) for (s, _), g in zip(entities, given, strict=True))
+        first = entities[0][0], given[0]
+        span, (start, end, content) = next(
+            ((s, g) for s, g in alone if in_characters(text, [g]) is None), first
+        )
+        expected = f"{content!r} ({span.label}) at characters {start} to {end}"
+        raise ConvertError(describe(span.place, expected=expected, got=text[start:end]))
+    if found != [(start, end) for start, end, _ in given]:
+        summary.remarks[OTHER_UNITS] += 1
+    return [s._replace(start=a, end=b) for (a, b), (s, _) in zip(found, entities, strict=True)]
 
 
 def _readings(

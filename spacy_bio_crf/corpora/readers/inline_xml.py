@@ -13,14 +13,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 from xml.parsers import expat
 
 from ...errors import ConvertError, Plain, describe
 from ...io import UTF8, read_text
 from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
-from .char_spans import OTHER_UNITS, in_characters
+from .char_spans import placed
 
 # Elements that are entities, and the attributes with their labels: of HAREM, MUC and GENIA
 ENTITIES = {"EM": "CATEG", "ENAMEX": "TYPE", "TIMEX": "TYPE", "NUMEX": "TYPE"}
@@ -134,16 +133,6 @@ def _names(options: ConvertOptions) -> dict[str, str]:
     return {name: attribute for name, _, attribute in pairs}
 
 
-class _Entity(NamedTuple):
-    """An entity of TAGS: its offsets, its text if that is given, its label and its place."""
-
-    start: int
-    end: int
-    text: str | None
-    label: str
-    place: str
-
-
 class _File:
     """The state of reading one file."""
 
@@ -163,7 +152,9 @@ class _File:
         self.open: list[tuple[int, str, str]] = []  # entities: start, categories, place
         self.omitted = 0
         self.body = [0, 0]  # the characters of TEXT
-        self.standoff: list[_Entity] | None = None  # the entities in TAGS, if there is one
+        self.standoff: list[tuple[TextSpan, str | None]] | None = (
+            None  # the entities in TAGS, if there is one
+        )
         # For each open ALT: the text before it, its alternatives so far, and the number of
         # entities that were open at its beginning.
         self.outer: list[tuple[_Stretch, list[_Stretch], int]] = []
@@ -281,8 +272,8 @@ class _File:
         if not (start.strip().isdecimal() and end.strip().isdecimal()):
             self.stretch.dropped[NO_OFFSETS] += 1
         elif self.standoff is not None:
-            text = attributes.get("TEXT")
-            self.standoff.append(_Entity(int(start), int(end), text, label, place))
+            span = TextSpan(int(start), int(end), label, place)
+            self.standoff.append((span, attributes.get("TEXT")))
 
     def _characters(self, text: str) -> None:
         if self.in_id:
@@ -359,33 +350,12 @@ class _File:
             )
         )
 
-    def _finish_standoff(self, text: str, entities: Sequence[_Entity]) -> None:
+    def _finish_standoff(self, text: str, entities: list[tuple[TextSpan, str | None]]) -> None:
         """Make a passage of TEXT as it stands, because the offsets of TAGS count all of it."""
-        with_texts = [
-            (e.start, e.end, text[e.start : e.end] if e.text is None else e.text) for e in entities
-        ]
-        found = in_characters(text, with_texts)
-        if found is None:
-            wrong = next(
-                (
-                    e
-                    for e, given in zip(entities, with_texts, strict=True)
-                    if in_characters(text, [given]) is None
-                ),
-                entities[0],
-            )
-            expected = f"{wrong.text!r} ({wrong.label}) at characters {wrong.start} to {wrong.end}"
-            got = text[wrong.start : wrong.end]
-            raise ConvertError(describe(wrong.place, expected=expected, got=got))
-        if found != [(e.start, e.end) for e in entities]:
-            self.summary.remarks[OTHER_UNITS] += 1
         self.done.append(
             Passage(
                 text=text,
-                spans=[
-                    TextSpan(*piece, e.label, e.place)
-                    for piece, e in zip(found, entities, strict=True)
-                ],
+                spans=placed(text, entities, self.summary),
                 path=self.path,
                 line=self.line,
                 place=f"{self.path}, line {self.line}",

@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ...errors import ConvertError, Plain, describe
+from ...errors import ConvertError, describe
 from ...io import numbered_lines
 from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
-from .char_spans import OTHER_UNITS, in_characters
+from .char_spans import placed
 
 RELATION = "PubTator line that is no entity (relation)"
 _TEXT = re.compile(r"([^|\t]+)\|([a-z])\|(.*)")
@@ -33,7 +33,7 @@ def read_pubtator(
     """Read one Doc from each title with its abstract; one character stands between the two."""
     for path in paths:
         texts: list[str] = []
-        spans: list[tuple[TextSpan, str]] = []
+        spans: list[tuple[TextSpan, str | None]] = []
         first, name = 0, ""
         lines = numbered_lines(path, ConvertError, summary.tick, encoding=options.encoding)
         for line, content in lines:
@@ -65,25 +65,13 @@ def _passage(
     line: int,
     name: str,
     texts: list[str],
-    spans: list[tuple[TextSpan, str]],
+    spans: list[tuple[TextSpan, str | None]],
     summary: Summary,
 ) -> Passage:
     text = "\n".join(texts)
-    given = [(span.start, span.end, content) for span, content in spans]
-    found = in_characters(text, given)
-    if found is None:
-        span, content = next(
-            ((s, c) for s, c in spans if in_characters(text, [(s.start, s.end, c)]) is None),
-            spans[0],
-        )
-        expected = f"{content!r} ({span.label}) at characters {span.start} to {span.end}"
-        got = text[span.start : span.end] or Plain("no text")
-        raise ConvertError(describe(span.place, expected=expected, got=got))
-    if found != [(start, end) for start, end, _ in given]:
-        summary.remarks[OTHER_UNITS] += 1
     return Passage(
         text=text,
-        spans=[s._replace(start=a, end=b) for (a, b), (s, _) in zip(found, spans, strict=True)],
+        spans=placed(text, spans, summary),
         path=path,
         line=line,
         place=f"{path}, line {line}",
