@@ -30,7 +30,7 @@ ENTITY_KEYS = (
     "ner", "entities", "entity_mentions", "spans", "vertexSet", "mentions", "labels", "label",
 )  # fmt: skip
 DOCUMENT_KEYS = ("document_id", "doc_id", "doc_key", "title")
-UNANNOTATED = "records without a key for entities, whose tokens are left unannotated (`no_spans`)"
+UNTAGGED = "records without a key for entities, whose tokens are left unannotated (`no_spans`)"
 UNSURE_ENDS = "files in which the ends of entities, taken to be {ends}, may be otherwise (`ends`)"
 
 
@@ -94,7 +94,7 @@ def read_token_spans(
             indexed = _read(record, options, summary)
             name = str(next((record.data[k] for k in DOCUMENT_KEYS if k in record.data), ""))
             unannotated = _key(record.data, options) is None and options.no_spans != "empty"
-            summary.remarks.update([UNANNOTATED] if unannotated else ())
+            summary.remarks.update([UNTAGGED] if unannotated else ())
             entities: defaultdict[int, list[Span]] = defaultdict(list)
             for place, (_, given) in zip(indexed.places(way), indexed.entities, strict=True):
                 if place is not None:
