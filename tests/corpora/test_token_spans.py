@@ -6,7 +6,7 @@ import pytest
 
 from spacy_bio_crf.corpora import ConvertOptions, Summary
 from spacy_bio_crf.corpora.readers.token_spans import (
-    UNANNOTATED,
+    UNTAGGED,
     UNSURE_ENDS,
     read_token_spans,
 )
@@ -143,7 +143,7 @@ def test_no_entities_and_no_annotation(folder):
     path = folder.write(records, "a.jsonl")
     docs, summary = folder.convert(path)
     assert [[t.ent_iob_ for t in doc] for doc in docs] == [["O"], [""]]
-    assert summary.remarks == {UNANNOTATED: 1}
+    assert summary.remarks == {UNTAGGED: 1}
     docs, summary = folder.convert(path, no_spans="empty")
     assert [[t.ent_iob_ for t in doc] for doc in docs] == [["O"], ["O"]]
     assert not summary.remarks
