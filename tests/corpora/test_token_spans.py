@@ -6,8 +6,8 @@ import pytest
 
 from spacy_bio_crf.corpora import ConvertOptions, Summary
 from spacy_bio_crf.corpora.readers.token_spans import (
-    UNTAGGED,
     UNSURE_ENDS,
+    UNTAGGED,
     read_token_spans,
 )
 from tests.support.convert_tools import in_tokens
