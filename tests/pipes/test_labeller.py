@@ -543,3 +543,22 @@ def test_without_its_encoder_a_component_stays_what_it_was(trained: Language, tm
     assert spans_of(nlp(text)) == spans_of(trained(text)) != []
     again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
     assert spans_of(again(text)) == spans_of(trained(text))
+
+
+def test_a_component_with_a_tok2vec_of_its_own_begins_anew():
+    """A tok2vec that is a component by itself keeps its last gradient, as spaCy has it."""
+    tok2vec = {
+        "@architectures": "spacy.HashEmbedCNN.v2",
+        "pretrained_vectors": None,
+        **{"width": 32, "depth": 1, "embed_size": 50, "window_size": 1, "maxout_pieces": 2},
+        "subword_features": True,
+    }
+    encoder = {"@architectures": "spacy-bio-crf.Tok2VecEncoder.v1", "tok2vec": tok2vec}
+    head = {"@architectures": "spacy-bio-crf.CRFHead.v1"}
+    model = {"@architectures": "spacy-bio-crf.BioTagger.v1", "encoder": encoder, "head": head}
+    nlp, fresh = spacy.blank("en"), spacy.blank("en")
+    for each in (nlp, fresh):
+        each.add_pipe("bio_ner", config={"model": model})
+    fold(nlp, make_examples(nlp)[:2])
+    example = make_example(nlp, ["Acme", "met", "Bo"], [(0, 1, "ORG")])
+    assert equal(fold(nlp, [example]), fold(fresh, [example]))
