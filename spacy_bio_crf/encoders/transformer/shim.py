@@ -141,13 +141,14 @@ class TransformerShim(TorchShim):
         own = CPU_BUDGET if self.device.type == "cpu" else GPU_BUDGET
         return self.options.batch_subwords or own
 
-    def overhead(self, *, train: bool) -> int:
-        """RETURNS (int): Cost of a batch by itself, in sub-words."""
+    def overhead(self, *, train: bool, precision: str | None = None) -> int:
+        """RETURNS (int): Cost of a batch by itself, in sub-words; in the present precision if
+        None."""
         if self.device.type != "cpu":
             return GPU_OVERHEAD
         if train:
             return TRAINING_OVERHEAD
-        return INT8_OVERHEAD if self.precision == INT8 else PREDICTION_OVERHEAD
+        return INT8_OVERHEAD if (precision or self.precision) == INT8 else PREDICTION_OVERHEAD
 
     def fetch(self) -> None:
         """Get the weights that the options name."""
@@ -211,16 +212,18 @@ class TransformerShim(TorchShim):
             gradient and adds to those of the network and of what `project` holds.
         RAISES: ValueError for training in "int8".
         """
-        if train and self.precision == INT8:
+        # Another thread may set another one at any time.
+        chosen = self.precision
+        if train and chosen == INT8:
             known = "'fp32', 'bf16', 'fp16' or 'auto' in training"
             raise ValueError(describe("precision", expected=known, got=INT8))
-        overhead = self.overhead(train=train)
+        overhead = self.overhead(train=train, precision=chosen)
         batches = self.text.make_batches(subwords, wanted, budget=self.budget, overhead=overhead)
         frozen = self.options.frozen_layers == -1
         learns = train and not frozen
         network = self.network.train(learns)
         kind = getattr(network.config, "model_type", "")
-        precision = resolve(self.precision, self.device, kind)
+        precision = resolve(chosen, self.device, kind)
         table = None
         if train and enabled():
             table = WordTable(network.get_input_embeddings(), batches, self._row_gradient)
