@@ -18,7 +18,7 @@ def test_webanno(folder):
     assert plain(doc) == ("Ana 😀 Ruiz ran.\nTo Rio", [("Ana 😀 Ruiz", "PER"), ("Rio", "LOC")])
     assert [t.text for t in doc if t.ent_iob == 0] == ["ran"]
     assert [t.text for t in doc if t.is_sent_start] == ["Ana", "To"]
-    assert doc.user_data == {"source": "d.tsv:6", "document_id": "d"}
+    assert (doc.user_data["source"], doc.user_data["document_id"]) == ("d.tsv:6", "d")
     assert [(m.text, m.label) for m in summary.misaligned] == [("Ri", "X")]
     assert sum(summary.dropped.values()) == 1  # LAST_NAME inside PER
     assert dict(summary.notes) == {"WebAnno TSV 3, webanno.custom.Entity@value": 1}
