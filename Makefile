@@ -23,7 +23,7 @@ help:
 	@echo "make demo     set up, train and evaluate both heads on the project's corpus, compare them"
 	@echo "make test     set up, then make lint and pytest; what .ci/run does"
 	@echo "make test-next  the tests with the newest versions, transformers 5 among them, in $(NEXT)"
-	@echo "make test-long  the property tests with 20,000 examples each, other ones every time: hours"
+	@echo "make test-long  what takes long (threads, kills), and property tests with 20,000 examples each: hours"
 	@echo "make lint     ruff, mypy, who imports whom, sizes and names of modules"
 	@echo "make docs     build the documentation's site in site/"
 	@echo "make notebooks  the tutorials as notebooks in site/notebooks, and run them"
@@ -71,15 +71,16 @@ notebooks: setup
 
 # Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint
-	$(PY) -m pytest --numprocesses auto --dist loadfile
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not long"
 
 # With both environments at hand, pipelines cross from one to the other.
 test-next: $(NEXT_STAMP)
 	$(NEXT)/bin/python scripts/fetch_encoder.py --out assets/encoder
 	$(if $(wildcard $(PY)),BIO_NER_OTHER_PYTHON=$(abspath $(PY))) \
-		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile
+		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile -m "not long"
 
 test-long: setup
+	$(PY) -m pytest --numprocesses auto -m long
 	BIO_NER_EXAMPLES=20000 $(PY) -m pytest --numprocesses auto -m hypothesis
 
 format: $(STAMP)

@@ -81,7 +81,7 @@ def test_threads_answer_as_one_alone(saved: Path, precision: str):
     compare(saved, precision, 240)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_threads_answer_as_one_alone_for_long(saved: Path, precision: str):
     compare(saved, precision, 10_000)

@@ -155,7 +155,7 @@ def test_a_full_disk_leaves_the_old_component_and_is_told(trained, tmp_path: Pat
     assert files(tmp_path / "model") == before
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_kills_at_random_moments(pair, tmp_path: Path):
     old, new = pair
     old.to_disk(tmp_path / "old")
