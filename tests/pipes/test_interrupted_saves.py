@@ -159,8 +159,10 @@ def test_a_full_disk_leaves_the_old_component_and_is_told(trained, tmp_path: Pat
 def test_kills_at_random_moments(pair, tmp_path: Path):
     old, new = pair
     old.to_disk(tmp_path / "old")
+    # How long a save takes in a process of its own.
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
     start = time.perf_counter()
-    new.to_disk(tmp_path / "new")
+    exit_code(save_and_die(new, tmp_path / "new"))
     duration = time.perf_counter() - start
     known = {"old": answers(old), "new": answers(new)}
     moments, counts = random.Random(0), dict.fromkeys(("old", "new", "error"), 0)
@@ -173,4 +175,5 @@ def test_kills_at_random_moments(pair, tmp_path: Path):
         os.kill(pid, signal.SIGKILL)
         counts[check(output, new, known, exit_code(pid))] += 1
     print(f"65 kills: {counts}")
-    assert counts["old"] and counts["new"]
+    # Some came too late, some in time.
+    assert 0 < counts["new"] < 65
