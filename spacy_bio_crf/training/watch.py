@@ -33,7 +33,7 @@ class StepWatch:
             self._warn(
                 "rate",
                 f"The pre-trained transformer of {self.name!r} trains at a learning rate of"
-                f" {rate:g}, and above {HIGHEST_RATE:g} it learns nothing. Set"
+                f" {rate:g}, and above {HIGHEST_RATE:g} most of them lose what they know. Set"
                 " training.optimizer.learn_rate to about 2e-4 for a small encoder and 5e-5 for one"
                 " of base size.",
             )
