@@ -287,6 +287,16 @@ def test_files_of_the_makers_machine_do_no_harm(folder: Path, read: Callable, ke
     assert read(folder).tokenizer("Ana")["input_ids"] == expected
 
 
+def test_a_tokenizer_of_another_folder_is_not_read(folder: Path, read: Callable, tmp_path: Path):
+    other = json.loads((folder / "tokenizer.json").read_bytes())
+    vocab = other["model"]["vocab"]
+    other["model"]["vocab"] = {piece: len(vocab) - 1 - i for piece, i in vocab.items()}
+    (tmp_path / "elsewhere.json").write_text(json.dumps(other))
+    change(folder / "tokenizer_config.json", tokenizer_file=str(tmp_path / "elsewhere.json"))
+    with pytest.raises(ValueError, match="tokenizer_file: expected a file of its folder"):
+        read(folder)
+
+
 @pytest.mark.parametrize("name", ["BertTokenizer", "BertTokenizerFast", "DistilBertTokenizer"])
 def test_a_tokenizer_class_of_older_folders(folder: Path, read: Callable, name: str):
     change(folder / "tokenizer_config.json", tokenizer_class=name)
