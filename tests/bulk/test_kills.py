@@ -16,6 +16,7 @@ from spacy.tokens import Doc
 
 from spacy_bio_crf.bulk import annotate
 from tests.support.annotate_tools import Folder, folder, load_docs  # noqa: F401
+from tests.support.processes import exit_code, fork
 
 # ruff: noqa: F811
 
@@ -54,23 +55,15 @@ class Fuse:
 
 def start(folder: Folder, path: Path, output: Path, fuse: Fuse | None = None, **options) -> int:
     """Annotate in a process of its own, the first of a group."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
+
+    def work() -> None:
         os.setpgid(0, 0)
         if fuse is not None:
             fuse.main = os.getpid()
             sys.addaudithook(fuse)
         annotate(folder.nlp, path, output, **options)
-    except BaseException as err:
-        os.write(2, f"{err!r}\n".encode())
-        os._exit(1)
-    os._exit(0)
 
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return fork(work)
 
 
 def rows_of(output: Path) -> list:

@@ -18,6 +18,7 @@ from spacy.tokens import Doc
 
 from tests.support.components import component
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
+from tests.support.processes import exit_code, fork
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
 STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.scandir", "os.listdir")
@@ -39,21 +40,13 @@ def fuse(number: int, output: Path):
 
 def save_and_die(nlp: Language, output: Path, *, step: int | None = None) -> int:
     """Save in a process of its own, which may die. RETURNS (int): The process."""
-    pid = os.fork()
-    if pid:
-        return pid
-    try:
+
+    def work() -> None:
         if step is not None:
             sys.addaudithook(fuse(step, output))
         nlp.to_disk(output)
-    except BaseException as err:
-        os.write(2, f"{err!r}\n".encode())
-        os._exit(1)
-    os._exit(0)
 
-
-def exit_code(pid: int) -> int:
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return fork(work)
 
 
 def answers(nlp: Language) -> list:
