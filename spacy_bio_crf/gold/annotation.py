@@ -30,6 +30,10 @@ class Annotation:
     wrong: list[Span] = field(default_factory=list)
     misfits: list[Span] = field(default_factory=list)
 
+    def count_given(self, reference: Doc) -> int:
+        """RETURNS (int): The labels that the reference gives, whether they fit or not."""
+        return len(reference.ents)
+
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.
 

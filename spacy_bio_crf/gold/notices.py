@@ -10,6 +10,7 @@ from spacy.training import Example
 
 from .annotation import Annotation
 
+ENTITY_NOUN = "entities"
 _SHOWN = 40  # characters of a document in a message
 
 
@@ -18,8 +19,8 @@ class GoldTally:
     """Counts over some documents.
 
     documents (int): The documents.
-    entities (int): Their annotated entities.
-    misfits (int): The entities that do not fit the tokens.
+    entities (int): Their annotated entities, or what else has a label.
+    misfits (int): Those of them that do not fit the tokens.
     tokens (int): The documents' tokens, without white space.
     bare (int): The tokens without a sub-word.
     bare_entities (int): The entities without a token that has a sub-word.
@@ -54,7 +55,7 @@ class GoldTally:
     def _add(self, example: Example, annotation: Annotation, rows: np.ndarray | None) -> None:
         doc, reference = example.predicted, example.reference
         self.documents += 1
-        self.entities += len(reference.ents)
+        self.entities += annotation.count_given(reference)
         self.misfits += len(annotation.misfits)
         if annotation.misfits and not self.first_misfit:
             start, end, label = annotation.misfits[0]
@@ -77,10 +78,12 @@ class Notices:
     """Warns of each kind of loss once in the course of one training.
 
     name (str): The component's name, for the messages.
+    noun (str): The name of what has labels, in the plural.
     """
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, noun: str = ENTITY_NOUN):
         self.name = name
+        self.noun = noun
         self._said: set[str] = set()
 
     def tell(self, tally: GoldTally, where: str, policy: str) -> None:
@@ -94,24 +97,33 @@ class Notices:
             most = 2 * tally.misfits > tally.entities
             self._warn(
                 "misfits",
-                f"{_MOST if most else ''}{tally.misfits} of {tally.entities} entities in"
+                f"{_MOST if most else ''}{tally.misfits} of {tally.entities} {self.noun} in"
                 f" {tally.documents} {where} do not fit the tokens that {self.name!r} is given:"
-                f" {_OUTCOMES[policy]} (misaligned ="
-                f' "{policy}"). The first is {tally.first_misfit}.',
+                f" {_OUTCOMES[policy]}{self._option(policy)}. The first is {tally.first_misfit}.",
             )
         if tally.bare:
             self._warn(
                 "bare",
                 f"{tally.bare} of {tally.tokens} tokens in {tally.documents} {where} have no"
-                f" sub-word in the encoder of {self.name!r}: they are neither trained nor tagged,"
-                f" and {tally.bare_entities} entities consist of such tokens alone. The first is"
-                f" {tally.first_bare}.",
+                f" sub-word in the encoder of {self.name!r}: they are neither trained nor tagged"
+                f"{self._alone(tally)}. The first is {tally.first_bare}.",
             )
+
+    def _option(self, policy: str) -> str:
+        return f' (misaligned = "{policy}")' if self.noun == ENTITY_NOUN else ""
+
+    def _alone(self, tally: GoldTally) -> str:
+        if self.noun != ENTITY_NOUN:
+            return ""
+        return f", and {tally.bare_entities} entities consist of such tokens alone"
 
     def _warn(self, kind: str, message: str) -> None:
         if kind not in self._said:
             self._said.add(kind)
-            warnings.warn(f"{message} `python -m spacy bio-ner debug` lists them.", stacklevel=4)
+            more = (
+                " `python -m spacy bio-ner debug` lists them." if self.noun == ENTITY_NOUN else ""
+            )
+            warnings.warn(message + more, stacklevel=4)
 
 
 _MOST = (

@@ -95,7 +95,7 @@ def find_entities(
     threshold (float): Least probability of an entity, if `scored`.
     RETURNS (list[Entities]): One for each document.
     """
-    lattice = _restricted(lattice, presets, reading)
+    lattice = close_paths(lattice, presets, reading)
     tags = decode_tags(reading.head, lattice)
     rows = [reading.tagset.decode(t, repair=repair) for t in lattice.split(tags)]
     scores: Sequence[np.ndarray | None] = [None] * len(rows)
@@ -120,7 +120,7 @@ def find_alternatives(
     RAISES: ValueError for k below 1.
     """
     check_count("k", k, least=1)
-    chain = temper(_restricted(lattice, presets, reading), reading.temperature)
+    chain = temper(close_paths(lattice, presets, reading), reading.temperature)
     alternatives = []
     for preset, tokens, paths in zip(
         presets, lattice.tokens, crf.kbest(*chain.arguments, k=k), strict=True
@@ -146,7 +146,7 @@ def tag_marginals(
     RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of the tag
         set; NaN for tokens that have no row: white space and tokens without a sub-word.
     """
-    chain = temper(_restricted(lattice, presets, reading), reading.temperature)
+    chain = temper(close_paths(lattice, presets, reading), reading.temperature)
     marginals = crf.marginals(*chain.arguments).cpu().numpy()
     results = []
     for size, tokens, rows in zip(sizes, lattice.tokens, lattice.split(marginals), strict=True):
@@ -239,7 +239,7 @@ def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
     raise ValueError(describe(place, expected="finite numbers", got=got, remedy=remedy))
 
 
-def _restricted(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice:
+def close_paths(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice:
     """Close the paths that presets and the scheme forbid."""
     allowed = None
     if any(preset is not None for preset in presets):

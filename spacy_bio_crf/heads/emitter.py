@@ -36,11 +36,14 @@ class Head:
                 got = Plain(f"{weight} for {label!r}")
                 raise ValueError(describe("class_weights", expected="weights above 0", got=got))
 
-    def check_labels(self, labels: Sequence[str]) -> None:
-        """Raise a ValueError if a label with a weight is none of these."""
-        unknown = sorted({label for label, _ in self.class_weights} - {OUTSIDE, *labels})
+    def check_labels(self, labels: Sequence[str], tags: Sequence[str]) -> None:
+        """Raise a ValueError if a label with a weight is none of these, nor an "O" of the tags."""
+        outside = {OUTSIDE} & set(tags)
+        unknown = sorted({label for label, _ in self.class_weights} - {*outside, *labels})
         if unknown:
-            expected = f"'O' or labels of {list(labels)}"
+            expected = f"labels of {list(labels)}"
+            if outside:
+                expected = f"'O' or {expected}"
             raise ValueError(describe("class_weights", expected=expected, got=unknown))
 
     def scale_of(self, name: str) -> float:

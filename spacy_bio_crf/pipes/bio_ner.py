@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import Any, ClassVar
 
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -15,6 +15,7 @@ from thinc.api import Config, Model
 from ..errors import Plain, SettingsError, check_choice, describe, is_number
 from ..gold.annotation import Annotation, Preset, read_example, read_presets
 from ..gold.misfits import POLICIES
+from ..gold.notices import ENTITY_NOUN
 from ..heads.decode import (
     Alternative,
     Entities,
@@ -142,6 +143,7 @@ class EntityTask:
     incorrect_spans_key: str | None = None
     spans_key: str | None = "bio_ner"
     threshold: float = 0.0
+    noun: ClassVar[str] = ENTITY_NOUN
 
     def __post_init__(self) -> None:
         check_choice("repair", self.repair, REPAIRS)

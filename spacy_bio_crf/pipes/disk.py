@@ -13,8 +13,7 @@ from spacy.pipeline.trainable_pipe import TrainablePipe
 from ..encoders.api import Encoder, encoder_of
 from ..errors import Plain, SettingsError, check_choice, describe, is_number
 from ..io import replacing_folder
-from ..tags.schemes import FILE_SCHEMES
-from ..tags.tagset import SCHEMES, TagSet
+from ..tags.tagset import SCHEMES, TagSet, count_tags
 from .checksums import (
     CHECKSUMS,
     find_changed_settings,
@@ -30,8 +29,12 @@ Stored = TypeVar("Stored", bound="StoredPipe")
 
 
 class StoredPipe(TrainablePipe):
-    """A trainable component whose encoder is saved as a Hugging Face folder."""
+    """A trainable component whose encoder is saved as a Hugging Face folder.
 
+    schemes (tuple[str, ...]): The schemes that it may have.
+    """
+
+    schemes: tuple[str, ...] = SCHEMES
     cfg: dict[str, Any]
 
     @property
@@ -127,9 +130,9 @@ class StoredPipe(TrainablePipe):
         if not isinstance(labels, list):
             raise SettingsError(f"{place}, {describe('labels', expected='a list', got=labels)}")
         try:
-            check_choice("scheme", scheme, SCHEMES)
+            check_choice("scheme", scheme, self.schemes)
             check_temperature(self.cfg["temperature"])
-            n_tags = 1 + len(labels) * len(FILE_SCHEMES[scheme])
+            n_tags = count_tags(len(labels), scheme)
             has = self.model.get_dim("nO") if self.model.has_dim("nO") else n_tags
             if has != n_tags and not {"cfg", "model"} & set(exclude):
                 expected = f"labels for the {has} tags of the trained head"

@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..cores import fit_threads
-from ..errors import Plain, describe
+from ..errors import Plain, check_choice, describe
 from ..gold.annotation import Annotation
 from ..gold.notices import GoldTally, Notices
 from ..heads.decode import check_finite
@@ -51,7 +51,7 @@ class SequenceLabeller(Predictor):
         buffer_tokens: int | None = None,
         scorer: Callable | None = None,
     ):
-        TagSet((), scheme)
+        check_choice("scheme", scheme, self.schemes)
         self.vocab = vocab
         self.model = model
         self.name = name
@@ -62,7 +62,7 @@ class SequenceLabeller(Predictor):
         self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}
         self._added: tuple[str, ...] = ()
         self._warned_of: set[tuple[str, ...]] = set()
-        self._notices = Notices(name)
+        self._notices = Notices(name, task.noun)
         self._watch = StepWatch(name)
         install_fork_guards()
         fit_threads()
@@ -119,13 +119,13 @@ class SequenceLabeller(Predictor):
             expected = "labels in the data, by add_label or in [initialize.components]"
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
             raise ValueError(describe(repr(self.name), expected=expected, got=got))
-        self.head.check_labels(known)
-        n_tags = len(TagSet(known, self.scheme).tags)
+        tags = TagSet(known, self.scheme).tags
+        self.head.check_labels(known, tags)
         sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
         before: Any = self.model.maybe_get_dim("nO")
         if before is not None:
             self.encoder.begin_anew()
-        self.model.set_dim("nO", n_tags, force=True)
+        self.model.set_dim("nO", len(tags), force=True)
         try:
             self.model.initialize(X=sample)
         except BaseException:
@@ -136,7 +136,7 @@ class SequenceLabeller(Predictor):
             self.vocab.strings.add(label)
         self.cfg.update(labels=list(known), temperature=1.0)
         self._warned_of = set()
-        self._notices = Notices(self.name)
+        self._notices = Notices(self.name, self.task.noun)
         self._watch = StepWatch(self.name)
         if whole:
             tally = self._survey(get_examples())

@@ -19,6 +19,10 @@ class Task(Protocol):
     def misaligned(self) -> str:
         """The rule for labels that do not fit the tokens: one of `misfits.POLICIES`."""
 
+    @property
+    def noun(self) -> str:
+        """The name of what has labels, in the plural, for warnings."""
+
     def labels_of(self, doc: Doc) -> Iterable[str]:
         """RETURNS (Iterable[str]): The labels of an annotated document; may repeat."""
 

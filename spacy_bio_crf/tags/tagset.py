@@ -1,4 +1,7 @@
-"""The tags of a set of labels: legal sequences, and spans to tags and back."""
+"""The tags of a set of labels: legal sequences, and spans to tags and back.
+
+Without a scheme the labels are the tags, one for each token, and every sequence is legal.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,14 +15,15 @@ from .schemes import FILE_SCHEMES, OUTSIDE, REPAIRS, find_runs
 from .spans import Span
 
 SCHEMES = ("BIO", "BILUO")
+NO_SCHEME = "none"
 
 
 @dataclass(frozen=True)
 class TagSet:
-    """The tags of some labels in one scheme. Tag ids are indices in `tags`; 0 is always O.
+    """The tags of some labels in one scheme. Tag ids are indices in `tags`; in a scheme 0 is O.
 
     labels (tuple[str, ...]): The labels, in the order of their tags.
-    scheme (str): "BIO" or "BILUO".
+    scheme (str): "BIO", "BILUO", or "none" for labels of single tokens.
     RAISES: ValueError for labels that are no strings, empty or given twice, or another scheme.
     """
 
@@ -31,7 +35,7 @@ class TagSet:
         if isinstance(given, str):
             raise ValueError(describe("labels", expected="a sequence of strings", got=given))
         object.__setattr__(self, "labels", tuple(given))
-        check_choice("scheme", self.scheme, SCHEMES)
+        check_choice("scheme", self.scheme, (*SCHEMES, NO_SCHEME))
         for label in self.labels:
             if not isinstance(label, str) or not label:
                 raise ValueError(describe("label", expected="a string, not empty", got=label))
@@ -42,7 +46,9 @@ class TagSet:
 
     @cached_property
     def tags(self) -> tuple[str, ...]:
-        """All K tags: O, then those of each label, B first."""
+        """All K tags: O, then those of each label, B first. Without a scheme, the labels."""
+        if self.scheme == NO_SCHEME:
+            return self.labels
         prefixes = FILE_SCHEMES[self.scheme]
         return (OUTSIDE, *(f"{p}-{label}" for label in self.labels for p in prefixes))
 
@@ -53,12 +59,19 @@ class TagSet:
 
     @cached_property
     def prefix_of(self) -> np.ndarray:
-        """The prefix of each tag, "O" for O; str of one character, [K]."""
+        """The prefix of each tag, "O" for O; str of one character, [K].
+
+        Without a scheme a tag is that of one token, as U- is.
+        """
+        if self.scheme == NO_SCHEME:
+            return _frozen(np.full(len(self.labels), "U"))
         return _frozen(np.array([tag[0] for tag in self.tags]))
 
     @cached_property
     def label_of(self) -> np.ndarray:
         """The index in `labels` of each tag's label, -1 for O; int64 [K]."""
+        if self.scheme == NO_SCHEME:
+            return _frozen(np.arange(len(self.labels), dtype=np.int64))
         n_prefixes = len(FILE_SCHEMES[self.scheme])
         labels = np.repeat(np.arange(len(self.labels), dtype=np.int64), n_prefixes)
         return _frozen(np.concatenate([np.array([-1], dtype=np.int64), labels]))
@@ -105,8 +118,9 @@ class TagSet:
         n (int): The number of tokens.
         RETURNS (np.ndarray): Tag ids, int64 [n].
         RAISES: ValueError for a span that is empty, leaves the tokens, overlaps another, or has a
-            label that is not in `labels`.
+            label that is not in `labels`, and without a scheme.
         """
+        self._check_scheme()
         tag_ids = np.zeros(n, dtype=np.int64)
         for span in spans:
             start, end, label = span
@@ -132,8 +146,9 @@ class TagSet:
         tag_ids (array-like): Tag ids, int [n].
         repair (str): The rule for sequences that are not `legal`: "begin" or "discard".
         RETURNS (list[tuple[int, int, str]]): Start, exclusive end and label, in order.
-        RAISES: ValueError for an unknown tag id or rule.
+        RAISES: ValueError for an unknown tag id or rule, and without a scheme.
         """
+        self._check_scheme()
         check_choice("repair", repair, REPAIRS)
         tag_ids = np.asarray(tag_ids)
         if tag_ids.size == 0:
@@ -149,6 +164,16 @@ class TagSet:
             starts, ends = starts[whole], ends[whole]
         labels = map(self.labels.__getitem__, label_of[starts].tolist())
         return list(zip(starts.tolist(), ends.tolist(), labels, strict=True))
+
+    def _check_scheme(self) -> None:
+        if self.scheme == NO_SCHEME:
+            expected = f"one of {', '.join(map(repr, SCHEMES))}, whose tags make spans"
+            raise ValueError(describe("scheme", expected=expected, got=self.scheme))
+
+
+def count_tags(n_labels: int, scheme: str) -> int:
+    """RETURNS (int): The number of tags, K, that labels have in a scheme."""
+    return n_labels if scheme == NO_SCHEME else 1 + n_labels * len(FILE_SCHEMES[scheme])
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -48,6 +48,7 @@ class TagTask:
     """Labels are the tags of tokens."""
 
     misaligned: str = "missing"
+    noun: str = "tags"
     written: list[str] = field(default_factory=list)
 
     def labels_of(self, doc: Doc) -> Iterable[str]:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_bio_crf.tags.schemes import spans_of_tags, split_tag
-from spacy_bio_crf.tags.tagset import SCHEMES, TagSet
+from spacy_bio_crf.tags.tagset import NO_SCHEME, SCHEMES, TagSet, count_tags
 
 LABELS = ("PER", "cell-line", "B-X")
 A = TagSet(("A",))
@@ -32,6 +32,26 @@ def test_labels_keep_their_order_and_tag_sets_compare_by_value():
     assert TagSet(["Z", "A"]) == TagSet(("Z", "A")) != TagSet(("A", "Z"))
     assert hash(TagSet(("Z",))) == hash(TagSet(("Z",)))
     assert TagSet(()).tags == ("O",) and TagSet(()).decode([0, 0]) == []
+
+
+def test_without_a_scheme_labels_are_the_tags_of_single_tokens():
+    tag_set = TagSet(("NOUN", "O", "B-X"), NO_SCHEME)
+    assert tag_set.tags == ("NOUN", "O", "B-X") and tag_set.ids["B-X"] == 2
+    assert tag_set.label_of.tolist() == [0, 1, 2] and tag_set.label_of.dtype == np.int64
+    assert tag_set.legal.shape == (3, 3) and tag_set.legal.all()
+    assert tag_set.legal_start.all() and tag_set.legal_end.all()
+    assert tag_set.begins.all() and tag_set.closes.all()
+    assert TagSet((), NO_SCHEME).tags == ()
+    for call in (lambda: tag_set.encode([(0, 1, "O")], 1), lambda: tag_set.decode([0])):
+        with pytest.raises(ValueError, match="scheme: expected one of 'BIO', 'BILUO', whose tags"):
+            call()
+
+
+@pytest.mark.parametrize("name", [*SCHEMES, NO_SCHEME])
+@pytest.mark.parametrize("n_labels", [0, 1, 3])
+def test_tags_are_counted_without_making_them(name, n_labels):
+    labels = LABELS[:n_labels]
+    assert count_tags(n_labels, name) == len(TagSet(labels, name).tags)
 
 
 def test_derived_arrays_cannot_be_written_to():
@@ -122,7 +142,7 @@ def test_decode_takes_arrays_of_any_integer_type():
         (lambda: TagSet(("A", "")), "label: expected a string, not empty, got ''"),
         (lambda: TagSet((3,)), "label: expected a string, not empty, got 3"),
         (lambda: TagSet("PER"), "labels: expected a sequence of strings, got 'PER'"),
-        (lambda: TagSet(("A",), "IOB1"), "scheme: expected one of 'BIO', 'BILUO', got 'IOB1'"),
+        (lambda: TagSet(("A",), "IOB1"), "scheme: expected one of 'BIO', .*, got 'IOB1'"),
         (
             lambda: A.encode([(0, 1, "Z")], 2),
             r"expected a label of \['A'\], got \(0, 1, 'Z'",
