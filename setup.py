@@ -88,6 +88,7 @@ setup(
     entry_points={
         "spacy_factories": [
             "bio_ner = spacy_bio_crf.pipes.bio_ner:make_bio_ner",
+            "bio_tagger = spacy_bio_crf.pipes.bio_tagger:make_bio_tagger",
         ],
         "spacy_architectures": [
             "spacy-bio-crf.BioTagger.v1 = spacy_bio_crf.model:build_bio_tagger",
@@ -106,6 +107,8 @@ setup(
         ],
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.metrics.scorer:make_bio_ner_scorer",
+            "spacy-bio-crf.bio_tagger_scorer.v1"
+            " = spacy_bio_crf.metrics.tag_scorer:make_bio_tagger_scorer",
         ],
         "spacy_tokenizers": [
             "spacy-bio-crf.LanguageTokenizer.v1"

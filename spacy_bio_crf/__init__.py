@@ -5,14 +5,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .pipes.bio_ner import BioNer
+    from .pipes.bio_tagger import TokenTagger
     from .tags.spans import Span
     from .tags.tagset import TagSet
 
 __version__ = "0.2.0"
-__all__ = ["BioNer", "Span", "TagSet", "__version__"]
+__all__ = ["BioNer", "Span", "TagSet", "TokenTagger", "__version__"]
 
 # Imported at first use: spaCy imports this package to find the entry points of a registry.
-_MODULES = {"BioNer": "pipes.bio_ner", "Span": "tags.spans", "TagSet": "tags.tagset"}
+_MODULES = {
+    "BioNer": "pipes.bio_ner",
+    "Span": "tags.spans",
+    "TagSet": "tags.tagset",
+    "TokenTagger": "pipes.bio_tagger",
+}
 
 
 def __getattr__(name: str) -> Any:

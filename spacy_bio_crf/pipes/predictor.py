@@ -68,11 +68,16 @@ class Predictor(StoredPipe):
     origin: Origin
 
     def __repr__(self) -> str:
-        kind = "CRF" if self.head.crf else "softmax"
+        head = "CRF" if self.head.crf else "softmax"
         names = [repr(label) for label in self.labels[:_NAMED]]
         more = ["…"] if len(self.labels) > _NAMED else []
         labels = f"{len(self.labels)} labels ({', '.join([*names, *more])})"
-        return f"<{type(self).__name__} {self.name!r}: {labels}, {self.scheme}, {kind}>"
+        return f"<{type(self).__name__} {self.name!r}: {labels}, {self.kind}, {head}>"
+
+    @property
+    def kind(self) -> str:
+        """The scheme or whatever else tells most of the labels, for `repr`."""
+        return self.scheme
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import spacy
 # spaCy's registry, the name in it, and the function.
 NAMES = [
     ("factories", "bio_ner", "pipes.bio_ner:make_bio_ner"),
+    ("factories", "bio_tagger", "pipes.bio_tagger:make_bio_tagger"),
     ("architectures", "spacy-bio-crf.BioTagger.v1", "model:build_bio_tagger"),
     (
         "architectures",
@@ -25,6 +26,11 @@ NAMES = [
     ("architectures", "spacy-bio-crf.SoftmaxHead.v1", "heads.emitter:build_softmax_head"),
     ("architectures", "spacy-bio-crf.CRFHead.v1", "heads.emitter:build_crf_head"),
     ("scorers", "spacy-bio-crf.bio_ner_scorer.v1", "metrics.scorer:make_bio_ner_scorer"),
+    (
+        "scorers",
+        "spacy-bio-crf.bio_tagger_scorer.v1",
+        "metrics.tag_scorer:make_bio_tagger_scorer",
+    ),
     ("loggers", "spacy-bio-crf.CurveLogger.v1", "training.logger:build_curve_logger"),
     (
         "batchers",
@@ -51,14 +57,15 @@ def test_table_is_complete():
 
 
 # spaCy keeps the factories of entry points apart: `add_pipe` below is what finds them.
-@pytest.mark.parametrize(("group", "name", "value"), NAMES[1:])
+@pytest.mark.parametrize(("group", "name", "value"), NAMES[2:])
 def test_registry_finds_the_function(group, name, value):
     found = getattr(spacy.registry, group).get(name)
     module, attribute = value.split(":")
     assert found is getattr(sys.modules[f"spacy_bio_crf.{module}"], attribute)
 
 
-def test_add_pipe_needs_no_import():
-    program = "import spacy; print(spacy.blank('xx').add_pipe('bio_ner').name)"
+@pytest.mark.parametrize("factory", [name for _, name, _ in NAMES[:2]])
+def test_add_pipe_needs_no_import(factory: str):
+    program = f"import spacy; print(spacy.blank('xx').add_pipe('{factory}').name)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.strip()) == (0, "bio_ner"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (0, factory), done.stderr

@@ -12,6 +12,7 @@ from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder
 from spacy_bio_crf.heads.emitter import build_crf_head, build_softmax_head
 from spacy_bio_crf.model import build_bio_tagger
 from spacy_bio_crf.pipes.bio_ner import DEFAULT_CONFIG
+from spacy_bio_crf.pipes.bio_tagger import DEFAULT_TAGGER_CONFIG
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf8")
@@ -57,11 +58,16 @@ def defaults(function: object) -> dict[str, str]:
     return {p.name: written(p.default) for p in parameters if p.default is not p.empty}
 
 
-def test_tables_of_options_are_complete_and_right() -> None:
-    factory = Config().from_str(DEFAULT_CONFIG)["bio_ner"]
+def factory_options(factory: dict) -> dict[str, str]:
     options = {k: written(v) for k, v in factory.items() if k not in ("model", "scorer")}
-    options["scorer"] = factory["scorer"]["@scorers"]
-    assert table("`[components.bio_ner]`, the factory") == options
+    return {**options, "scorer": factory["scorer"]["@scorers"]}
+
+
+def test_tables_of_options_are_complete_and_right() -> None:
+    tagger = Config().from_str(DEFAULT_TAGGER_CONFIG)["bio_tagger"]
+    assert table("`[components.bio_tagger]`, the factory") == factory_options(tagger)
+    factory = Config().from_str(DEFAULT_CONFIG)["bio_ner"]
+    assert table("`[components.bio_ner]`, the factory") == factory_options(factory)
     assert table("`[components.bio_ner.model]`, ") == defaults(build_bio_tagger)
     heads = table("`[components.bio_ner.model.head]`")
     assert heads == {**defaults(build_softmax_head), **defaults(build_crf_head)}

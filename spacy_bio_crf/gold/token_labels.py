@@ -1,0 +1,92 @@
+"""Gold labels of tokens, on the tokens of a predicted Doc, and the tags that they allow."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..tags.spans import Span
+from ..tags.tagset import TagSet
+from ..tags.targets import has_own_label, read_label, read_labels
+from .annotation import Annotation
+
+
+@dataclass(frozen=True)
+class TokenLabels(Annotation):
+    """The labels of a document's tokens. Tokens that are not `known` may have any.
+
+    labels (Sequence[str | None]): The label of each token; None without one.
+    given (int): The labeled tokens of the reference, white space apart.
+    """
+
+    labels: Sequence[str | None] = ()
+    given: int = 0
+
+    def count_given(self, reference: Doc) -> int:
+        """RETURNS (int): The labels that the reference gives, whether they fit or not."""
+        return self.given
+
+    def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
+        """Find the tags that each row of a document's sequence may have.
+
+        The arguments are those of `Annotation.allowed`; `continued` has no meaning here. A label
+        outside the tag set allows every tag.
+
+        RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
+        """
+        ids = np.array(
+            [tagset.ids.get(label, -1) if label is not None else -1 for label in self.labels],
+            dtype=np.int64,
+        )
+        # shape: [n], the tag of each row, -1 for any
+        tags = np.where(self.known, ids, -1)[tokens]
+        return (tags[:, None] == np.arange(len(tagset.tags))) | (tags < 0)[:, None]
+
+
+def read_example_labels(example: Example, target: str) -> TokenLabels:
+    """Read the gold labels of an example, on the tokens of its predicted Doc.
+
+    A token takes the label that all reference tokens have that it shares characters with, as in
+    spaCy's `Example.get_aligned`; without such a label it is unknown. So is white space.
+
+    example (Example): Predicted and reference Doc.
+    target (str): The attribute with the labels, as `check_target` knows it.
+    RETURNS (TokenLabels): Labels; reference tokens whose label no token takes are `misfits`.
+    """
+    predicted, reference = example.predicted, example.reference
+    theirs = read_labels(reference, target)
+    given = [i for i, token in enumerate(reference) if theirs[i] and not token.is_space]
+    misfits: list[Span] = []
+    if len(predicted) == len(reference) and all(
+        a.orth == b.orth for a, b in zip(predicted, reference, strict=True)
+    ):
+        labels = theirs
+    else:
+        align = example.alignment.x2y
+        owners = [align[i].ravel().tolist() for i in range(len(predicted))]
+        found = [{theirs[j] for j in own} for own in owners]
+        labels = [next(iter(one)) if len(one) == 1 else None for one in found]
+        taken = {j for own, x in zip(owners, labels, strict=True) if x is not None for j in own}
+        misfits = [(j, j + 1, str(theirs[j])) for j in given if j not in taken]
+    known = np.array(
+        [x is not None and not t.is_space for x, t in zip(labels, predicted, strict=True)],
+        dtype=bool,
+    )
+    return TokenLabels([], known, [], misfits, labels, len(given))
+
+
+def read_preset_labels(doc: Doc, target: str) -> TokenLabels | None:
+    """Read the labels that an earlier component has set.
+
+    RETURNS (TokenLabels | None): The labels; None if none is set. Mere defaults of an extension
+        attribute do not count.
+    """
+    known = np.array([has_own_label(token, target) for token in doc], dtype=bool)
+    if not known.any():
+        return None
+    labels = [
+        read_label(token, target) if own else None for token, own in zip(doc, known, strict=True)
+    ]
+    return TokenLabels([], known, [], [], labels, int(known.sum()))
