@@ -102,7 +102,7 @@ class StoredPipe(TrainablePipe):
             raise _refusal(folder, damage or [f"{type(error).__name__}: {error}"]) from error
         # First the sentence that says most.
         self._check_cfg(str(folder / "cfg"), exclude)
-        if has_checksums(folder) and (labels := find_other_labels(folder, self.cfg["labels"])):
+        if has_checksums(folder) and (labels := find_other_labels(folder, self.labels)):
             damage.append(labels)
         if damage:
             raise _refusal(folder, damage)

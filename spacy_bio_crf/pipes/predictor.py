@@ -1,10 +1,9 @@
 """The component of every task, as it predicts: labels, analyses, and streams of documents."""
 
-import math
 import weakref
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any, overload
 
 import numpy as np
@@ -12,21 +11,17 @@ from spacy.errors import Errors
 from spacy.language import Language
 from spacy.tokens import Doc
 
-from ..errors import check_count, describe
+from ..errors import describe
 from ..gold.annotation import Annotation
 from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
 from ..heads.emitter import Head
 from ..heads.lattice import Lattice
 from ..model import emitter_shim
 from ..tags.tagset import TagSet
-from .disk import StoredPipe, check_temperature
-from .stream import gather, halve_on_failure
+from .disk import check_temperature
+from .stream import StreamedPipe
 from .task import Task
 
-# Batches of the encoder's budget that `pipe` works on together, which bounds memory for books.
-MOST_BATCHES = 8
-# The limit for documents without a token, which would gather forever.
-MOST_DOCS = 10_000
 _NAMED = 6  # labels in `repr`
 
 
@@ -57,7 +52,7 @@ class Origin:
         return Origin, ()
 
 
-class Predictor(StoredPipe):
+class Predictor(StreamedPipe):
     """Sequence labelling with an encoder and a head, once it is trained.
 
     task (Task): Reads and writes labels.
@@ -203,17 +198,6 @@ class Predictor(StoredPipe):
         return _make_reading(self.tagset, self.head, own)
 
     @property
-    def buffer_tokens(self) -> int | None:
-        """The option of that name. RAISES: ValueError when set to anything but None, 0 or more."""
-        return self._buffer_tokens
-
-    @buffer_tokens.setter
-    def buffer_tokens(self, value: int | None) -> None:
-        if value is not None:
-            check_count("buffer_tokens", value, least=0)
-        self._buffer_tokens = value
-
-    @property
     def temperature(self) -> float:
         """The divisor of scores for probabilities: 1.0, until the component is calibrated.
 
@@ -256,28 +240,6 @@ class Predictor(StoredPipe):
         """
         for doc, found in zip(docs, scores, strict=True):
             self.task.write(doc, found)
-
-    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of documents, in order.
-
-        The windows of a batch are sorted by length. After a failure documents are tried in halves:
-        the error handler gets only the documents at fault.
-
-        stream (Iterable[Doc]): The documents. No more are drawn than a batch, unless
-            `buffer_tokens` asks for more.
-        batch_size (int): Most documents to work on at once, if `buffer_tokens` is None or 0.
-        YIELDS (Doc): The same documents, in order, without those that failed.
-        """
-        size = MOST_DOCS if self.buffer_tokens else batch_size
-        tokens = self.buffer_tokens
-        if tokens is None:
-            tokens = MOST_BATCHES * self.encoder.budget
-        report = partial(self.get_error_handler(), self.name, self)
-        for docs in gather(stream, docs=size, tokens=tokens or math.inf):
-            yield from halve_on_failure(docs, self._annotate, report)
-
-    def _annotate(self, docs: list[Doc]) -> None:
-        self.set_annotations(docs, self.predict(docs))
 
 
 # Equal settings share one object, and with it the arrays that a tag set derives from its tags.

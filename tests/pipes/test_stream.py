@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
-from spacy_bio_crf.pipes import predictor
+from spacy_bio_crf.pipes import stream
 from spacy_bio_crf.pipes.stream import gather, halve_on_failure
 from tests.support.pipelines import SENTENCES, MakeNlp, make_examples, spans_of, train
 
@@ -174,7 +174,7 @@ def test_documents_are_gathered_up_to_a_number_of_tokens():
 
 
 def test_documents_without_a_token_do_not_gather_for_ever(trained: Language, monkeypatch):
-    monkeypatch.setattr(predictor, "MOST_DOCS", 3)
+    monkeypatch.setattr(stream, "MOST_DOCS", 3)
     sizes = failing(trained, monkeypatch, "no such word")
     with buffering(trained, 6):
         docs = [Doc(trained.vocab) for _ in range(7)]
