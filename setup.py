@@ -87,6 +87,7 @@ setup(
     },
     entry_points={
         "spacy_factories": [
+            "bio_encoder = spacy_bio_crf.pipes.bio_encoder:make_bio_encoder",
             "bio_ner = spacy_bio_crf.pipes.bio_ner:make_bio_ner",
             "bio_tagger = spacy_bio_crf.pipes.bio_tagger:make_bio_tagger",
         ],
@@ -94,6 +95,7 @@ setup(
             "spacy-bio-crf.BioTagger.v1 = spacy_bio_crf.model:build_bio_tagger",
             "spacy-bio-crf.TransformerEncoder.v1"
             " = spacy_bio_crf.encoders.transformer.layer:build_transformer_encoder",
+            "spacy-bio-crf.SharedEncoder.v1 = spacy_bio_crf.encoders.shared:build_shared_encoder",
             "spacy-bio-crf.TransformerListener.v1"
             " = spacy_bio_crf.encoders.listener:build_transformer_listener",
             "spacy-bio-crf.Tok2VecEncoder.v1"

@@ -104,6 +104,11 @@ def _forward_emitter(model: Model, vectors: Any, is_train: bool) -> tuple[Tensor
     return call_torch(_projection(model, train=is_train), vectors, train=is_train)
 
 
+def projection_of(model: Model[list[Doc], Lattice]) -> Project:
+    """RETURNS (Project): From vectors [n, d] to emissions [n, K], in prediction."""
+    return _projection(model.layers[1], train=False)
+
+
 def _projection(emitter: Model, *, train: bool) -> Project:
     network = emitter_shim(emitter).network.train(train)
     dropout = emitter.attrs["dropout_rate"]

@@ -10,9 +10,10 @@ from spacy.language import Language
 from spacy.util import load_config, load_model_from_config, registry
 from thinc.api import ConfigValidationError
 
+from ..encoders.shared import SharedEncoder
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
-from ..pipes.bio_ner import find_component
+from ..pipes.bio_ner import BioNer, find_component
 from ..training.optimizer import has_spacys_rate
 
 SCHEDULED = 20_000  # steps whose learning rate is looked at where training has no limit
@@ -89,7 +90,7 @@ def read_settings(
             nlp = spacy.load(model if model.exists() else str(model))
         name, pipe = find_component(nlp, component)
         subwords = pipe.encoder.text()
-        learn_rate = _highest_rate(nlp, name)
+        learn_rate = _highest_rate(nlp, name, pipe)
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
@@ -106,10 +107,13 @@ def read_settings(
     )
 
 
-def _highest_rate(nlp: Language, component: str) -> float:
+def _highest_rate(nlp: Language, component: str, pipe: BioNer) -> float:
     """The highest learning rate of the component's pre-trained transformer in training."""
     config = nlp.config.interpolate()
     encoder = config["components"][component]["model"]["encoder"]
+    if isinstance(pipe.encoder, SharedEncoder):
+        owner = pipe.encoder.upstream.owner.name
+        encoder = config["components"][owner]["model"]
     if encoder["@architectures"] == "spacy-bio-crf.TransformerListener.v1":
         scale = 1.0 if encoder["grad_factor"] else 0.0
     elif encoder["@architectures"] == "spacy-bio-crf.TransformerEncoder.v1":

@@ -126,6 +126,9 @@ def let_spacy_replace() -> None:
         self: Language, tok2vec_name: str, pipe_name: str, listeners: Iterable[str]
     ) -> None:
         paths = list(listeners)
+        owner: Any = dict(self.components).get(tok2vec_name)
+        if hasattr(owner, "check_listeners") and pipe_name in self._pipe_configs:
+            owner.check_listeners(self._pipe_configs[pipe_name], paths)
         model: Any = self._pipe_configs.get(pipe_name, Config()).get("model", {})
         before = _settings_at(model, paths)
         if before is None:

@@ -3,12 +3,14 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 from spacy.language import Language
 from spacy.scorer import get_ner_prf
 
+from ..encoders.shared import SharedEncoder, resolve_encoder
 from ..encoders.transformer.classifier import Classifier, write_classifier
 from ..encoders.transformer.layer import TransformerEncoder
 from ..errors import BioError, Plain, describe
@@ -43,7 +45,7 @@ def export_pipeline(
     RAISES: BioError if there is no place in a checkpoint for a part of the pipeline.
     """
     name, pipe = find_component(nlp, component)
-    encoder = pipe.encoder
+    encoder = resolve_encoder(pipe.encoder)
     if not isinstance(encoder, TransformerEncoder) or not encoder.shim.ready:
         expected = "a trained encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"
         raise BioError(describe(repr(name), expected=expected, got=Plain(encoder.model.name)))
@@ -106,7 +108,10 @@ def _differences(nlp: Language, pipe: BioNer) -> list[str]:
         remarks.append(f"Entities below the threshold of {pipe.threshold} are not left out there.")
     if pipe.temperature != 1.0:
         remarks.append(f"Scores are not divided by the temperature of {pipe.temperature:.3f}.")
-    others = [name for name, other in nlp.pipeline if other is not pipe]
+    own: list[Any] = [pipe]
+    if isinstance(pipe.encoder, SharedEncoder):
+        own.append(pipe.encoder.upstream.owner)
+    others = [name for name, other in nlp.pipeline if not any(other is one for one in own)]
     if others:
         remarks.append(f"Other components are left out: {', '.join(others)}.")
     return remarks

@@ -9,6 +9,7 @@ from typing import Any
 
 from thinc.api import Config
 
+from ..encoders.shared import FACTORY, SHARED_ENCODER
 from ..io import write_json
 
 CHECKSUMS = "checksums.json"
@@ -23,7 +24,7 @@ def write_checksums(folder: Path, place: Path) -> None:
     """Write size and SHA-256 of a component's files, and the settings that it was saved with.
 
     The pipeline's tokenizer belongs to them. So do the weights of earlier components where the
-    component has no encoder of its own.
+    component has no encoder of its own, those of a `bio_encoder` as its own checksums have them.
 
     folder (Path): The files, still aside.
     place (Path): The folder that they are meant for, in that of the pipeline.
@@ -32,12 +33,21 @@ def write_checksums(folder: Path, place: Path) -> None:
     settings = _read_settings(place)
     names = settings.get("nlp", {}).get("pipeline", [])
     beside = [place.parent / "tokenizer"]
+    weights: dict[str, Any] = {}
     if place.name in names and not (folder / "encoder").is_dir():
         earlier = names[: names.index(place.name)]
+        if _reads_shared(settings, place.name):
+            earlier = [
+                name for name in earlier if settings["components"][name]["factory"] == FACTORY
+            ]
+            for name in earlier:
+                weights |= _weights_of(place.parent / name)
         beside += [place.parent / name / "model" for name in earlier]
     files = {_name(path, folder): _checksum(path) for path in _own_files(folder, FIELDS)}
     files |= {BESIDE + _name(p, place.parent): _checksum(p) for p in beside if p.is_file()}
-    write_json(folder / CHECKSUMS, {"files": files, "settings": _own_settings(settings, place)})
+    write_json(
+        folder / CHECKSUMS, {"files": files | weights, "settings": _own_settings(settings, place)}
+    )
 
 
 def find_damage(folder: Path, exclude: Iterable[str] = ()) -> list[str]:
@@ -58,7 +68,11 @@ def find_damage(folder: Path, exclude: Iterable[str] = ()) -> list[str]:
         files = _read(folder)["files"]
         for name, (size, digest) in files.items():
             beside = folder.parent / name.removeprefix(BESIDE)
-            if name.startswith(BESIDE):
+            if name.startswith(BESIDE) and beside.parent.name == "encoder":
+                # Its component compares them with the files.
+                if _weights_of(beside.parents[1]).get(name, [size, digest]) != [size, digest]:
+                    faults.append(f"{beside} (of another pipeline)")
+            elif name.startswith(BESIDE):
                 if beside.is_file() and _fault(beside, size, digest):
                     faults.append(f"{beside} (of another pipeline)")
             elif name.partition("/")[0] in fields and (
@@ -116,6 +130,22 @@ def _own_files(folder: Path, fields: Iterable[str]) -> Iterator[Path]:
         path = folder / field
         found = sorted(path.rglob("*")) if path.is_dir() else [path]
         yield from (p for p in found if p.is_file() and not p.name.startswith("."))
+
+
+def _reads_shared(settings: dict[str, Any], name: str) -> bool:
+    """Whether a component has the encoder of another one."""
+    model = settings.get("components", {}).get(name, {}).get("model", {})
+    return model.get("encoder", {}).get("@architectures") == SHARED_ENCODER
+
+
+def _weights_of(folder: Path) -> dict[str, Any]:
+    """Sizes and checksums of the files of another component's encoder, as it was saved."""
+    files = _read(folder)["files"] if has_checksums(folder) else {}
+    return {
+        f"{BESIDE}{folder.name}/{name}": own
+        for name, own in files.items()
+        if name.startswith("encoder/")
+    }
 
 
 def _checksum(path: Path) -> tuple[int, str]:

@@ -61,7 +61,7 @@ class SubwordCache:
         return getattr(self._own, "at_hand", {})
 
     def _recall(self, docs: Sequence[Doc], cut: Cut) -> list[Subwords]:
-        keys = [_content(doc) for doc in docs]
+        keys = [content_of(doc) for doc in docs]
         missing = [i for i, key in enumerate(keys) if key not in self._kept]
         found = {i: self._kept[key] for i, key in enumerate(keys) if key in self._kept}
         for i, subwords in zip(missing, cut([docs[i] for i in missing]), strict=True):
@@ -79,6 +79,6 @@ def _arrays(subwords: Subwords) -> dict[str, np.ndarray]:
     return {name: array for name, array in vars(subwords).items() if array is not None}
 
 
-def _content(doc: Doc) -> bytes:
-    """A hash of the tokens and the white space between them."""
+def content_of(doc: Doc) -> bytes:
+    """RETURNS (bytes): A hash of the tokens and the white space between them."""
     return blake2b(doc.to_array([ORTH, SPACY]).tobytes(), digest_size=16).digest()

@@ -33,6 +33,8 @@ class TorchShim(PyTorchShim):
         self.loss_scale: LossScale | None = None
         # The learning rate where the optimizer has spaCy's, because nobody has chosen one.
         self.default_rate: float | None = None
+        # How often the weights have been changed by what this class does.
+        self.changes = 0
         self._step: FusedStep | None = None
 
     @property
@@ -54,6 +56,7 @@ class TorchShim(PyTorchShim):
     def set_network(self, network: nn.Module) -> None:
         """Put a network in place, on the device of the active thinc ops."""
         self._model = network.to(get_torch_default_device())
+        self.changes += 1
         self._step = None
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
@@ -88,6 +91,7 @@ class TorchShim(PyTorchShim):
         finite = self.unscale()
         trained = self.trained()
         if finite and trained:
+            self.changes += 1
             if optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam:
                 if self._step is None or self._step.optimizer is not optimizer:
                     self._step = FusedStep(optimizer, self.network, self.lr_scale)
@@ -119,6 +123,7 @@ class TorchShim(PyTorchShim):
         before = {name: p.detach().clone() for name, p in parameters if name in others}
 
         def put(weights: Mapping[str, Tensor]) -> None:
+            self.changes += bool(weights)
             with torch.no_grad():
                 for name, parameter in parameters:
                     if name in weights:

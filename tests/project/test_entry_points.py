@@ -9,6 +9,7 @@ import spacy
 
 # spaCy's registry, the name in it, and the function.
 NAMES = [
+    ("factories", "bio_encoder", "pipes.bio_encoder:make_bio_encoder"),
     ("factories", "bio_ner", "pipes.bio_ner:make_bio_ner"),
     ("factories", "bio_tagger", "pipes.bio_tagger:make_bio_tagger"),
     ("architectures", "spacy-bio-crf.BioTagger.v1", "model:build_bio_tagger"),
@@ -17,6 +18,7 @@ NAMES = [
         "spacy-bio-crf.TransformerEncoder.v1",
         "encoders.transformer.layer:build_transformer_encoder",
     ),
+    ("architectures", "spacy-bio-crf.SharedEncoder.v1", "encoders.shared:build_shared_encoder"),
     (
         "architectures",
         "spacy-bio-crf.TransformerListener.v1",
@@ -57,14 +59,14 @@ def test_table_is_complete():
 
 
 # spaCy keeps the factories of entry points apart: `add_pipe` below is what finds them.
-@pytest.mark.parametrize(("group", "name", "value"), NAMES[2:])
+@pytest.mark.parametrize(("group", "name", "value"), NAMES[3:])
 def test_registry_finds_the_function(group, name, value):
     found = getattr(spacy.registry, group).get(name)
     module, attribute = value.split(":")
     assert found is getattr(sys.modules[f"spacy_bio_crf.{module}"], attribute)
 
 
-@pytest.mark.parametrize("factory", [name for _, name, _ in NAMES[:2]])
+@pytest.mark.parametrize("factory", [name for _, name, _ in NAMES[:3]])
 def test_add_pipe_needs_no_import(factory: str):
     program = f"import spacy; print(spacy.blank('xx').add_pipe('{factory}').name)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -8,9 +8,11 @@ import re
 import pytest
 from thinc.api import Config
 
+from spacy_bio_crf.encoders.shared import build_shared_encoder
 from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder
 from spacy_bio_crf.heads.emitter import build_crf_head, build_softmax_head
 from spacy_bio_crf.model import build_bio_tagger
+from spacy_bio_crf.pipes.bio_encoder import DEFAULT_ENCODER_CONFIG
 from spacy_bio_crf.pipes.bio_ner import DEFAULT_CONFIG
 from spacy_bio_crf.pipes.bio_tagger import DEFAULT_TAGGER_CONFIG
 from tests.support.paths import ROOT
@@ -74,3 +76,7 @@ def test_tables_of_options_are_complete_and_right() -> None:
     encoder = {"name": written(factory["model"]["encoder"]["name"])}
     encoder.update(defaults(build_transformer_encoder))
     assert table("`[components.bio_ner.model.encoder]`") == encoder
+    owner = Config().from_str(DEFAULT_ENCODER_CONFIG)["bio_encoder"]
+    assert owner.pop("model") == factory["model"]["encoder"]
+    assert table("`[components.bio_encoder]`, the factory") == {k: written(owner[k]) for k in owner}
+    assert table("`spacy-bio-crf.SharedEncoder.v1`:") == defaults(build_shared_encoder)

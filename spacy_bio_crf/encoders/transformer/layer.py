@@ -9,6 +9,7 @@ import numpy as np
 from spacy.tokens import Doc
 from thinc.api import Model, Optimizer, torch2xp, xp2torch
 from thinc.types import Ragged
+from torch import Tensor
 
 from ...errors import SettingsError, describe
 from ...subwords.batches import plan_batches
@@ -170,11 +171,32 @@ class TransformerEncoder(Encoder):
 
     def emit(self, docs: list[Doc], project: Project, *, every: bool, train: bool) -> Emitted:
         # Batch by batch: the vectors of a long document are never in memory together.
+        return self._run(docs, project, every=every, train=train)
+
+    def vectors(
+        self, docs: Sequence[Doc], *, every: bool, learns: bool
+    ) -> tuple[Tensor, list[np.ndarray], Callable[[Tensor], None] | None]:
+        """Compute vectors for heads that train on them.
+
+        every (bool): Of every sub-word of a token; otherwise of its first one.
+        learns (bool): Use dropout, and prepare for the backward pass, if the encoder is not frozen.
+        RETURNS (tuple): Vectors, float32 [n, d], the token of each by document, and a function that
+            takes their gradient, or None if the encoder does not learn.
+        RAISES: ValueError in "int8".
+        """
+        self.shim.check_training(self.shim.precision)
+        learns = learns and self.shim.options.frozen_layers != -1
+        vectors, tokens, backprop = self._run(docs, None, every=every, train=learns)
+        return vectors, tokens, backprop if learns else None
+
+    def _run(
+        self, docs: Sequence[Doc], project: Project | None, *, every: bool, train: bool
+    ) -> Emitted:
         subwords = self.shim.text.cut(docs)
         picked = [sequence_rows(s.lengths, every=every) for s in subwords]
         wanted = [s.rows[rows] for s, (rows, _) in zip(subwords, picked, strict=True)]
-        emissions, backprop = self.shim.run(subwords, wanted, train=train, project=project)
-        return emissions, [tokens for _, tokens in picked], backprop
+        results, backprop = self.shim.run(subwords, wanted, train=train, project=project)
+        return results, [tokens for _, tokens in picked], backprop
 
     @contextlib.contextmanager
     def weights_apart(self) -> Iterator[None]:

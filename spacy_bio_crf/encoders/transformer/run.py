@@ -86,6 +86,7 @@ def run(
     device = forward.device
     largest = max((b.size for b in batches), default=0)
     keep = train and sum(b.size for b in batches) <= max(budget, largest)
+    training = forward.network.training
     states: list[RandomState] = []
     graphs: list[Tensor] = []
     with shared_casts(device):
@@ -110,13 +111,15 @@ def run(
         if keep:
             _backward(graphs, d_batches)
             return
+        # A prediction in the meantime has switched dropout off.
+        forward.network.train(training)
         with shared_casts(device):
             for batch, state, d_own in zip(batches, states, d_batches, strict=True):
                 with _replayed(state, device), torch.enable_grad():
                     own = forward(batch)
                 _backward([own], [d_own])
 
-    return result, backprop if train else _no_backprop
+    return result, backprop if train else no_backprop
 
 
 def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
@@ -126,7 +129,8 @@ def _backward(outputs: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
         torch.autograd.backward(list(compress(outputs, learns)), list(compress(gradients, learns)))
 
 
-def _no_backprop(d_result: Tensor) -> None:
+def no_backprop(d_result: Tensor) -> None:
+    """RAISES: RuntimeError, as the gradient of a prediction."""
     raise RuntimeError(
         "A prediction has no gradient: call begin_update instead of predict to train."
     )

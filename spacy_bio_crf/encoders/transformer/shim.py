@@ -150,6 +150,13 @@ class TransformerShim(TorchShim):
             return TRAINING_OVERHEAD
         return INT8_OVERHEAD if (precision or self.precision) == INT8 else PREDICTION_OVERHEAD
 
+    @staticmethod
+    def check_training(precision: str) -> None:
+        """RAISES: ValueError for a precision that is for prediction only."""
+        if precision == INT8:
+            known = "'fp32', 'bf16', 'fp16' or 'auto' in training"
+            raise ValueError(describe("precision", expected=known, got=INT8))
+
     def fetch(self) -> None:
         """Get the weights that the options name."""
         options = self.options
@@ -214,9 +221,8 @@ class TransformerShim(TorchShim):
         """
         # Another thread may set another one at any time.
         chosen = self.precision
-        if train and chosen == INT8:
-            known = "'fp32', 'bf16', 'fp16' or 'auto' in training"
-            raise ValueError(describe("precision", expected=known, got=INT8))
+        if train:
+            self.check_training(chosen)
         overhead = self.overhead(train=train, precision=chosen)
         batches = self.text.make_batches(subwords, wanted, budget=self.budget, overhead=overhead)
         frozen = self.options.frozen_layers == -1
