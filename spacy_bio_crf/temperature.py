@@ -1,7 +1,7 @@
 """Temperature scaling: fit a component's confidence to held-out data."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -9,8 +9,7 @@ from spacy import util
 from spacy.training import Example
 
 from .errors import Plain, describe
-from .gold import annotation as gold
-from .heads.decode import find_entities
+from .heads.grouped import find_all_entities
 from .heads.lattice import Lattice
 from .metrics.calibration import Outcomes, log_loss
 from .pipes.bio_ner import BioNer
@@ -55,16 +54,19 @@ def outcomes(sample: Sample, temperature: float) -> Outcomes:
     confidence: list[float] = []
     correct: list[bool] = []
     reading = sample.component.reading(temperature=temperature)
+    # Neither spans known to be wrong nor the policy of training count here.
+    task = replace(sample.component.task, incorrect_spans_key=None, misaligned="missing")
+    labels = sample.component.labels
     for examples, lattice in sample.batches:
         docs = [eg.predicted for eg in examples]
         presets = sample.component.presets(docs)
         repair = sample.component.repair
-        found = find_entities(lattice, presets, reading, scored=True, repair=repair)
+        found = find_all_entities(lattice, presets, reading, scored=True, repair=repair)
         for eg, entities in zip(examples, found, strict=True):
-            annotation = gold.read_example(eg)
+            annotation = task.read(eg, labels)
             gold_spans = set(annotation.spans)
             for span, score in zip(entities.found, entities.scores or (), strict=True):
-                if annotation.known[span[0] : span[1]].all():
+                if annotation.knows(span):
                     confidence.append(score)
                     correct.append(span in gold_spans)
     return Outcomes(np.array(confidence, dtype=np.float64), np.array(correct, dtype=bool))

@@ -23,16 +23,25 @@ class Annotation:
     wrong (list[Span]): Spans that are known to be no entity of their label.
     misfits (list[Span]): Entities that do not fit the tokens, under every policy, in the tokens
         that they were annotated on.
+    overlaps (list[Span]): Entities that are left out because they share tokens with another one of
+        their group, in the tokens that they were annotated on.
+    given (int | None): Entities of the reference, all in all; None for those of its `doc.ents`.
     """
 
     spans: list[Span]
     known: np.ndarray
     wrong: list[Span] = field(default_factory=list)
     misfits: list[Span] = field(default_factory=list)
+    overlaps: list[Span] = field(default_factory=list)
+    given: int | None = None
+
+    def knows(self, span: Span) -> bool:
+        """RETURNS (bool): All tokens of a span are annotated."""
+        return bool(self.known[span[0] : span[1]].all())
 
     def count_given(self, reference: Doc) -> int:
         """RETURNS (int): The labels that the reference gives, whether they fit or not."""
-        return len(reference.ents)
+        return len(reference.ents) if self.given is None else self.given
 
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.
@@ -108,9 +117,7 @@ def read_example(
         more than white space and case and, under "strict", for an entity that does not fit.
     """
     predicted, reference = example.predicted, example.reference
-    same = len(predicted) == len(reference) and np.array_equal(
-        predicted.to_array("ORTH"), reference.to_array("ORTH")
-    )
+    same = have_same_tokens(predicted, reference)
     group = reference.spans.get(wrong_key, ()) if wrong_key is not None else ()
     misfits: list[Span] = []
     if same:
@@ -126,15 +133,20 @@ def read_example(
         misfits = [(ents[i].start, ents[i].end, ents[i].label_) for i in unfit]
         chars = [(span.start_char, span.end_char, span.label_) for span in group]
         wrong = carry_spans(reference, predicted, chars)
+    check_wrong(predicted, spans, wrong, wrong_key)
+    return Annotation(spans, known, wrong, misfits)
+
+
+def check_wrong(doc: Doc, spans: list[Span], wrong: list[Span], key: str | None) -> None:
+    """RAISES: ValueError for a span that is an entity and known to be wrong."""
     for start, end, label in sorted(set(wrong) & set(spans)):
         raise ValueError(
             describe(
-                f"document {predicted.text[:40]!r}",
-                expected=f"no entity in doc.spans[{wrong_key!r}], the spans known to be wrong",
-                got=Plain(f"{predicted[start:end].text!r} ({label}, tokens {start} to {end})"),
+                f"document {doc.text[:40]!r}",
+                expected=f"no entity in doc.spans[{key!r}], the spans known to be wrong",
+                got=Plain(f"{doc[start:end].text!r} ({label}, tokens {start} to {end})"),
             )
         )
-    return Annotation(spans, known, wrong, misfits)
 
 
 def read_presets(doc: Doc) -> Preset | None:
@@ -150,6 +162,13 @@ def read_presets(doc: Doc) -> Preset | None:
     if not known.any():
         return None
     return Preset([(e.start, e.end, e.label_) for e in doc.ents], known, ents=tuple(doc.ents))
+
+
+def have_same_tokens(predicted: Doc, reference: Doc) -> bool:
+    """RETURNS (bool): Whether two documents have the same words for tokens."""
+    return len(predicted) == len(reference) and np.array_equal(
+        predicted.to_array("ORTH"), reference.to_array("ORTH")
+    )
 
 
 def _array(doc: Doc, attribute: str) -> np.ndarray:

@@ -99,7 +99,11 @@ def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing
 
 
 def carry_over(
-    reference: Doc, predicted: Doc, *, policy: str = "missing"
+    reference: Doc,
+    predicted: Doc,
+    *,
+    policy: str = "missing",
+    layer: tuple[Sequence[Span], np.ndarray] | None = None,
 ) -> tuple[list[Span], np.ndarray, list[int]]:
     """Put the entities of one document on the tokens of another.
 
@@ -110,6 +114,8 @@ def carry_over(
     reference (Doc): The annotated document.
     predicted (Doc): The same text in other tokens; white space and case may differ.
     policy (str): The rule for entities that do not fit: one of `POLICIES`.
+    layer (tuple | None): Entities in tokens of `reference`, without overlap, and the value of
+        `EntIob` for each of its tokens, int64 [n_tokens]; None takes those of `doc.ents`.
     RETURNS (tuple): On the tokens of `predicted` the entities, in order, without overlap, and
         whether a token is known, bool [n_tokens]; and the indices of the entities that do not fit,
         under every policy.
@@ -117,7 +123,12 @@ def carry_over(
         an entity that does not fit.
     """
     theirs, ours = _match_characters(reference.text, predicted.text)
-    spans = [(ent.start_char, ent.end_char, ent.label_) for ent in reference.ents]
+    if layer is None:
+        spans = [(ent.start_char, ent.end_char, ent.label_) for ent in reference.ents]
+        iob = np.array([token.ent_iob for token in reference], dtype=np.int64)
+    else:
+        given, iob = layer
+        spans = [(reference[s].idx, reference[s:e].end_char, label) for s, e, label in given]
     chars, origins = _moved(spans, theirs, ours)
     fit = fit_to_tokens(predicted, chars, policy=policy)
     misaligned = set(fit.misaligned)
@@ -129,7 +140,7 @@ def carry_over(
         if not taken[start:end].any():
             taken[start:end] = True
             kept.append((start, end, label))
-    known = taken | _outside(reference, predicted, theirs, ours)
+    known = taken | _outside(iob, reference, predicted, theirs, ours)
     fitting = {origin for i, origin in enumerate(origins) if i not in misaligned}
     return sorted(kept), known, [i for i in range(len(spans)) if i not in fitting]
 
@@ -175,9 +186,10 @@ def _moved(
     return moved, origins
 
 
-def _outside(reference: Doc, predicted: Doc, theirs: np.ndarray, ours: np.ndarray) -> np.ndarray:
+def _outside(
+    iob: np.ndarray, reference: Doc, predicted: Doc, theirs: np.ndarray, ours: np.ndarray
+) -> np.ndarray:
     """Find the tokens whose characters are all annotated as outside; bool [n_tokens]."""
-    iob = np.array([token.ent_iob for token in reference], dtype=np.int64)
     outside = np.full(len(predicted), bool((iob != EntIob.MISSING).any()))
     # shape: [n], the reference token of each character
     owners = np.searchsorted(_offsets(reference)[1], theirs, side="right")

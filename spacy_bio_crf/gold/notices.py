@@ -21,19 +21,22 @@ class GoldTally:
     documents (int): The documents.
     entities (int): Their annotated entities, or what else has a label.
     misfits (int): Those of them that do not fit the tokens.
+    overlaps (int): The entities left out because another one of their group has their tokens.
     tokens (int): The documents' tokens, without white space.
     bare (int): The tokens without a sub-word.
     bare_entities (int): The entities without a token that has a sub-word.
-    first_misfit (str), first_bare (str): The first of each, for a message.
+    first_misfit (str), first_overlap (str), first_bare (str): The first of each, for a message.
     """
 
     documents: int = 0
     entities: int = 0
     misfits: int = 0
+    overlaps: int = 0
     tokens: int = 0
     bare: int = 0
     bare_entities: int = 0
     first_misfit: str = ""
+    first_overlap: str = ""
     first_bare: str = ""
 
     def add(
@@ -57,9 +60,11 @@ class GoldTally:
         self.documents += 1
         self.entities += annotation.count_given(reference)
         self.misfits += len(annotation.misfits)
+        self.overlaps += len(annotation.overlaps)
         if annotation.misfits and not self.first_misfit:
-            start, end, label = annotation.misfits[0]
-            self.first_misfit = _shown(reference, start, end, label)
+            self.first_misfit = _shown(reference, *annotation.misfits[0])
+        if annotation.overlaps and not self.first_overlap:
+            self.first_overlap = _shown(reference, *annotation.overlaps[0])
         if rows is None:
             return
         solid = np.array([not token.text.isspace() for token in doc], dtype=bool)
@@ -100,6 +105,14 @@ class Notices:
                 f"{_MOST if most else ''}{tally.misfits} of {tally.entities} {self.noun} in"
                 f" {tally.documents} {where} do not fit the tokens that {self.name!r} is given:"
                 f" {_OUTCOMES[policy]}{self._option(policy)}. The first is {tally.first_misfit}.",
+            )
+        if tally.overlaps:
+            self._warn(
+                "overlaps",
+                f"{tally.overlaps} of {tally.entities} entities in {tally.documents} {where} share"
+                f" tokens with a longer one of their group, which {self.name!r} learns instead:"
+                " their other tokens count as unannotated there. The first is"
+                f" {tally.first_overlap}.",
             )
         if tally.bare:
             self._warn(

@@ -74,7 +74,7 @@ def read_example_labels(example: Example, target: str) -> TokenLabels:
         [x is not None and not t.is_space for x, t in zip(labels, predicted, strict=True)],
         dtype=bool,
     )
-    return TokenLabels([], known, [], misfits, labels, len(given))
+    return TokenLabels([], known, misfits=misfits, labels=labels, given=len(given))
 
 
 def read_preset_labels(doc: Doc, target: str) -> TokenLabels | None:
@@ -89,4 +89,4 @@ def read_preset_labels(doc: Doc, target: str) -> TokenLabels | None:
     labels = [
         read_label(token, target) if own else None for token, own in zip(doc, known, strict=True)
     ]
-    return TokenLabels([], known, [], [], labels, int(known.sum()))
+    return TokenLabels([], known, labels=labels, given=int(known.sum()))

@@ -11,6 +11,7 @@ from spacy.tokens import Span as SpacySpan
 from .. import crf
 from ..errors import Plain, check_count, describe
 from ..gold.annotation import Annotation
+from ..tags.groups import TagGroups
 from ..tags.spans import Span, spans_of_rows
 from ..tags.tagset import TagSet
 from .emitter import Head
@@ -24,14 +25,16 @@ Presets = Sequence[Annotation | None]
 class Reading:
     """Settings of decoding.
 
-    tagset (TagSet): The tags.
+    tagset (TagSet): The tags; without labels where there are groups.
     head (Head): Whether sequences have to be legal.
     temperature (float): The divisor of scores for probabilities.
+    groups (TagGroups | None): The tags of groups of labels, for the functions of `grouped`.
     """
 
     tagset: TagSet
     head: Head
     temperature: float = 1.0
+    groups: TagGroups | None = None
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Entities:
     preset (Annotation | None): Those that an earlier component has set, which are kept.
     found (list[Span]): Those that the model has found.
     scores (list[float] | None): The probability of each one found; None if not asked for.
+    groups (TagGroups | None): The groups of labels whose entities may overlap, if there are any.
     """
 
     preset: Annotation | None
     found: list[Span]
     scores: list[float] | None = None
+    groups: TagGroups | None = None
 
 
 @dataclass(frozen=True)

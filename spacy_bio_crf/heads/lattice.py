@@ -47,6 +47,17 @@ class Lattice:
         """The arguments of every function of the CRF engine."""
         return self.emissions, self.lengths, self.start, self.transitions, self.end
 
+    def part(self, columns: slice) -> "Lattice":
+        """Take the columns of some tags, as a lattice of their own; no copy."""
+        emissions, start, transitions, end = self.scores
+        return Lattice(
+            emissions[:, columns],
+            start[columns],
+            transitions[columns, columns],
+            end[columns],
+            self.tokens,
+        )
+
     def first_rows(self) -> tuple[np.ndarray, list[int]]:
         """Find the rows that are the first of their token, bool [N], and count them by document."""
         firsts = [np.diff(tokens, prepend=-1) != 0 for tokens in self.tokens]

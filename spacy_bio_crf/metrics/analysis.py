@@ -12,9 +12,10 @@ from .breakdowns import Surfaces, breakdowns
 from .calibration import confidence_table
 from .chance import Chance, difference, intervals
 from .documents import Document, labels_of, read_documents
+from .layered import Layers
 from .mistakes import KINDS, confusion, find_mistakes
 from .partial import semeval_table
-from .scorer import score_examples
+from .scorer import score_examples, score_layers
 
 NO_CHANCE = Chance(resamples=0)
 
@@ -25,6 +26,7 @@ def analyze(
     known: Surfaces | None = None,
     chance: Chance = NO_CHANCE,
     bins: int = 10,
+    layers: Layers | None = None,
 ) -> dict[str, Any]:
     """Compute all figures of a pipeline; docs/evaluation.md describes them.
 
@@ -32,20 +34,21 @@ def analyze(
     known (Surfaces | None): Entities of the training data, from `breakdowns.read_surfaces`.
     chance (Chance): Samples of the confidence intervals; none by default.
     bins (int): Bins of the reliability diagram.
+    layers (Layers | None): Where entities are that may overlap; None takes `doc.ents`.
     RETURNS (dict): `documents` (number); `counts` of tokens; under `entity` and `token` `all` and
         `per_type`, with `p`, `r`, `f` from 0 to 1 (None where there is nothing to count) and `gold`
         (number); `entity` has `macro`, `weighted` and `intervals`, `token` has `acc`; `partial` by
         schema; `confusion`; `breakdowns`; `confidence` (None without any); `errors` (numbers by
         kind).
     """
-    documents = read_documents(examples)
+    documents = read_documents(examples, layers)
     counted = count_entities(documents)
     kinds = Counter(mistake.kind for mistake in find_mistakes(documents))
     return {
         "documents": len(documents),
         "counts": _counts(documents, examples),
         "entity": {**strict_table(counted), "intervals": intervals(counted, chance)},
-        "token": _token_table(examples),
+        "token": _token_table(examples) if layers is None else _layered_token_table(documents),
         "partial": semeval_table(documents),
         "confusion": confusion(documents),
         "breakdowns": breakdowns(documents, known),
@@ -86,6 +89,18 @@ def _counts(documents: Sequence[Document], examples: Sequence[Example]) -> dict[
 def _token_table(examples: Sequence[Example]) -> dict[str, Any]:
     scores = score_examples(examples)
     gold = Counter(t.ent_type_ for example in examples for t in example.reference if t.ent_type_)
+    return _token_rows(scores, gold)
+
+
+def _layered_token_table(documents: Sequence[Document]) -> dict[str, Any]:
+    gold: Counter[str] = Counter()
+    for doc in documents:
+        for start, end, label in doc.gold:
+            gold[label] += end - start
+    return _token_rows(score_layers(documents), gold)
+
+
+def _token_rows(scores: dict[str, Any], gold: Counter[str]) -> dict[str, Any]:
     per_type = {
         label: {**row, "gold": gold[label]}
         for label, row in sorted((scores["ner_token_per_type"] or {}).items())

@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from ..tags.spans import Span
 from .averages import FN, FP, TP, row_of
 from .documents import Document
+from .layered import depth
 from .matching import strict_match
 
 LONG = 5  # entities of this many tokens and more are one sort
@@ -33,7 +34,9 @@ def breakdowns(
     known (Surfaces | None): From `read_surfaces`.
     RETURNS (dict): `entity_length` in tokens, `document_length` in doubling steps from 16 tokens,
         and `surface`: seen in training with this label, with another one, or unseen; None without
-        `known`. Each has a row for each sort that occurs, with its name under `sort`.
+        `known`. Where entities may overlap also `group`, of labels, and `nesting`, the number of
+        longer entities around the entity. Each has a row for each sort that occurs, with its name
+        under `sort`.
     """
     lengths = {n: f"{n} token" if n == 1 else f"{n} tokens" for n in range(1, LONG)}
     lengths[LONG] = f"{LONG} tokens or more"
@@ -50,11 +53,24 @@ def breakdowns(
     by_entity = _by_sort(documents, lambda span, _: min(span[1] - span[0], LONG))
     by_surface = None if known is None else _by_sort(documents, seen)
     names = {name: name for name in SURFACE_SORTS}
+    layered = {}
+    if any(doc.layers is not None for doc in documents):
+        by_group = _by_sort(documents, lambda span, doc: doc.group_of(span[2]))
+        by_depth = _by_sort(documents, lambda span, doc: depth(span, doc.side_of(span)))
+        layered = {
+            "group": _rows(by_group, {name: name for name in sorted(by_group)}),
+            "nesting": _rows(by_depth, {n: _nesting(n) for n in sorted(by_depth)}),
+        }
     return {
         "entity_length": _rows(by_entity, lengths),
         "document_length": _rows(by_document, steps),
         "surface": None if by_surface is None else _rows(by_surface, names),
+        **layered,
     }
+
+
+def _nesting(n: int) -> str:
+    return f"inside {n} {'other' if n == 1 else 'others'}" if n else "outermost"
 
 
 def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:

@@ -2,8 +2,8 @@
 
 import warnings
 import zlib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from spacy.training import Corpus, Example
 
 from ..doc_scores import read_scores
 from ..errors import Plain, describe
-from ..tags.spans import EntIob, Span
+from ..tags.spans import Span
+from .layered import ONE_GROUP, Layers
+
+_ENTS = Layers(None, None)  # not overlapping
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,6 +33,9 @@ class Document:
     ignored (int): Predictions that touch a token without annotation. They are neither right nor
         wrong, as in spaCy's scorer.
     unfit (int): Gold entities that do not fit the prediction's tokens. They count as missed.
+    layers (Layers | None): The groups of labels, where entities of different ones may overlap.
+    unknown (Mapping[str, np.ndarray]): With layers, the tokens without annotation; see
+        `Layers.unknown`. `known` then holds those that any group annotates.
     """
 
     words: list[str]
@@ -39,6 +45,34 @@ class Document:
     confidence: list[float | None]
     ignored: int = 0
     unfit: int = 0
+    layers: Layers | None = None
+    unknown: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def group_of(self, label: str) -> str:
+        """RETURNS (str): The group of a label; the same for all without layers."""
+        return ONE_GROUP if self.layers is None else self.layers.group_of(label)
+
+    @property
+    def group_names(self) -> list[str]:
+        """The groups of labels, with those of labels that occur here alone."""
+        labels = [span[2] for side in (self.gold, self.predicted) for span in side]
+        if self.layers is not None:
+            labels += self.layers.groups or ()
+        return sorted({self.group_of(label) for label in labels}) or [ONE_GROUP]
+
+    def of_group(self, spans: Sequence[Span], group: str) -> list[Span]:
+        """RETURNS (list[Span]): The spans whose labels are in a group."""
+        return [span for span in spans if self.group_of(span[2]) == group]
+
+    def side_of(self, span: Span) -> list[Span]:
+        """RETURNS (list[Span]): The gold entities if the span is among them, or the predictions."""
+        return self.gold if span in self.gold else self.predicted
+
+    def known_to(self, group: str) -> np.ndarray:
+        """RETURNS (np.ndarray): The tokens that a group of labels annotates; bool [n_tokens]."""
+        if self.layers is None:
+            return self.known
+        return ~self.unknown.get(group, self.unknown[""])
 
 
 def predict(nlp: Language, examples: Sequence[Example]) -> list[Example]:
@@ -96,19 +130,23 @@ def make_examples(nlp: Language, docs: Sequence[Doc]) -> list[Example]:
     return list(Corpus("").make_examples(nlp, own))
 
 
-def read_documents(examples: Iterable[Example]) -> list[Document]:
+def read_documents(examples: Iterable[Example], layers: Layers | None = None) -> list[Document]:
     """Put predictions on the tokens of their references that share a character with them.
 
     examples (Iterable[Example]): Predicted documents beside their references.
+    layers (Layers | None): Where entities are that may overlap; None reads `doc.ents`.
     RETURNS (list[Document]): One for each. Their spans give the `ents_p`, `ents_r` and `ents_f` of
-        spaCy's scorer.
+        spaCy's scorer, with layers the scores of its `score_spans`.
     """
-    return [_read_document(example) for example in examples]
+    return [_read_document(example, layers) for example in examples]
 
 
-def _read_document(example: Example) -> Document:
+def _read_document(example: Example, layers: Layers | None) -> Document:
     reference = example.reference
-    known = np.array([token.ent_iob != EntIob.MISSING for token in reference], dtype=bool)
+    where = layers or _ENTS
+    unknown = where.unknown(reference)
+    known = ~np.logical_and.reduce(list(unknown.values()))
+    gold = where.gold(reference)
     scores = read_scores(example.predicted)
     # spaCy compares all tokens each time the alignment is asked for.
     to_reference = example.alignment.x2y
@@ -117,13 +155,13 @@ def _read_document(example: Example) -> Document:
     predicted: list[Span] = []
     confidence: list[float | None] = []
     ignored = 0
-    for ent in example.predicted.ents:
+    for ent in where.predicted(example.predicted):
         tokens = to_reference[ent.start : ent.end]
         if not len(tokens):
             ignored += 1
             continue
         start, end = int(tokens[0]), int(tokens[-1]) + 1
-        if not known[start:end].all():
+        if unknown.get(where.group_of(ent.label_), unknown[""])[start:end].any():
             ignored += 1
             continue
         predicted.append((start, end, ent.label_))
@@ -131,11 +169,13 @@ def _read_document(example: Example) -> Document:
     return Document(
         words=[token.text_with_ws for token in reference],
         known=known,
-        gold=[(ent.start, ent.end, ent.label_) for ent in reference.ents],
+        gold=[(ent.start, ent.end, ent.label_) for ent in gold],
         predicted=predicted,
         confidence=confidence,
         ignored=ignored,
-        unfit=sum(e.start_char not in starts or e.end_char not in ends for e in reference.ents),
+        unfit=sum(e.start_char not in starts or e.end_char not in ends for e in gold),
+        layers=layers,
+        unknown={} if layers is None else unknown,
     )
 
 

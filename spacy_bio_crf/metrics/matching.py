@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import check_choice
 from ..tags.spans import Span
+from .documents import Document
 
 Pair = tuple[int, int]  # indices of a gold and of a predicted entity
 Worth = tuple[int, int, int, int]
@@ -40,6 +41,31 @@ def match(gold: Sequence[Span], predicted: Sequence[Span], *, prefer: str) -> li
     pairs: list[Pair] = []
     for golds, answers in _clusters(gold, predicted):
         pairs += _best(gold, predicted, golds, answers, prefer)
+    return pairs
+
+
+def match_document(document: Document, *, prefer: str) -> list[Pair]:
+    """Pair the entities of a document, as `match` does; of groups of labels each by itself.
+
+    In one group gold entities overlap only where its annotation can't be learned, and predictions
+    never do.
+
+    document (Document): Gold and predictions.
+    prefer (str): "label" or "pairs".
+    RETURNS (list[tuple[int, int]]): Indices of gold and predicted entities.
+    """
+    sides = (document.gold, document.predicted)
+    groups = {document.group_of(span[2]): None for side in sides for span in side}
+    if len(groups) < 2:
+        return match(*sides, prefer=prefer)
+    pairs: list[Pair] = []
+    for group in groups:
+        gold, predicted = (
+            [i for i, span in enumerate(side) if document.group_of(span[2]) == group]
+            for side in sides
+        )
+        found = match([sides[0][i] for i in gold], [sides[1][i] for i in predicted], prefer=prefer)
+        pairs += [(gold[g], predicted[p]) for g, p in found]
     return pairs
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
 from .documents import Document, labels_of
-from .matching import match
+from .matching import match_document
 
 # From a kind to its meaning, in the order of the report.
 KINDS = {
@@ -41,7 +41,7 @@ def find_mistakes(documents: Sequence[Document]) -> list[Mistake]:
     """RETURNS (list[Mistake]): All mistakes, in the order of the documents and of the text."""
     mistakes: list[Mistake] = []
     for number, doc in enumerate(documents):
-        pairs = match(doc.gold, doc.predicted, prefer="label")
+        pairs = match_document(doc, prefer="label")
         answers = {p: g for g, p in pairs}
         answered = set(answers.values())
         found = [
@@ -63,8 +63,8 @@ def confusion(documents: Sequence[Document]) -> dict[str, Any]:
     documents (Sequence[Document]): Gold and predictions.
     RETURNS (dict): `names` of rows and columns: the labels, and "O" at the end. `entities`: pairs
         of overlapping entities by gold (row) and predicted (column) label; missed entities in the
-        column O, spurious ones in the row O. `tokens`: annotated tokens, prefixes ignored. Both
-        are lists of L + 1 rows of L + 1 counts.
+        column O, spurious ones in the row O. `tokens`: annotated tokens, prefixes ignored, once for
+        each group of labels. Both are lists of L + 1 rows of L + 1 counts.
     """
     names = [*labels_of(documents), OUTSIDE]
     ids = {name: i for i, name in enumerate(names[:-1])}
@@ -72,15 +72,19 @@ def confusion(documents: Sequence[Document]) -> dict[str, Any]:
     tokens = np.zeros_like(entities)
     for doc in documents:
         gold, predicted = ([ids[span[2]] for span in side] for side in (doc.gold, doc.predicted))
-        pairs = match(doc.gold, doc.predicted, prefer="label")
+        pairs = match_document(doc, prefer="label")
         for g, p in pairs:
             entities[gold[g], predicted[p]] += 1
         for g in set(range(len(gold))) - {g for g, _ in pairs}:
             entities[gold[g], -1] += 1
         for p in set(range(len(predicted))) - {p for _, p in pairs}:
             entities[-1, predicted[p]] += 1
-        sides = [_paint(s, ids, len(doc.words))[doc.known] for s in (doc.gold, doc.predicted)]
-        np.add.at(tokens, tuple(sides), 1)
+        for group in doc.group_names:
+            painted = [
+                _paint(side, ids, len(doc.words))[doc.known_to(group)]
+                for side in (doc.of_group(doc.gold, group), doc.of_group(doc.predicted, group))
+            ]
+            np.add.at(tokens, tuple(painted), 1)
     return {"names": names, "entities": entities.tolist(), "tokens": tokens.tolist()}
 
 

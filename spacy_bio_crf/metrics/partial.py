@@ -26,7 +26,7 @@ import numpy as np
 from ..tags.spans import Span
 from .averages import divide
 from .documents import Document
-from .matching import match
+from .matching import match_document
 
 CORRECT, INCORRECT, PARTIAL, MISSED, SPURIOUS = VERDICTS = (
     "correct",
@@ -70,7 +70,7 @@ def _judge(
         by_label.setdefault(span[2], np.zeros((2, 2)))[side] += (credit, 1)
 
     for doc in documents:
-        pairs = match(doc.gold, doc.predicted, prefer=prefer)
+        pairs = match_document(doc, prefer=prefer)
         for g, p in pairs:
             gold, predicted = doc.gold[g], doc.predicted[p]
             verdict = judge(gold[:2] == predicted[:2], gold[2] == predicted[2])

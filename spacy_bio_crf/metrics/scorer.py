@@ -18,7 +18,7 @@ The stray I-PROD is a token predicted inside an entity, but not an entity in str
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from spacy.scorer import PRFScore, get_ner_prf
@@ -26,6 +26,8 @@ from spacy.training import Example
 
 from ..tags.schemes import OUTSIDE, split_tag
 from ..tags.spans import EntIob, Span
+from .documents import Document, read_documents
+from .layered import make_layers
 
 Scores = dict[str, Any]
 
@@ -38,16 +40,35 @@ def make_bio_ner_scorer() -> Callable[..., Scores]:
     return score_examples
 
 
-def score_examples(examples: Iterable[Example], **kwargs: Any) -> Scores:
+def score_examples(
+    examples: Iterable[Example],
+    *,
+    groups: Mapping[str, Sequence[str]] | str | None = None,
+    spans_key: str | None = None,
+    gold_spans_key: str | None = None,
+    **kwargs: Any,
+) -> Scores:
     """Score predicted documents against their references, per entity and per token.
 
     examples (Iterable[Example]): Predicted and reference documents.
+    groups, spans_key, gold_spans_key: Options of the component.
     kwargs (Any): Arguments that spaCy passes to every scorer; unused.
     RETURNS (dict): `ents_p`, `ents_r`, `ents_f` and `ents_per_type`, equal to those of spaCy's
         `ner`, and the keys of `token_scores`. Only the tokens count that the reference annotates,
-        and of these not the ones of an entity that does not fit the predicted tokens.
+        and of these not the ones of an entity that does not fit the predicted tokens. Where
+        entities may overlap, or the gold ones are in `doc.spans`, also `spans_{key}_p` and so on,
+        equal to those of spaCy's `spancat`, with the key of the predictions.
     """
     examples = list(examples)
+    layers = make_layers(groups, spans_key=spans_key, gold_key=gold_spans_key)
+    if layers is not None:
+        key = layers.spans_key or layers.gold_key or "ents"
+        documents = read_documents(examples, layers)
+        return {
+            **get_ner_prf(examples),
+            **score_spans(documents, f"spans_{key}"),
+            **score_layers(documents),
+        }
     tokens = token_scores(
         [_gold_tags(example) for example in examples],
         [_bio_tags(_spans(example.predicted.ents), len(example.predicted)) for example in examples],
@@ -97,6 +118,45 @@ def token_scores(
         "ner_token_f": total.fscore if counted else None,
         "ner_token_per_type": rows if counted else None,
     }
+
+
+def score_spans(documents: Sequence[Document], name: str) -> Scores:
+    """Score entities that may overlap, as spaCy's `Scorer.score_spans` does.
+
+    documents (Sequence[Document]): Gold and predictions.
+    name (str): The beginning of the keys.
+    RETURNS (dict): `name` with `_p`, `_r`, `_f` and `_per_type`, which hold what `ents_p` and so on
+        hold of `doc.ents`; None where there is nothing to count.
+    """
+    total, per_type = PRFScore(), defaultdict[str, PRFScore](PRFScore)
+    for document in documents:
+        sides = set(document.predicted), set(document.gold)
+        total.score_set(*sides)
+        for label in {span[2] for side in sides for span in side}:
+            per_type[label].score_set(*({s for s in side if s[2] == label} for side in sides))
+    counted = len(total) > 0
+    return {
+        f"{name}_p": total.precision if counted else None,
+        f"{name}_r": total.recall if counted else None,
+        f"{name}_f": total.fscore if counted else None,
+        f"{name}_per_type": {x: per_type[x].to_dict() for x in sorted(per_type)} or None,
+    }
+
+
+def score_layers(documents: Sequence[Document]) -> Scores:
+    """RETURNS (dict): `token_scores` of all groups of labels, on the tokens of the references."""
+    gold: list[list[str | None]] = []
+    predicted: list[list[str]] = []
+    for document in documents:
+        n = len(document.words)
+        for group in document.group_names:
+            known = document.known_to(group).tolist()
+            tags = _bio_tags(document.of_group(document.gold, group), n)
+            gold.append(
+                [tag if is_known else None for tag, is_known in zip(tags, known, strict=True)]
+            )
+            predicted.append(_bio_tags(document.of_group(document.predicted, group), n))
+    return token_scores(gold, predicted)
 
 
 def _gold_tags(example: Example) -> list[str | None]:

@@ -19,7 +19,10 @@ BREAKDOWN_TITLES = {
     "entity_length": "length of the entity",
     "document_length": "length of the document",
     "surface": "name in the training data",
+    "group": "group of labels",
+    "nesting": "nesting",
 }
+LAYERED = ("group", "nesting")  # breakdowns of entities that may overlap
 Cells = tuple[str, ...]
 
 
@@ -116,7 +119,7 @@ def _breakdown_tables(scores: Mapping[str, Any]) -> list[Table]:
             [(row["sort"], *_prf(row), *_sizes(row)) for row in scores[key]],
         )
         for key, name in BREAKDOWN_TITLES.items()
-        if scores[key]
+        if scores.get(key)
     ]
 
 

@@ -1,32 +1,21 @@
-"""BioNer: the factory `bio_ner`, and named-entity recognition as a task of sequence labelling."""
+"""BioNer: the factory `bio_ner`, named-entity recognition as sequence labelling."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import chain
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from spacy.language import Language
 from spacy.tokens import Doc
-from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..errors import Plain, SettingsError, check_choice, describe, is_number
-from ..gold.annotation import Annotation, Preset, read_example, read_presets
-from ..gold.misfits import POLICIES
-from ..gold.notices import ENTITY_NOUN
-from ..heads.decode import (
-    Alternative,
-    Entities,
-    Presets,
-    Reading,
-    find_alternatives,
-    find_entities,
-)
+from ..errors import Plain, SettingsError, describe
+from ..heads.decode import Reading
 from ..heads.lattice import Lattice
-from ..tags.schemes import REPAIRS
-from .confidence import check_extension, write_scores
+from ..tags.groups import PER_LABEL, Groups, TagGroups, check_flat_rule, make_groups
+from ..tags.tagset import TagSet
+from .confidence import check_extension
+from .entity_task import EntityTask
 from .labeller import SequenceLabeller
 from .predictor import Origin
 from .task import TaskOption
@@ -38,6 +27,9 @@ repair = "begin"
 overwrite = false
 misaligned = "missing"
 incorrect_spans_key = null
+groups = null
+gold_spans_key = null
+ents = null
 spans_key = "bio_ner"
 threshold = 0.0
 buffer_tokens = null
@@ -84,6 +76,9 @@ def make_bio_ner(
     overwrite: bool,
     misaligned: str,
     incorrect_spans_key: str | None,
+    groups: dict[str, list[str]] | str | None,
+    gold_spans_key: str | None,
+    ents: str | None,
     spans_key: str | None,
     threshold: float,
     buffer_tokens: int | None,
@@ -101,6 +96,12 @@ def make_bio_ner(
         `misfits.POLICIES`.
     incorrect_spans_key (str | None): Group in the gold `doc.spans` of spans that are known to be
         no entities of their label, as for spaCy's `ner`.
+    groups (dict[str, list[str]] | str | None): Groups of labels, by name, that are tagged apart, so
+        that entities of different groups may overlap; "per_label" makes a group of each label.
+    gold_spans_key (str | None): Group in the gold `doc.spans` of the entities to learn, which may
+        overlap; null learns `doc.ents`.
+    ents (str | None): With groups, the rule for the entities that go to `doc.ents`:
+        "most_probable", which null means, "outermost" or "group:NAME".
     spans_key (str | None): Group in `doc.spans` for the entities with their confidence; null does
         not compute it.
     threshold (float): Least confidence of an entity, from 0 to 1.
@@ -119,6 +120,9 @@ def make_bio_ner(
         overwrite=overwrite,
         misaligned=misaligned,
         incorrect_spans_key=incorrect_spans_key,
+        groups=groups,
+        gold_spans_key=gold_spans_key,
+        ents=ents,
         spans_key=spans_key,
         threshold=threshold,
         buffer_tokens=buffer_tokens,
@@ -128,98 +132,11 @@ def make_bio_ner(
     return pipe
 
 
-@dataclass(frozen=True)
-class EntityTask:
-    """Named entities as labels: the `Task` of `bio_ner`.
-
-    repair, overwrite, misaligned, incorrect_spans_key, spans_key, threshold: Options of
-        `make_bio_ner`.
-    RAISES: ValueError for an option out of range.
-    """
-
-    repair: str = "begin"
-    overwrite: bool = False
-    misaligned: str = "missing"
-    incorrect_spans_key: str | None = None
-    spans_key: str | None = "bio_ner"
-    threshold: float = 0.0
-    noun: ClassVar[str] = ENTITY_NOUN
-
-    def __post_init__(self) -> None:
-        check_choice("repair", self.repair, REPAIRS)
-        check_choice("misaligned", self.misaligned, POLICIES)
-        if not is_number(self.threshold) or not 0.0 <= self.threshold <= 1.0:
-            expected = "a probability, 0 to 1"
-            raise ValueError(describe("threshold", expected=expected, got=self.threshold))
-        if not isinstance(self.overwrite, bool):
-            raise ValueError(describe("overwrite", expected="true or false", got=self.overwrite))
-        for name in ("incorrect_spans_key", "spans_key"):
-            key = getattr(self, name)
-            if key is not None and (not isinstance(key, str) or not key):
-                raise ValueError(describe(name, expected="a name of a group or none", got=key))
-
-    def labels_of(self, doc: Doc) -> list[str]:
-        """The label of each entity."""
-        return [ent.label_ for ent in doc.ents]
-
-    def gold(self, example: Example, labels: Sequence[str]) -> Annotation:
-        """Read the gold entities of an example, and the spans known to be wrong; see `Task.gold`.
-
-        RAISES: ValueError for another label and, under "strict", for an entity that does not fit.
-        """
-        annotation = read_example(
-            example, wrong_key=self.incorrect_spans_key, misaligned=self.misaligned
-        )
-        for start, end, label in [*annotation.spans, *annotation.wrong]:
-            if label not in labels:
-                place = f"entity {example.predicted[start:end].text!r}"
-                expected = f"a label of {list(labels)}"
-                raise ValueError(describe(place, expected=expected, got=label))
-        return annotation
-
-    def presets(self, doc: Doc) -> Preset | None:
-        """Entities and blocked tokens of earlier components, or None."""
-        return None if self.overwrite else read_presets(doc)
-
-    def find(self, lattice: Lattice, presets: Presets, reading: Reading) -> list[Entities]:
-        """The entities of each document, scored if anyone asks."""
-        return find_entities(
-            lattice,
-            presets,
-            reading,
-            scored=self.spans_key is not None or self.threshold > 0.0,
-            repair=self.repair,
-            threshold=self.threshold,
-        )
-
-    def find_alternatives(
-        self, lattice: Lattice, presets: Presets, reading: Reading, *, k: int
-    ) -> list[list[Alternative]]:
-        """The k best analyses of each document."""
-        return find_alternatives(lattice, presets, reading, k=k, repair=self.repair)
-
-    def write(self, doc: Doc, found: Entities) -> None:
-        """Write entities to `doc.ents`. Tokens without annotation become outside."""
-        preset = found.preset if isinstance(found.preset, Preset) else None
-        if self.overwrite:
-            # set_ents leaves the links and ids of former entities on their tokens.
-            for token in chain.from_iterable(doc.ents):
-                token.ent_kb_id = token.ent_id = 0
-        ents = [SpacySpan(doc, s, e, label=label) for s, e, label in found.found]
-        if preset is None:
-            doc.set_ents(ents, default="outside")
-        else:
-            # Preset entities are written back as the objects that they were, with their links.
-            blocked = [doc[s:e] for s, e in preset.blocked]
-            doc.set_ents([*preset.ents, *ents], blocked=blocked, default="outside")
-        if self.spans_key is not None and found.scores is not None:
-            write_scores(doc, self.spans_key, found.found, found.scores)
-
-
 class BioNer(SequenceLabeller):
     """Named-entity recognition as sequence labelling with a transformer.
 
-    The options are those of `make_bio_ner`. All but `scheme` can be set on the component, too.
+    The options are those of `make_bio_ner`. All but `scheme` and `groups` can be set on the
+    component, too.
 
     vocab (Vocab): The pipeline's vocabulary.
     model (Model[list[Doc], Lattice]): The network, `spacy-bio-crf.BioTagger.v1`.
@@ -227,10 +144,13 @@ class BioNer(SequenceLabeller):
     RAISES: ValueError for an option out of range.
     """
 
+    task: EntityTask
     repair = TaskOption()
     overwrite = TaskOption()
     misaligned = TaskOption()
     incorrect_spans_key = TaskOption()
+    gold_spans_key = TaskOption()
+    ents = TaskOption()
     spans_key = TaskOption()
     threshold = TaskOption()
 
@@ -254,7 +174,86 @@ class BioNer(SequenceLabeller):
             buffer_tokens=buffer_tokens,
             scorer=scorer,
         )
+        if isinstance(self.groups, Mapping):
+            self._added = make_groups(self.groups, (), scheme).labels
+            self.cfg["labels"] = list(self._added)
+            for label in self._added:
+                self.vocab.strings.add(label)
+        if self.groups is not None:
+            self.cfg["groups"] = self._stored_groups()
         check_extension()
+
+    @property
+    def groups(self) -> Groups:
+        """The option of that name, which can't change."""
+        return self.task.groups
+
+    @property
+    def tagset(self) -> TagSet:
+        """The tags of the labels in the component's scheme.
+
+        RAISES: ValueError with groups, each of which has tags of its own.
+        """
+        if self.groups is not None:
+            expected, remedy = "a component without `groups`", "tag_groups has the tags of each"
+            got = Plain(repr(self.name))
+            raise ValueError(describe("tagset", expected=expected, got=got, remedy=remedy))
+        return super().tagset
+
+    @property
+    def tag_groups(self) -> TagGroups | None:
+        """The tags of the groups of labels; None without groups."""
+        if self.groups is None:
+            return None
+        return make_groups(self.groups, self.labels, self.scheme)
+
+    def tags_of(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """The tags with these labels; see `Predictor.tags_of`."""
+        if self.groups is None:
+            return super().tags_of(labels)
+        return make_groups(self.groups, labels, self.scheme).tags
+
+    def reading(self, *, temperature: float | None = None) -> Reading:
+        """The settings of decoding; see `Predictor.reading`."""
+        if self.groups is None:
+            return super().reading(temperature=temperature)
+        own = self.temperature if temperature is None else temperature
+        return Reading(TagSet((), self.scheme), self.head, own, self.tag_groups)
+
+    def check_labels(self, labels: Sequence[str], tags: Sequence[str]) -> None:
+        """Raise a ValueError if an option names a label that is none of these."""
+        super().check_labels(labels, tags)
+        if self.ents is not None and self.groups == PER_LABEL:
+            check_flat_rule(self.ents, {label: [label] for label in labels})
+
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
+        """Score predictions, with groups those of all groups; see `SequenceLabeller.score`."""
+        own = {
+            "groups": self.groups,
+            "spans_key": self.spans_key,
+            "gold_spans_key": self.gold_spans_key,
+        }
+        return super().score(examples, **{**own, **kwargs})
+
+    def _stored_groups(self) -> Any:
+        groups = self.groups
+        if isinstance(groups, Mapping):
+            return {name: list(labels) for name, labels in groups.items()}
+        return groups
+
+    def _count_tags(self, n_labels: int) -> int:
+        if self.groups is None:
+            return super()._count_tags(n_labels)
+        return len(self.tags_of(self.labels))
+
+    def _check_groups(self) -> None:
+        stored, own = self.cfg.get("groups"), self._stored_groups()
+        same = stored == own and (own is None or own == PER_LABEL or list(stored) == list(own))
+        if not same:
+            expected = "the groups that the network was trained with"
+            remedy = "set them in the configuration again"
+            got = Plain(f"{own!r}, not {stored!r}")
+            raise ValueError(describe("groups", expected=expected, got=got, remedy=remedy))
 
 
 def find_component(nlp: Language, name: str | None = None) -> tuple[str, BioNer]:

@@ -1,7 +1,7 @@
 """Confidence of entities on Docs: span groups with scores, and `Span._.confidence`."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
@@ -12,7 +12,14 @@ from ..tags.spans import Span
 EXTENSION = "confidence"
 
 
-def write_scores(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[float]) -> None:
+def write_scores(
+    doc: Doc,
+    key: str,
+    spans: Sequence[Span],
+    scores: Sequence[float],
+    *,
+    labels: Collection[str] = (),
+) -> None:
     """Write entities with their confidence as a span group, in the form of spaCy's `spancat`.
 
     Two components may share a key: earlier spans of the group stay if they still are entities.
@@ -21,12 +28,18 @@ def write_scores(doc: Doc, key: str, spans: Sequence[Span], scores: Sequence[flo
     key (str): Name of the group in `doc.spans`.
     spans (Sequence[Span]): Entities.
     scores (Sequence[float]): A probability for each.
+    labels (Collection[str]): Of a component whose entities overlap, and are not all in `doc.ents`:
+        earlier spans of other labels stay as well.
     """
     rated = dict(zip(spans, map(float, scores), strict=True))
     if key in doc.spans:
         ents = {(e.start, e.end, e.label_) for e in doc.ents}
         earlier = read_scores(doc, key).items()
-        rated = {span: score for span, score in earlier if span in ents} | rated
+        rated = {
+            span: score
+            for span, score in earlier
+            if span in ents or (labels and span[2] not in labels)
+        } | rated
     ordered = sorted(rated)
     group = ScoredGroup(doc, name=key, spans=[SpacySpan(doc, s, e, label=x) for s, e, x in ordered])
     # A plain list of floats: msgpack carries it wherever the Doc goes.

@@ -124,6 +124,13 @@ class StoredPipe(TrainablePipe):
             )
         return self
 
+    def _count_tags(self, n_labels: int) -> int:
+        """The number of tags, K, that so many labels have."""
+        return count_tags(n_labels, self.cfg["scheme"])
+
+    def _check_groups(self) -> None:
+        """Raise a ValueError if the stored groups of labels are not the component's."""
+
     def _check_cfg(self, place: str, exclude: Iterable[str]) -> None:
         """Compare labels and scheme with the network, once they are read from `place`."""
         labels, scheme = self.cfg["labels"], self.cfg["scheme"]
@@ -132,13 +139,14 @@ class StoredPipe(TrainablePipe):
         try:
             check_choice("scheme", scheme, self.schemes)
             check_temperature(self.cfg["temperature"])
-            n_tags = count_tags(len(labels), scheme)
+            n_tags = self._count_tags(len(labels))
             has = self.model.get_dim("nO") if self.model.has_dim("nO") else n_tags
             if has != n_tags and not {"cfg", "model"} & set(exclude):
                 expected = f"labels for the {has} tags of the trained head"
                 got = Plain(f"{len(labels)} labels, which have {n_tags} tags in {scheme}")
                 raise ValueError(describe("labels", expected=expected, got=got))
             TagSet(tuple(labels), scheme)
+            self._check_groups()
         except ValueError as error:
             raise SettingsError(f"{place}, {error}") from None
 

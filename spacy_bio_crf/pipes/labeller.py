@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from spacy import util
@@ -16,12 +16,13 @@ from thinc.api import Model, Optimizer, set_dropout_rate
 from ..cores import fit_threads
 from ..errors import Plain, check_choice, describe
 from ..gold.annotation import Annotation
+from ..gold.layers import LayeredAnnotation
 from ..gold.notices import GoldTally, Notices
 from ..heads.decode import check_finite
+from ..heads.grouped import loss_of_groups
 from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens, batch_loss
 from ..model import torch_shims
-from ..tags.tagset import TagSet
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
@@ -82,7 +83,7 @@ class SequenceLabeller(Predictor):
             expected = f"a label of {list(self.labels)}, which set the size of {self.name!r}"
             remedy = "add labels before nlp.initialize(), or train anew"
             raise ValueError(describe("label", expected=expected, got=label, remedy=remedy))
-        TagSet((*self.labels, label), self.scheme)
+        self.tags_of((*self.labels, label))
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)
         return 1
@@ -119,8 +120,8 @@ class SequenceLabeller(Predictor):
             expected = "labels in the data, by add_label or in [initialize.components]"
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
             raise ValueError(describe(repr(self.name), expected=expected, got=got))
-        tags = TagSet(known, self.scheme).tags
-        self.head.check_labels(known, tags)
+        tags = self.tags_of(known)
+        self.check_labels(known, tags)
         sample = [eg.predicted for eg, _ in zip(get_examples(), range(10), strict=False)]
         before: Any = self.model.maybe_get_dim("nO")
         if before is not None:
@@ -141,6 +142,10 @@ class SequenceLabeller(Predictor):
         if whole:
             tally = self._survey(get_examples())
             self._notices.tell(tally, "training documents", self.task.misaligned)
+
+    def check_labels(self, labels: Sequence[str], tags: Sequence[str]) -> None:
+        """Raise a ValueError if an option names a label that is none of these."""
+        self.head.check_labels(labels, tags)
 
     def _survey(self, examples: Iterable[Example]) -> GoldTally:
         # Without a tokenizer of its own, an encoder shows tokens without a sub-word only when it
@@ -215,9 +220,11 @@ class SequenceLabeller(Predictor):
         # of a word repeat its tag.
         every = self.model.attrs["subword_labels"] == "all"
         continued = self.head.crf and every and self.scheme == "BIO"
-        return batch_loss(
-            gold, lattice, head=self.head, tagset=self.tagset, continued=continued, size=size
-        )
+        settings: dict[str, Any] = {"head": self.head, "continued": continued, "size": size}
+        if self.tag_groups is not None:
+            layered = cast(Sequence[LayeredAnnotation], gold)
+            return loss_of_groups(layered, lattice, groups=self.tag_groups, **settings)
+        return batch_loss(gold, lattice, tagset=self.tagset, **settings)
 
     def _gold(self, example: Example) -> Annotation:
         if not self.model.has_dim("nO"):

@@ -13,10 +13,12 @@ from spacy.tokens import Doc
 
 from ..errors import describe
 from ..gold.annotation import Annotation
-from ..heads.decode import Alternative, Reading, check_finite, tag_marginals
+from ..heads.decode import Alternative, Reading, check_finite
 from ..heads.emitter import Head
+from ..heads.grouped import all_tag_marginals
 from ..heads.lattice import Lattice
 from ..model import emitter_shim
+from ..tags.groups import TagGroups
 from ..tags.tagset import TagSet
 from .disk import check_temperature
 from .stream import StreamedPipe
@@ -95,6 +97,18 @@ class Predictor(StreamedPipe):
         return _make_tagset(self.labels, self.scheme)
 
     @property
+    def tag_groups(self) -> TagGroups | None:
+        """The tags of groups of labels that are tagged apart; None without groups."""
+        return None
+
+    def tags_of(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): The tags, K, that the component has with these labels.
+
+        RAISES: ValueError for labels that it can't have.
+        """
+        return TagSet(tuple(labels), self.scheme).tags
+
+    @property
     def head(self) -> Head:
         """The settings of the head."""
         return emitter_shim(self.model.get_ref("emitter")).head
@@ -162,13 +176,13 @@ class Predictor(StreamedPipe):
         docs (Doc | str | Iterable[Doc | str]): Documents, or texts to tokenize; nothing is written
             to them.
         RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K], in the order of
-            `tagset.tags`; NaN for tokens without a sub-word and white space. For a single Doc or
-            text its own array.
+            `tagset.tags` or, with groups, `tag_groups.tags`; NaN for tokens without a sub-word and
+            white space. For a single Doc or text its own array.
         RAISES: ValueError for anything else than Docs and texts, and as `predict`.
         """
         own = self._docs_of(docs)
         sizes = [len(doc) for doc in own]
-        found = tag_marginals(self.lattice(own), self.presets(own), self.reading(), sizes=sizes)
+        found = all_tag_marginals(self.lattice(own), self.presets(own), self.reading(), sizes=sizes)
         return found[0] if isinstance(docs, str | Doc) else found
 
     def lattice(self, docs: Sequence[Doc]) -> Lattice:
@@ -226,7 +240,7 @@ class Predictor(StreamedPipe):
         """Copy the trained scores of the chain.
 
         RETURNS (tuple): Start [K], transition [K, K] (from, to) and end [K] scores; float32, in
-            nats.
+            nats. Those from one group's tags to another's have no meaning.
         RAISES: ValueError before initialization.
         """
         network = emitter_shim(self.model.get_ref("emitter")).network

@@ -8,6 +8,8 @@ import numpy as np
 Span = tuple[int, int, str]  # first token, end (exclusive), label
 # In `doc.user_data`: the number of gold entities that fit no tokens, and that no score counts.
 LEFT_ASIDE = "entities_left_aside"
+# Behind the name of a gold group in `doc.spans`: the group of spans without annotation.
+MISSING_SUFFIX = "_missing"
 
 
 class EntIob(IntEnum):
