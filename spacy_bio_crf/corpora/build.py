@@ -16,6 +16,7 @@ from ..tags.spans import LEFT_ASIDE, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
+from .token_attributes import set_attributes
 
 NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
@@ -155,6 +156,7 @@ class Builder:
             ents += [Span(doc, offset + s, offset + e, label) for s, e, label in sentence.spans]
             missing += [offset + i for i in sentence.missing]
             offset += len(sentence.words)
+        set_attributes(doc, group)
         return self._annotated(doc, ents, missing, group[0], document_id)
 
     def _of_passage(self, passage: Passage) -> Doc | None:

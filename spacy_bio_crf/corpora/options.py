@@ -100,6 +100,17 @@ class ConvertOptions:
     tag_column: int | None = _option(
         None, "Column of the tags: 1 is the first, -1 the last", formats=("columns", "csv")
     )
+    pos_column: int | None = _option(
+        None,
+        "Column of parts of speech, kept in `token.pos_` if all are universal ones, or else in "
+        "`token.tag_`; found where a column of phrases follows it, as in CoNLL-2003",
+        formats=("columns",),
+    )
+    chunk_column: int | None = _option(
+        None,
+        'Column of phrases such as B-NP, kept in `doc.spans["chunks"]`; found by its labels',
+        formats=("columns",),
+    )
     untagged: bool = _option(
         False, "There are no tags: all tokens are left unannotated", formats=("columns",)
     )
@@ -306,7 +317,7 @@ class ConvertOptions:
             self._set("encoding", codecs.lookup(self.encoding).name)
         except LookupError:
             _fail("encoding", "an encoding that Python has", self.encoding)
-        for name in ("token_column", "tag_column"):
+        for name in ("token_column", "tag_column", "pos_column", "chunk_column"):
             if getattr(self, name) == 0:
                 _fail(name, "1 for the first column or -1 for the last", 0)
         if not self.label or self.label != self.label.strip():

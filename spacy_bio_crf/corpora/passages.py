@@ -1,6 +1,7 @@
 """Units of text that readers hand to the builder, and the summary of a conversion."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -34,6 +35,9 @@ class Sentence:
     document_id (str): The document's name in that mark; empty without one.
     unknown_starts (bool): It may be several sentences, or a part of one.
     final_space (bool): A space follows the last word, even at the end of the Doc.
+    attributes (Mapping[str, list[str]]): For "tag", "pos" and "morph", if the format has them, the
+        label of each word; "" without one.
+    chunks (list[Span] | None): Phrases; None if the format has none.
     """
 
     words: list[str]
@@ -46,6 +50,8 @@ class Sentence:
     document_id: str = ""
     unknown_starts: bool = False
     final_space: bool = False
+    attributes: Mapping[str, list[str]] = field(default_factory=dict)
+    chunks: list[Span] | None = None
 
 
 class TextSpan(NamedTuple):

@@ -20,6 +20,7 @@ from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
 from .readers.layout import detect_layout
 from .readers.pubtator import looks_like_pubtator, read_pubtator
 from .readers.record_files import TEXT_KEYS, holds_records, read_records
+from .readers.tag_forms import PLAIN
 from .readers.token_spans import has_token_spans, read_token_spans
 from .readers.webanno import looks_like_webanno, read_webanno
 
@@ -153,10 +154,12 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
 
 
 def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
+    """Whether a column has tags with prefixes: lemmas may look like labels alone."""
     try:
-        return detect_layout(path, options) is not None
+        layout = detect_layout(path, options)
     except ConvertError:
         return False
+    return layout is not None and layout.form is not PLAIN
 
 
 def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:

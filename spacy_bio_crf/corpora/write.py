@@ -17,6 +17,7 @@ from .readers.columns import FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
 from .readers.layout import DOCSTART
 
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
+UNWRITABLE_LABEL = "token with a part of speech or the like, which only .spacy can hold"
 UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"
 ALTERED = "tokens changed because a column file can't hold them"
 CUT = "entities that go past the end of a sentence were cut there: a column file has no others"
@@ -43,7 +44,7 @@ def write_jsonl(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for doc in docs:
             file.write(json.dumps(_json_of(doc), ensure_ascii=False) + "\n")
-            _count_groups(doc, summary)
+            _count_unwritable(doc, summary)
 
 
 def _json_of(doc: Doc) -> dict[str, Any]:
@@ -94,10 +95,13 @@ def write_columns(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
                 file.write(f"{UNKNOWN_STARTS}\n")
             for tokens in _sentences(doc):
                 file.write(_rows(tokens, summary))
-            _count_groups(doc, summary)
+            _count_unwritable(doc, summary)
 
 
-def _count_groups(doc: Doc, summary: Summary) -> None:
+def _count_unwritable(doc: Doc, summary: Summary) -> None:
+    n_labels = sum(bool(t.tag or t.pos) or t.has_morph() for t in doc)
+    if n_labels:
+        summary.dropped[UNWRITABLE_LABEL] += n_labels
     n_spans = sum(map(len, doc.spans.values()))
     if n_spans:
         summary.dropped[UNWRITABLE_GROUP] += n_spans

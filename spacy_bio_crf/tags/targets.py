@@ -21,7 +21,7 @@ BUILT_IN = ("tag", "pos", "morph")
 # Names in spaCy's scores, such as token_acc.
 _TAKEN = (*BUILT_IN, "token", "lemma")
 _MARK = "_."
-_UNIVERSAL = sorted(name for name in IDS if name)
+UNIVERSAL = tuple(sorted(name for name in IDS if name))  # parts of speech
 # Labels of white space, as in spaCy's trained pipelines.
 _OF_SPACE = {"tag": "_SP", "pos": "SPACE", "morph": NO_FEATURES}
 
@@ -58,8 +58,8 @@ def normal_label(target: str, label: str) -> str:
     RETURNS (str): The label; of morphological features, with their names in order.
     RAISES: ValueError for a part of speech that is none of the universal ones.
     """
-    if target == "pos" and label not in _UNIVERSAL:
-        raise ValueError(describe("label", expected=f"one of {_UNIVERSAL}", got=label))
+    if target == "pos" and label not in UNIVERSAL:
+        raise ValueError(describe("label", expected=f"one of {', '.join(UNIVERSAL)}", got=label))
     if target == "morph":
         return Morphology.dict_to_feats(Morphology.feats_to_dict(label)) or NO_FEATURES
     return label

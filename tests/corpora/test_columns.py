@@ -226,3 +226,73 @@ def test_lines_of_medline(folder):
         (["IL-2", "gene"], [(0, 2, "DNA")]),
         (["NF"], []),
     ]
+
+
+CONLL_2003 = """\
+-DOCSTART- -X- O O
+
+U.N. NNP I-NP I-ORG
+official NN I-NP O
+Ekeus NNP I-NP I-PER
+heads VBZ I-VP O
+. . O O
+
+Bo NNP I-NP I-PER
+Baghdad NNP B-NP I-LOC
+left _ I-VP O
+"""
+
+
+def test_parts_of_speech_and_chunks_of_conll_2003(folder):
+    path = folder.write(CONLL_2003)
+    docs, summary = folder.convert(path)
+    assert [[t.tag_ for t in doc] for doc in docs] == [
+        ["NNP", "NN", "NNP", "VBZ", "."],
+        ["NNP", "NNP", ""],
+    ]
+    assert [[(s.start, s.end, s.label_) for s in doc.spans["chunks"]] for doc in docs] == [
+        [(0, 3, "NP"), (3, 4, "VP")],
+        [(0, 1, "NP"), (1, 2, "NP"), (2, 3, "VP")],
+    ]
+    assert [[ent.label_ for ent in doc.ents] for doc in docs] == [["ORG", "PER"], ["PER", "LOC"]]
+    assert not any(t.pos_ or t.has_morph() for doc in docs for t in doc)
+    assert list(summary.notes) == [
+        "IOB1, spaces, token in column 1, tag in 4, part of speech in 2, chunk in 3"
+    ]
+    (doc,), _ = folder.convert(path, group_docs=True)
+    assert [s.start for s in doc.spans["chunks"]] == [0, 3, 5, 6, 7]
+    assert [t.tag_ for t in doc][5:] == ["NNP", "NNP", ""]
+
+
+def test_chunks_of_conll_2000_are_entities_too(folder):
+    (doc,), _ = folder.convert(folder.write("the DT B-NP\npound NN I-NP\nis VBZ B-VP\n. . O\n"))
+    spans = [(0, 2, "NP"), (2, 3, "VP")]
+    assert [(s.start, s.end, s.label_) for s in doc.spans["chunks"]] == spans
+    assert [(s.start, s.end, s.label_) for s in doc.ents] == spans
+    assert [t.tag_ for t in doc] == ["DT", "NN", "VBZ", "."]
+
+
+def test_chunks_may_be_what_is_read(folder):
+    docs, _ = folder.tokens(folder.write(CONLL_2003), tag_column=3)
+    assert docs[0][1] == [(0, 3, "NP"), (3, 4, "VP")]
+
+
+def test_universal_parts_of_speech_go_to_their_own_place(folder):
+    (doc,), summary = folder.convert(
+        folder.write("Ana\tPROPN\nran\tVERB\n"), untagged=True, pos_column=2
+    )
+    assert [t.pos_ for t in doc] == ["PROPN", "VERB"] and not any(t.tag_ for t in doc)
+    assert summary.missing == 2
+    assert list(summary.notes)[0].endswith("no tags, part of speech in 2")
+
+
+def test_tokens_that_are_dropped_take_their_labels_with_them(folder):
+    content = "a\tDT\tB-NP\tO\n\tNN\tI-NP\tO\nc\tVB\tI-NP\tB-X\n"
+    (doc,), _ = folder.convert(folder.write(content))
+    assert [(t.text, t.tag_) for t in doc] == [("a", "DT"), ("c", "VB")]
+    assert [(s.start, s.end) for s in doc.spans["chunks"]] == [(0, 2)]
+
+
+def test_a_chunk_column_of_something_else_is_refused(folder):
+    message = folder.error(folder.write("a\tx\tO\nb\ty\tB-X\n"), chunk_column=2)
+    assert message.startswith("in.conll, line 1: tag: expected 'O' or a prefix")

@@ -1,5 +1,7 @@
 import pytest
 
+from spacy_bio_crf.corpora.readers.ud_words import NOT_UNIVERSAL, OTHER_FEATURES
+from spacy_bio_crf.corpora.sniff import detect_format
 from tests.support.convert_tools import everything, plain
 
 
@@ -105,8 +107,8 @@ def test_a_file_without_tags_among_others(folder):
     ("content", "message"),
     [
         (
-            rows((1, "a", "_")).replace("\tO\t", "\t_\t"),
-            "FILE, line 1: expected tags in the column MISC",
+            rows((1, "a", "_")).replace("NOUN\tO", "_\t_"),
+            "FILE, line 1: expected values in UPOS, XPOS or FEATS, or tags in the column MISC",
         ),
         (TEXT + "2\tx\n", "FILE, line 23: expected 10 columns separated by tabs, got 2 in '2\\tx'"),
         (TEXT + rows(("a", "x", "_")), "FILE, line 23: expected a number such as 1, 1-2 or 1.1 in"),
@@ -116,3 +118,56 @@ def test_a_file_without_tags_among_others(folder):
 )
 def test_bad_input(folder, content, message):
     assert message in folder.error(folder.write(content, "FILE"))
+
+
+TREEBANK = """\
+# text = Ele foi ao Rio.
+1\tEle\tele\tPRON\tprp\tGender=Masc|Number=Sing\t2\tnsubj\t_\t_
+2\tfoi\tir\tVERB\tv\tMood=Ind\t0\troot\t_\t_
+3-4\tao\t_\t_\t_\t_\t_\t_\t_\t_
+3\ta\ta\tADP\tprp\t_\t5\tcase\t_\t_
+4\to\to\tDET\tart\tGender=Masc\t5\tdet\t_\t_
+4.1\te\te\tX\t_\t_\t_\t_\t_\t_
+5\tRio\tRio\tPROPN\t_\tGender=Masc\t2\tobl\t_\tSpaceAfter=No
+6\t.\t.\tPUNCT\t.\t_\t2\tpunct\t_\t_
+"""
+
+
+def test_a_treebank_without_entities(folder):
+    (doc,), summary = folder.convert(folder.write(TREEBANK, "a.conllu"))
+    assert [t.text for t in doc] == ["Ele", "foi", "ao", "Rio", "."]
+    assert [t.pos_ for t in doc] == ["PRON", "VERB", "ADP", "PROPN", "PUNCT"]
+    assert [t.tag_ for t in doc] == ["prp", "v", "prp_art", "", "."]
+    assert [str(t.morph) for t in doc] == [
+        "Gender=Masc|Number=Sing",
+        *("Mood=Ind", "Gender=Masc", "Gender=Masc", ""),
+    ]
+    assert doc[4].has_morph()
+    assert summary.missing == 5 and not doc.ents
+    assert list(summary.notes) == ["BIO, CoNLL-U without tags"]
+
+
+def test_lemmas_are_no_tags(folder):
+    """Of a small file the lemmas look like labels, "o" among them like an outside."""
+    assert detect_format(folder.write(TREEBANK, "a.txt")) == "conllu"
+
+
+def test_without_features_nothing_is_said_of_them(folder):
+    content = TREEBANK.replace("Gender=Masc|Number=Sing", "_").replace("Mood=Ind", "_")
+    (doc,), _ = folder.convert(folder.write(content.replace("Gender=Masc", "_"), "a.conllu"))
+    assert not any(t.has_morph() for t in doc) and all(t.pos_ for t in doc)
+
+
+def test_values_that_spacy_has_no_place_for_are_left_out(folder):
+    content = TREEBANK.replace("\tPRON\t", "\tPRO\t").replace("Mood=Ind", "Mood")
+    (doc,), summary = folder.convert(folder.write(content, "a.conllu"))
+    assert [t.pos_ for t in doc] == ["", "VERB", "ADP", "PROPN", "PUNCT"]
+    assert [t.has_morph() for t in doc] == [True, False, True, True, True]
+    assert dict(summary.remarks) == {NOT_UNIVERSAL: 1, OTHER_FEATURES: 1}
+
+
+def test_entities_and_parts_of_speech_side_by_side(folder):
+    content = TREEBANK.replace("SpaceAfter=No", "SpaceAfter=No|NER=B-LOC")
+    (doc,), _ = folder.convert(folder.write(content, "a.conllu"))
+    assert plain(doc) == ("Ele foi ao Rio.", [("Rio", "LOC")])
+    assert [t.ent_iob_ for t in doc] == list("OOOBO") and doc[3].pos_ == "PROPN"

@@ -1,5 +1,8 @@
 import pytest
 
+from spacy_bio_crf.corpora.readers.layout import MOST_PARTS, detect_layout
+from spacy_bio_crf.errors import ConvertError
+
 
 @pytest.mark.parametrize("n_rows", [1, 9])
 def test_comments_with_tabs_among_rows_with_spaces(folder, n_rows):
@@ -45,8 +48,7 @@ def test_several_columns_of_tags_are_named(folder):
     [
         # gold and predicted tags, without and with phrases before them
         ("Ana B-PER O\nran O B-LOC\n", [(0, 1, "PER")], "2 and 3, of which 2"),
-        ("Ana NN B-NP B-PER B-LOC\nran V O O O\n", [(0, 1, "PER")], "3, 4 and 5, of which 4"),
-        ("Ana NN I-NP B-PER\nran V B-VP O\n", [(0, 1, "PER")], "3 and 4, of which 4"),
+        ("Ana NN B-NP B-PER B-LOC\nran V O O O\n", [(0, 1, "PER")], "4 and 5, of which 4"),
         ("Ana B-PER B-NP\nran O B-VP\n", [(0, 1, "PER")], "2 and 3, of which 2"),
         ("Ana B-NP B-NC\nran B-VP B-VC\n", [(0, 1, "NP"), (1, 2, "VP")], "2 and 3, of which 2"),
         # phrases of other names cover most tokens
@@ -140,3 +142,45 @@ def test_tokens_without_tags(folder):
 def test_a_tab_at_the_end_of_a_line_is_no_separator(folder):
     docs, _ = folder.tokens(folder.write("Ana  B-PER   \nran  O\t\n"))
     assert docs == [(["Ana", "ran"], [(0, 1, "PER")])]
+
+
+@pytest.mark.parametrize(
+    ("rows", "options", "expected"),
+    [
+        ("Ana NNP I-NP I-PER\nran VBD I-VP O\n", {}, (1, False, 2)),
+        ("Ana PROPN B-NP B-PER\nran VERB B-VP O\n", {}, (1, True, 2)),
+        ("Ana PROPN B-NP B-PER\nran _ O O\n", {}, (1, True, 2)),
+        ("Ana NNP B-NP\nran VBD B-VP\n", {}, (1, False, 2)),  # CoNLL-2000
+        ("Ana Ana NE I-NC I-PER\nlief laufen VVFIN I-VC O\n", {}, (2, False, 3)),  # German
+        # Nothing tells parts of speech from anything else without phrases.
+        ("Ana NNP - B-PER\nran VBD - O\n", {}, (None, None, None)),
+        ("Ana NNP - B-PER\nran VBD - O\n", {"pos": 1}, (1, False, None)),
+        ("Ana NNP - B-PER\nran VBD - O\n", {"pos": -3}, (-3, False, None)),
+        ("Ana B-NP B-PER\nran B-VP O\n", {}, (None, None, None)),
+        ("Ana B-NP B-PER\nran B-VP O\n", {"chunk": 1}, (None, None, 1)),
+        ("Ana NNP B-NP B-PER\nran VBD B-VP O\n", {"chunk": 2}, (None, None, 2)),
+        ("Ana NNP B-ORG B-PER\nran VBD O O\n", {}, (None, None, None)),
+    ],
+)
+def test_columns_of_parts_of_speech_and_phrases(tmp_path, rows, options, expected):
+    path = tmp_path / "in.conll"
+    path.write_text(rows)
+    layout = detect_layout(path, **options)
+    assert layout is not None
+    universal = layout.universal if layout.pos is not None else None
+    assert (layout.pos, universal, layout.chunk) == expected
+
+
+def test_a_column_with_many_values_has_no_parts_of_speech(tmp_path):
+    path = tmp_path / "in.conll"
+    for n, found in (MOST_PARTS, True), (MOST_PARTS + 1, False):
+        path.write_text("".join(f"w{i} l{i} B-NP O\n" for i in range(n)))
+        assert (detect_layout(path).pos == 1) == found
+
+
+def test_columns_out_of_range_are_refused(tmp_path):
+    path = tmp_path / "in.conll"
+    path.write_text("Ana B-PER\nran O\n")
+    for name in ("pos", "chunk"):
+        with pytest.raises(ConvertError, match=f"{name}_column: expected one of the 2 columns"):
+            detect_layout(path, **{name: 4})

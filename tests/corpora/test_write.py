@@ -5,8 +5,12 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from spacy_bio_crf.corpora import convert
+from spacy_bio_crf.corpora.passages import Summary
+from spacy_bio_crf.corpora.write import UNWRITABLE_LABEL, WRITERS
 from spacy_bio_crf.errors import ConvertError
 from tests.support.convert_tools import everything, load, make_doc, save
 
@@ -171,3 +175,12 @@ def test_white_space_and_unknown_sentences_survive(tmp_path, suffix, words, spac
     assert everything(after) == everything(before) and after.text == before.text
     known = [token.is_sent_start for token in before[1:]]
     assert [token.is_sent_start for token in after[1:]] == known
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".conll"])
+def test_parts_of_speech_that_are_left_out_are_counted(tmp_path, suffix):
+    doc = Doc(Vocab(), words=["a", "b", "c", "d"], tags=["X", "", "", ""], pos=["", "X", "", ""])
+    doc[2].set_morph("")
+    summary = Summary()
+    WRITERS[suffix]([doc], tmp_path / f"out{suffix}", summary)
+    assert dict(summary.dropped) == {UNWRITABLE_LABEL: 3}

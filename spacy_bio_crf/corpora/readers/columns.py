@@ -12,8 +12,9 @@ from ...errors import ConvertError
 from ...io import Tick, numbered_lines
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .layout import Layout, detect_layout, document_mark, is_docstart, shown
+from .layout import NO_PART, Layout, detect_layout, document_mark, is_docstart, shown
 from .tagged import Block, read_tagged
+from .ud_words import universal
 
 EMPTY_FILE = "file without rows"
 BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
@@ -37,18 +38,23 @@ def read_columns(
     "-DOCSTART-" in its first column, and at a "# newdoc" comment. Comments are told from tokens
     that begin with "#" by their form.
     """
-    token, tag = _column(options.token_column), _column(options.tag_column)
+    columns = {
+        "token": _column(options.token_column),
+        "tag": _column(options.tag_column),
+        "pos": _column(options.pos_column),
+        "chunk": _column(options.chunk_column),
+    }
     layouts = {}
     for path in paths:
-        layout = detect_layout(path, options, token=token, tag=tag)
+        layout = detect_layout(path, options, **columns)
         if layout is None:
             summary.dropped[EMPTY_FILE] += 1
             continue
         layouts[path] = layout
         if layout.other_tags:
             *first, last = sorted(shown(column) for column in (*layout.other_tags, layout.tag))
-            columns = f"{', '.join(map(str, first))} and {last}"
-            summary.remarks[SEVERAL_TAGS.format(all=columns, tag=shown(layout.tag))] += 1
+            several = f"{', '.join(map(str, first))} and {last}"
+            summary.remarks[SEVERAL_TAGS.format(all=several, tag=shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
@@ -65,7 +71,8 @@ def _column(column: int | None) -> int | None:
 
 def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Iterator[Block]:
     """Cut a file at its sentence breaks and document marks; blocks have one row at least."""
-    block = Block(starts_document=True)
+    block = _new_block(layout)
+    block.starts_document = True
     for line, text in lines:
         is_comment = layout.is_comment(text)
         name = document_mark(text) if is_comment else None
@@ -76,7 +83,7 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
                 if name is None and text:
                     block.remarks[BLANK_BREAK] += 1
                 yield block
-                block = Block()
+                block = _new_block(layout)
             if name is not None:
                 block.starts_document, block.document_id = True, name
         elif is_comment:
@@ -89,14 +96,29 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             block.remarks[HEADER] += 1
         else:
             try:
-                word, tag = layout.row(path, line, text)
+                row = layout.row(path, line, text)
             except ConvertError as err:
                 block.error = block.error or err
                 continue
-            if word.startswith("#"):
+            if row.word.startswith("#"):
                 block.remarks[HASH_TOKEN] += 1
-            block.words.append(word)
-            block.tags.append(tag)
+            block.words.append(row.word)
+            block.tags.append(row.tag)
             block.lines.append(line)
+            if layout.pos is not None:
+                _add_pos(block, row.pos, layout)
+            if block.chunk_tags is not None:
+                block.chunk_tags.append(row.chunk)
     if block.lines or block.error:
         yield block
+
+
+def _new_block(layout: Layout) -> Block:
+    return Block(chunk_tags=None if layout.chunk is None else [])
+
+
+def _add_pos(block: Block, value: str, layout: Layout) -> None:
+    label = "" if value in NO_PART else value
+    if layout.universal:
+        label = universal(label, block.remarks)
+    block.attributes.setdefault("pos" if layout.universal else "tag", []).append(label)

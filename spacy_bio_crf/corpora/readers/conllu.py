@@ -1,4 +1,4 @@
-"""Reader of CoNLL-U files with entities in the last column, MISC.
+"""Reader of CoNLL-U files with parts of speech, and entities in the last column, MISC.
 
 A token is a stretch without a space: the range line of a multiword token, not the syntactic words
 that it is made of.
@@ -10,15 +10,17 @@ that it is made of.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
 from ...io import Tick, numbered_lines
-from ...tags.schemes import OUTSIDE
+from ...tags.schemes import MISSING, OUTSIDE
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
 from .layout import document_mark
 from .tagged import Block, read_tagged
+from .ud_words import NO_VALUE, UdWord, merge_words
 
 N_COLUMNS = 10
 # Keys of MISC that hold a tag, in any case: of stanza, of spaCy's own converter, and others
@@ -34,28 +36,31 @@ _EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
 def read_conllu(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
 ) -> Iterator[Sentence | ConvertError]:
-    """Read CoNLL-U files whose MISC has a tag such as `NER=B-PER`; a token without one is O.
+    """Read CoNLL-U files with a value in UPOS, XPOS or FEATS, or a tag such as `NER=B-PER` in MISC.
 
-    An entity takes in each token one of whose words it takes in. The tag of a range line counts
-    for its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
+    A token without a tag is O; without a tag in any file, all tokens are left unannotated. An
+    entity takes in each token one of whose words it takes in. The tag of a range line counts for
+    its words. `SpaceAfter=No` gives the spaces, "# newdoc" begins a document.
     """
 
     def rows(path: Path, tick: Tick | None = None) -> Iterator[_Row]:
         return _rows(path, numbered_lines(path, ConvertError, tick, encoding=options.encoding))
 
-    keys = {path: key for path in paths if (key := _key(rows(path))) is not None}
-    if not keys:
+    contents = {path: _survey(rows(path)) for path in paths}
+    keys = {path: found.key for path, found in contents.items() if found.key is not None}
+    if not keys and not any(found.labels for found in contents.values()):
         raise ConvertError(
             describe(
                 f"{paths[0]}, line 1",
-                expected="tags in the column MISC such as NER=B-PER (keys, in any case: "
-                f"{', '.join(KEYS)})",
+                expected="values in UPOS, XPOS or FEATS, or tags in the column MISC such as"
+                f" NER=B-PER (keys, in any case: {', '.join(KEYS)})",
                 got=Plain("none in the whole input"),
             )
         )
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
-        return _blocks(path, keys.get(path), rows(path, tick))
+        found = contents[path]
+        return _blocks(path, found, OUTSIDE if keys else MISSING, rows(path, tick))
 
     notes = {
         path: f"CoNLL-U, tags in MISC under {keys[path]}"
@@ -88,15 +93,30 @@ def has_tags_in_misc(text: str) -> bool:
     return any(not _misc_values(misc).keys().isdisjoint(KEYS) for misc in last)
 
 
-def _key(rows: Iterable[_Row]) -> str | None:
-    """The key of the file's tags in MISC; None if it has none."""
+@dataclass
+class _Contents:
+    """The columns that a file has values in.
+
+    key (str | None): The key of its tags in MISC; None if it has none.
+    labels (bool): Whether it has any UPOS, XPOS or FEATS.
+    features (bool): Whether it has any FEATS.
+    """
+
+    key: str | None = None
+    labels: bool = False
+    features: bool = False
+
+
+def _survey(rows: Iterable[_Row]) -> _Contents:
+    found = _Contents()
     for _, fields, _ in rows:
         if fields is not None:
-            found = _misc_values(fields[-1])
-            for key in KEYS:
-                if key in found:
-                    return key
-    return None
+            found.labels |= any(value != NO_VALUE for value in fields[3:6])
+            found.features |= fields[5] != NO_VALUE
+            if found.key is None:
+                misc = _misc_values(fields[-1])
+                found.key = next((key for key in KEYS if key in misc), None)
+    return found
 
 
 def _rows(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
@@ -112,21 +132,34 @@ def _rows(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
         yield line, fields, text
 
 
-def _blocks(path: Path, key: str | None, rows: Iterable[_Row]) -> Iterator[Block]:
+def _blocks(
+    path: Path, contents: _Contents, untagged: str, rows: Iterable[_Row]
+) -> Iterator[Block]:
     block = Block(starts_document=True)
+    words: list[UdWord] = []
     last_in_range, range_has_tag = 0, False
+
+    def finished() -> Block:
+        if contents.labels:
+            n_tokens, has_features = len(block.words), contents.features
+            block.attributes = merge_words(
+                words, n_tokens, has_features=has_features, remarks=block.remarks
+            )
+        words.clear()
+        return block
+
     for line, fields, text in rows:
         if fields is None:
             name = document_mark(text) if text.startswith("#") else None
             if block.words and (name is not None or not text.strip()):
-                yield block
+                yield finished()
                 block = Block()
                 last_in_range = 0
             if name is not None:
                 block.starts_document, block.document_id = True, name
             continue
         number, form, misc = fields[0], fields[1], _misc_values(fields[-1])
-        tag = misc.get(key or "")
+        tag = misc.get(contents.key or "")
         span = _RANGE.fullmatch(number)
         if _EMPTY_NODE.fullmatch(number):
             block.dropped[EMPTY_NODE] += 1
@@ -142,8 +175,10 @@ def _blocks(path: Path, key: str | None, rows: Iterable[_Row]) -> Iterator[Block
             block.spaces.append(misc.get("spaceafter") != "No")
         # A range line without a tag leaves it to its words.
         if (span and tag is not None) or (not span and not (inside and range_has_tag)):
-            block.tags.append(OUTSIDE if tag is None else tag)
+            block.tags.append(untagged if tag is None else tag)
             block.lines.append(line)
             block.owners.append(len(block.words) - 1)
+        if not span:
+            words.append(UdWord(len(block.words) - 1, number, *fields[3:7]))
     if block.words:
-        yield block
+        yield finished()

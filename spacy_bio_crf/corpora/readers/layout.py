@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines
 from ...tags.schemes import MISSING, OUTSIDE, split_tag
+from ...tags.targets import UNIVERSAL
 from ..options import DEFAULTS, ConvertOptions
 from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 
@@ -23,6 +25,8 @@ _TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
 _BLANKS = re.compile(r"[ \t]+")
 # Labels of phrases, as in the third column of CoNLL-2003
 _PHRASE = re.compile("(ADJ|ADV|CONJ|N|P|V|A)[PC]|CONJP|INTJ|LST|PRT|SBAR|UCP")
+MOST_PARTS = 100  # of speech; a column with more values is another one
+NO_PART = ("", "_", MISSING)  # values of a column that has no part of speech for a token
 _MANY = 100  # rows from which on shares tell phrases from entities
 TOKEN_HEADS = frozenset({"token", "tokens", "word", "words", "form", "gold_token", "token_text"})
 _OTHER_HEADS = TOKEN_HEADS | {"text", "pos", "lemma", "chunk", "id"}
@@ -43,6 +47,15 @@ def is_tag_head(name: str) -> bool:
     return _TAG_HEAD.fullmatch(name.strip().lower()) is not None
 
 
+class ColumnRow(NamedTuple):
+    """Token, tag, part of speech and tag of a phrase in one line; "" where the file has none."""
+
+    word: str
+    tag: str
+    pos: str
+    chunk: str
+
+
 @dataclass(frozen=True)
 class Layout:
     """The columns of one file.
@@ -56,6 +69,9 @@ class Layout:
     form (TagForm): The form of the tags.
     header (int): The line of a header row; 0 without one.
     untagged (bool): There is no column of tags.
+    pos (int | None): The column of parts of speech.
+    universal (bool): They are universal ones, or else tags.
+    chunk (int | None): The column of phrases.
     """
 
     tabs: bool
@@ -67,19 +83,26 @@ class Layout:
     form: TagForm = USUAL
     header: int = 0
     untagged: bool = False
+    pos: int | None = None
+    universal: bool = False
+    chunk: int | None = None
 
     def __str__(self) -> str:
-        separator = "tabs" if self.tabs else "spaces"
-        if self.untagged:
-            return f"{separator}, token in column {shown(self.token)}, no tags"
-        return f"{separator}, token in column {shown(self.token)}, tag in {shown(self.tag)}"
+        parts = ["tabs" if self.tabs else "spaces", f"token in column {shown(self.token)}"]
+        parts.append("no tags" if self.untagged else f"tag in {shown(self.tag)}")
+        if self.pos is not None:
+            parts.append(f"part of speech in {shown(self.pos)}")
+        if self.chunk is not None and self.chunk != self.tag:
+            parts.append(f"chunk in {shown(self.chunk)}")
+        return ", ".join(parts)
 
     @cached_property
     def _needed(self) -> int:
-        return max(n + 1 if n >= 0 else -n for n in (self.token, self.tag))
+        columns = (self.token, self.tag, self.pos, self.chunk)
+        return max(n + 1 if n >= 0 else -n for n in columns if n is not None)
 
-    def row(self, path: Path, line: int, text: str) -> tuple[str, str]:
-        """Token and tag. RAISES: ConvertError if a column is missing."""
+    def row(self, path: Path, line: int, text: str) -> "ColumnRow":
+        """Read a line. RAISES: ConvertError if a column is missing."""
         fields = _split_fields(text, tabs=self.tabs)
         needed = self._needed
         # In a file separated by spaces a token with a space in it would move the columns.
@@ -88,7 +111,12 @@ class Layout:
             got = Plain(f"{len(fields)} in {text!r}")
             expected = f"{wanted} columns ({self})"
             raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
-        return fields[self.token], MISSING if self.untagged else fields[self.tag]
+        return ColumnRow(
+            fields[self.token],
+            MISSING if self.untagged else fields[self.tag],
+            "" if self.pos is None else fields[self.pos].strip(),
+            "" if self.chunk is None else fields[self.chunk].strip(),
+        )
 
     def is_comment(self, text: str) -> bool:
         """Whether the line is a comment. One that may be a row is none."""
@@ -114,6 +142,8 @@ def detect_layout(
     *,
     token: int | None = None,
     tag: int | None = None,
+    pos: int | None = None,
+    chunk: int | None = None,
 ) -> Layout | None:
     """Detect a file's layout by its first lines; None if it has no rows.
 
@@ -122,6 +152,9 @@ def detect_layout(
 
     token (int | None): The tokens' column if it is known, from 0, negative from the end.
     tag (int | None): The tags' column likewise.
+    pos (int | None), chunk (int | None): Those of parts of speech and phrases. If neither is given,
+        phrases are found by their labels, and parts of speech in the column before them, as in
+        CoNLL-2000 and CoNLL-2003.
     RAISES: ConvertError if there is no column of tags.
     """
     sample = _sample(path, options.encoding)
@@ -142,7 +175,12 @@ def detect_layout(
     rows = rows[bool(names) :] or rows
     widths = Counter(map(len, rows))
     width = max(widths, key=lambda n: (widths[n], n))
-    for option, column in ("token_column", token), ("tag_column", tag):
+    for option, column in (
+        ("token_column", token),
+        ("tag_column", tag),
+        ("pos_column", pos),
+        ("chunk_column", chunk),
+    ):
         if column is not None and not -width <= column < width:
             expected = f"one of the {width} columns of {path}"
             raise ConvertError(describe(option, expected=expected, got=shown(column)))
@@ -179,7 +217,38 @@ def detect_layout(
         raise ConvertError(describe(str(path), expected=expected, got=got))
     form = detect_form(Counter(fields[tag].strip() for fields in full), options.label)
     others = [n for n in others if n != token]
-    return Layout(tabs, width, token, tag, indexed, tuple(others), form, header, untagged)
+    if pos is None and chunk is None:
+        pos, chunk = _pos_and_chunk(full, {token % width, *([] if untagged else [tag % width])})
+    others = [n for n in others if chunk is None or n != chunk % width]
+    values = {fields[pos].strip() for fields in full} if pos is not None else set()
+    return Layout(
+        tabs=tabs,
+        width=width,
+        token=token,
+        tag=tag,
+        indexed=indexed,
+        other_tags=tuple(others),
+        form=form,
+        header=header,
+        untagged=untagged,
+        pos=pos,
+        universal=values <= {*UNIVERSAL, *NO_PART},
+        chunk=chunk,
+    )
+
+
+def _pos_and_chunk(rows: list[list[str]], taken: set[int]) -> tuple[int | None, int | None]:
+    """The columns of parts of speech and of phrases, from 0, if a file has both.
+
+    taken (set[int]): The columns of tokens and tags; phrases may be the tags.
+    """
+    for n in range(1, len(rows[0])):
+        tags = {fields[n].strip() for fields in rows} - {OUTSIDE, MISSING}
+        phrases = bool(tags) and all(_is_usual(tag) and _PHRASE.fullmatch(tag[2:]) for tag in tags)
+        values = {fields[n - 1].strip() for fields in rows}
+        if phrases and n - 1 not in taken and len(values) <= MOST_PARTS:
+            return n - 1, n
+    return None, None
 
 
 def shown(column: int) -> int:

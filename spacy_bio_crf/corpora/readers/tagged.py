@@ -41,6 +41,8 @@ class Block:
     glued (bool): With `text`: whether the next sentence follows without a space.
     final_space (bool): With `text`: whether a space follows, even at the end of the document.
     spaces (list[bool]): Whether a space follows each token. Empty: as `text` says.
+    attributes (dict[str, list[str]]): As those of a `Sentence`.
+    chunk_tags (list[str] | None): The tag of a phrase for each token; None if the file has none.
     dropped (Counter[str]): Parts of it that the reader has left out, by reason.
     remarks (Counter[str]): Decisions of the reader.
     starts_document (bool): Whether a document begins here.
@@ -58,6 +60,8 @@ class Block:
     glued: bool = False
     final_space: bool = False
     spaces: list[bool] = field(default_factory=list)
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+    chunk_tags: list[str] | None = None
     dropped: Counter[str] = field(default_factory=Counter)
     remarks: Counter[str] = field(default_factory=Counter)
     starts_document: bool = False
@@ -264,7 +268,20 @@ def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summa
         document_id=block.document_id,
         unknown_starts=block.unknown_starts,
         final_space=block.final_space,
+        attributes={name: [labels[i] for i in kept] for name, labels in block.attributes.items()},
+        chunks=_chunks(path, block),
     )
+
+
+def _chunks(path: Path, block: Block) -> list[Span] | None:
+    """The phrases of a sentence. Those of BIO are read right as IOB1, too."""
+    if block.chunk_tags is None:
+        return None
+    try:
+        spans, _ = spans_of_tags(block.chunk_tags, scheme="IOB1")
+    except ValueError as err:
+        raise ConvertError(f"{path}, line {block.lines[0]}: {err}") from None
+    return _without_empty(spans, block.words)
 
 
 def _without_empty(spans: list[Span], words: list[str]) -> list[Span]:
