@@ -96,19 +96,19 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
             block.remarks[HEADER] += 1
         else:
             try:
-                row = layout.row(path, line, text)
+                word, tag, pos, chunk = layout.row(path, line, text)
             except ConvertError as err:
                 block.error = block.error or err
                 continue
-            if row.word.startswith("#"):
+            if word.startswith("#"):
                 block.remarks[HASH_TOKEN] += 1
-            block.words.append(row.word)
-            block.tags.append(row.tag)
+            block.words.append(word)
+            block.tags.append(tag)
             block.lines.append(line)
             if layout.pos is not None:
-                _add_pos(block, row.pos, layout)
+                _add_pos(block, pos, layout)
             if block.chunk_tags is not None:
-                block.chunk_tags.append(row.chunk)
+                block.chunk_tags.append(chunk)
     if block.lines or block.error:
         yield block
 

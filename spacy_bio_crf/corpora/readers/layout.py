@@ -5,7 +5,6 @@ from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines
@@ -45,15 +44,6 @@ def document_mark(text: str) -> str | None:
 def is_tag_head(name: str) -> bool:
     """Whether a name stands at the head of a column of tags."""
     return _TAG_HEAD.fullmatch(name.strip().lower()) is not None
-
-
-class ColumnRow(NamedTuple):
-    """Token, tag, part of speech and tag of a phrase in one line; "" where the file has none."""
-
-    word: str
-    tag: str
-    pos: str
-    chunk: str
 
 
 @dataclass(frozen=True)
@@ -101,8 +91,9 @@ class Layout:
         columns = (self.token, self.tag, self.pos, self.chunk)
         return max(n + 1 if n >= 0 else -n for n in columns if n is not None)
 
-    def row(self, path: Path, line: int, text: str) -> "ColumnRow":
-        """Read a line. RAISES: ConvertError if a column is missing."""
+    def row(self, path: Path, line: int, text: str) -> tuple[str, str, str, str]:
+        """Token, tag, part of speech and tag of a phrase; the last two "" where the file has none.
+        RAISES: ConvertError if a column is missing."""
         fields = _split_fields(text, tabs=self.tabs)
         needed = self._needed
         # In a file separated by spaces a token with a space in it would move the columns.
@@ -111,12 +102,11 @@ class Layout:
             got = Plain(f"{len(fields)} in {text!r}")
             expected = f"{wanted} columns ({self})"
             raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
-        return ColumnRow(
-            fields[self.token],
-            MISSING if self.untagged else fields[self.tag],
-            "" if self.pos is None else fields[self.pos].strip(),
-            "" if self.chunk is None else fields[self.chunk].strip(),
-        )
+        word, tag = fields[self.token], MISSING if self.untagged else fields[self.tag]
+        if self.pos is None and self.chunk is None:
+            return word, tag, "", ""
+        pos = "" if self.pos is None else fields[self.pos].strip()
+        return word, tag, pos, "" if self.chunk is None else fields[self.chunk].strip()
 
     def is_comment(self, text: str) -> bool:
         """Whether the line is a comment. One that may be a row is none."""
