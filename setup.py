@@ -68,10 +68,10 @@ setup(
     install_requires=[
         "spacy>=3.7.5,<4.0.0",
         "thinc>=8.2.2,<9.0.0",
-        "torch>=2.5.0",
+        "torch>=2.6.0",
         "pytorch-crf>=0.7.2,<0.8.0",
         "transformers>=4.52.1,<6",
-        "tokenizers>=0.21.0",
+        "tokenizers>=0.21.2",
         "safetensors>=0.4.3",
         "numpy>=1.24.0",
         "jinja2>=3.1",

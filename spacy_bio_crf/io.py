@@ -116,7 +116,7 @@ def _naming(path: Path) -> Iterator[None]:
             raise
         raise OSError(error.errno, error.strerror, str(path)) from error
     except Exception as error:
-        code = re.search(r"\(os error (\d+)\)", str(error))
+        code = re.search(r"(?:\(os error |Os \{ code: )(\d+)", str(error))
         if code is None:
             raise
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error

@@ -186,7 +186,11 @@ def test_what_killed_processes_have_left_goes_and_what_others_write_stays(tmp_pa
 
 @pytest.mark.parametrize(
     "error",
-    [OSError(errno.ENOSPC, "No space left"), Exception("IoError(… (os error 28))")],
+    [
+        OSError(errno.ENOSPC, "No space left"),
+        Exception("IoError(… (os error 28))"),
+        Exception("IoError(Os { code: 28, kind: StorageFull, … })"),
+    ],
 )
 def test_a_full_disk_is_told_with_the_folder(tmp_path: Path, error: Exception):
     with pytest.raises(OSError, match="No space left.*: '.*/a'") as caught:  # noqa: SIM117
