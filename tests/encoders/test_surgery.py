@@ -1,5 +1,6 @@
 """Changes to a network, and what is read off it."""
 
+import copy
 import json
 import shutil
 import warnings
@@ -115,12 +116,13 @@ def test_sub_words_beyond_the_embedding_are_named(folder: Path, make_nlp: MakeNl
     nlp = make_nlp(encoder_options={"name": str(folder)})
     with pytest.raises(ValueError, match=message):
         nlp.initialize(lambda: make_examples(nlp))
-    network = AutoModel.from_pretrained(folder)
-    network.resize_token_embeddings(rows + 1, mean_resizing=False)
+    # A copy: with old versions the weights are a view of the file that is written next.
+    network = copy.deepcopy(AutoModel.from_pretrained(folder))
+    network.resize_token_embeddings(rows + 1)
     network.save_pretrained(folder)
     with pytest.raises(ValueError, match=f"at most {rows + 1}, .*, of which 1 .*: '@USER'; give"):
         nlp.initialize(lambda: make_examples(nlp))
-    network.resize_token_embeddings(rows + 64, mean_resizing=False)
+    network.resize_token_embeddings(rows + 64)
     network.save_pretrained(folder)
     nlp.initialize(lambda: make_examples(nlp))
     nlp("Ana met @USER at EMAILX .")
