@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import head_share, scale, speed
+from benchmarks import head_share, one_encoder, scale, speed
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
 
@@ -45,3 +45,16 @@ def test_scale_measures_time_and_memory(tmp_path: Path, monkeypatch: pytest.Monk
         held = b"x" * (50 * scale.MEGABYTE)
     assert len(held) > watch.rise - 20 * scale.MEGABYTE > 20 * scale.MEGABYTE
     assert [n for n, _, _ in scale.stream(nlp, 20)] == list(range(2, 21, 2))
+
+
+def test_two_tasks_on_one_encoder(tiny_encoder: Path, capsys, monkeypatch) -> None:
+    docs = one_encoder.corpus("dev")[:12]
+    tags = {token.text: token.tag_ for doc in docs for token in doc}
+    assert tags["the"] == "the" and tags["."] == "mark"
+    assert {"after-the", "after-of", "first"} & {*tags.values()}
+    monkeypatch.setattr(one_encoder, "corpus", lambda part: docs)
+    one_encoder.show_scores(str(tiny_encoder), 4, 2)
+    one_encoder.show_speed(str(tiny_encoder), 1)
+    rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "bio_ner alone" in " ".join(rows) and any(row.startswith("deviation") for row in rows)
+    assert any(row.startswith("acc: shared - apart = ") for row in rows)
