@@ -22,6 +22,10 @@ class SettingsError(BioError):
     """A configuration or pipeline whose settings can't be read."""
 
 
+class TrainingError(BioError):
+    """A training that can't begin or go on as asked."""
+
+
 def describe(place: str, *, expected: str, got: Any, remedy: str | None = None) -> str:
     """Write an error message.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import re
@@ -42,24 +43,20 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
+def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
     """Write a folder aside and exchange it with another: readers find the old one or the new one.
 
     If the old folder has entries that the new one lacks, they stay, and the others are replaced one
     by one. What killed processes have left of their folders is removed.
 
     path (Path): The folder; its parent is made if missing.
+    whole (bool): Replace the old folder with all that is in it.
     YIELDS (Path): The folder to fill, beside the other one. It is synced and put in place at the
         end, and removed if an error leaves the block.
     """
     path = Path(os.path.realpath(path))
     path.parent.mkdir(parents=True, exist_ok=True)
-    for left in path.parent.iterdir():
-        if re.fullmatch(_ASIDE.format(re.escape(path.name)), left.name) and left.is_dir():
-            # What belongs to another user stays.
-            with contextlib.suppress(OSError), _locking(left) as is_free:
-                if is_free:
-                    shutil.rmtree(left)
+    remove_left(path.parent, re.escape(path.name))
     aside = _aside(path)
     try:
         with _naming(path), contextlib.ExitStack() as lock:
@@ -69,7 +66,7 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             for entry in (*aside.rglob("*"), aside):
                 _sync(entry)
             new = {entry.name for entry in aside.iterdir()}
-            if not path.is_dir() or {entry.name for entry in path.iterdir()} <= new:
+            if whole or not path.is_dir() or {entry.name for entry in path.iterdir()} <= new:
                 _put(aside, path)
             else:
                 for name in sorted(new):
@@ -79,6 +76,41 @@ def replacing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def remove_left(folder: Path, names: str) -> None:
+    """Remove what killed processes have left of folders that they wrote aside.
+
+    folder (Path): Where those folders were.
+    names (str): A regular expression of their names.
+    """
+    for left in folder.iterdir():
+        if re.fullmatch(_ASIDE.format(names), left.name) and left.is_dir():
+            # What belongs to another user stays.
+            with contextlib.suppress(OSError), _locking(left) as is_free:
+                if is_free:
+                    shutil.rmtree(left)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder, if it is there: readers find all of it or nothing."""
+    if path.parent.is_dir():
+        remove_left(path.parent, re.escape(path.name))
+    if path.is_dir():
+        aside = _aside(path)
+        path.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def checksum(path: Path) -> tuple[int, str]:
+    """RETURNS (tuple[int, str]): Size and SHA-256 of a file."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            size += len(block)
+    return size, digest.hexdigest()
+
+
+_BLOCK = 1 << 20
 _ASIDE = r"\.{}\.[0-9]+-[0-9a-f]{{8}}\.tmp"
 
 

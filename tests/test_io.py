@@ -10,10 +10,13 @@ import pytest
 from spacy_bio_crf import io
 from spacy_bio_crf.errors import AnnotateError, BioError, ConvertError
 from spacy_bio_crf.io import (
+    checksum,
     import_pyarrow,
     numbered_lines,
     open_parquet,
     read_text,
+    remove_folder,
+    remove_left,
     replacing,
     replacing_folder,
     write_json,
@@ -231,3 +234,29 @@ def test_encodings(tmp_path):
         assert str(caught.value) == f"{path}, line 2: expected UTF-8, got byte 0xe9{remedy}"
     with pytest.raises(BioError, match="line 2: expected ascii, got byte 0xe9"):
         read_text(path, BioError, encoding="ascii")
+
+
+def test_a_folder_goes_as_a_whole_with_what_was_left_of_it(tmp_path: Path):
+    folder = tmp_path / "folder"
+    fill(folder, one="1")
+    left = tmp_path / ".folder.123-0123abcd.tmp"
+    fill(left, one="1")
+    fill(tmp_path / ".other.123-0123abcd.tmp", one="1")
+    remove_folder(folder)
+    assert [path.name for path in tmp_path.iterdir()] == [".other.123-0123abcd.tmp"]
+    remove_folder(folder)
+    remove_left(tmp_path, "o[a-z]+")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path: Path):
+    fill(tmp_path / "folder", one="1", two="2")
+    with replacing_folder(tmp_path / "folder", whole=True) as aside:
+        fill(aside, one="3")
+    assert content(tmp_path / "folder") == {"one": "3"}
+
+
+def test_checksums(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"abc")
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert checksum(tmp_path / "file") == (3, digest)

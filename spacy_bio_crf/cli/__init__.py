@@ -22,6 +22,7 @@ from .from_hf import from_hf_cli
 from .init_config import init
 from .push import push_cli
 from .to_hf import to_hf_cli
+from .train import train_cli
 from .transitions import transitions_cli
 
 warn_of_clash()
@@ -39,6 +40,7 @@ def bio_ner_cli() -> None:
 COMMANDS: dict[Callable[..., None], str] = {
     convert_cli: "convert train.conll corpus/train.spacy --lang pt",
     debug_cli: "debug corpus/train.spacy --dev corpus/dev.spacy --model config.cfg",
+    train_cli: "train config.cfg --output training --resume",
     evaluate_cli: "evaluate training/model-best corpus/test.spacy --report report.html",
     calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
@@ -52,7 +54,10 @@ for command, example in COMMANDS.items():
         example.partition(" ")[0],
         epilog=f"\b\nExample:\n  python -m spacy bio-ner {example}",
         # Values of a config, as for spaCy's own commands, are not known as options beforehand.
-        context_settings={"ignore_unknown_options": command is debug_cli},
+        context_settings={
+            "ignore_unknown_options": command in (debug_cli, train_cli),
+            "allow_extra_args": command is train_cli,
+        },
     )(command)
 app.add_typer(init, name="init")
 

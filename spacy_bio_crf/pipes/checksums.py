@@ -1,6 +1,5 @@
 """Checksums that tie the files of a saved component together, and to those it was saved beside."""
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
@@ -10,13 +9,12 @@ from typing import Any
 from thinc.api import Config
 
 from ..encoders.shared import FACTORY, SHARED_ENCODER
-from ..io import write_json
+from ..io import checksum, write_json
 
 CHECKSUMS = "checksums.json"
 # Parts of a saved component: nothing else in its folder is read.
 FIELDS = ("cfg", "vocab", "model", "encoder")
 BESIDE = "../"
-_BLOCK = 1 << 20
 _LFS = b"version https://git-lfs"
 
 
@@ -43,8 +41,8 @@ def write_checksums(folder: Path, place: Path) -> None:
             for name in earlier:
                 weights |= _weights_of(place.parent / name)
         beside += [place.parent / name / "model" for name in earlier]
-    files = {_name(path, folder): _checksum(path) for path in _own_files(folder, FIELDS)}
-    files |= {BESIDE + _name(p, place.parent): _checksum(p) for p in beside if p.is_file()}
+    files = {_name(path, folder): checksum(path) for path in _own_files(folder, FIELDS)}
+    files |= {BESIDE + _name(p, place.parent): checksum(p) for p in beside if p.is_file()}
     write_json(
         folder / CHECKSUMS, {"files": files | weights, "settings": _own_settings(settings, place)}
     )
@@ -148,22 +146,12 @@ def _weights_of(folder: Path) -> dict[str, Any]:
     }
 
 
-def _checksum(path: Path) -> tuple[int, str]:
-    """Size and SHA-256 of a file."""
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return size, digest.hexdigest()
-
-
 def _fault(path: Path, size: int, digest: str) -> str | None:
     """What a file looks like that is not as it was saved; None if it is."""
     if not path.is_file():
         return "no such file"
     found = path.stat().st_size
-    if found == size and _checksum(path)[1] == digest:
+    if found == size and checksum(path)[1] == digest:
         return None
     with path.open("rb") as file:
         if file.read(len(_LFS)) == _LFS:

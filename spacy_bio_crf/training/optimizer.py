@@ -1,7 +1,7 @@
 """Optimizer steps of torch networks behind spaCy's `Optimizer`, loss scaling and clipping."""
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -63,6 +63,22 @@ class FusedStep:
             group["eps"] = optimizer.eps
             group["weight_decay"] = optimizer.L2 if group["decays"] else 0.0
         self._torch.step()
+
+    def state(self, network: nn.Module) -> dict[str, Tensor]:
+        """RETURNS (dict[str, Tensor]): Moments and steps as "moment/parameter"; not copied."""
+        return {
+            f"{kind}/{name}": value
+            for name, parameter in network.named_parameters()
+            for kind, value in self._torch.state.get(parameter, {}).items()
+        }
+
+    def set_state(self, network: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Set what `state` gave, for a network with parameters of the same names."""
+        parameters = dict(network.named_parameters())
+        for key, value in state.items():
+            kind, _, name = key.partition("/")
+            parameter = parameters[name]
+            self._torch.state[parameter][kind] = value.to(parameter.device, copy=True)
 
 
 def take_thinc_step(
@@ -151,6 +167,14 @@ class LossScale:
             if self._good == GROWTH_STEPS:
                 self.factor, self._good = self.factor * GROWTH, 0
         self._finite = None
+
+    def state(self) -> tuple[float, int]:
+        """RETURNS (tuple[float, int]): The factor, and the steps since the last overflow."""
+        return self.factor, self._good
+
+    def set_state(self, state: Sequence[float]) -> None:
+        """Set what `state` gave."""
+        self.factor, self._good = float(state[0]), int(state[1])
 
 
 def clip_gradients(gradients: Sequence[Tensor], limit: float) -> float:

@@ -105,6 +105,17 @@ class TorchShim(PyTorchShim):
         if self.loss_scale is not None:
             self.loss_scale.update()
 
+    def step_state(self) -> dict[str, Tensor]:
+        """RETURNS (dict[str, Tensor]): Moments of torch's optimizer; empty before a step."""
+        return {} if self._step is None else self._step.state(self.network)
+
+    def set_step_state(self, optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
+        """Set what `step_state` gave, for steps with this optimizer."""
+        self._step = None
+        if state:
+            self._step = FusedStep(optimizer, self.network, self.lr_scale)
+            self._step.set_state(self.network, state)
+
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         take_thinc_step(optimizer, self.id, trained, self.lr_scale, self.rate(optimizer))
 

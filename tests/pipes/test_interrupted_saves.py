@@ -18,24 +18,9 @@ from spacy.tokens import Doc
 
 from tests.support.components import component
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
-from tests.support.processes import exit_code, fork
+from tests.support.processes import exit_code, fork, fuse
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and kill -9")
-STEPS = ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.scandir", "os.listdir")
-
-
-def fuse(number: int, output: Path):
-    """An audit hook that kills the process at a step, counted from 1, that touches the output."""
-    left = number
-
-    def hook(event: str, arguments: tuple) -> None:
-        nonlocal left
-        if event in STEPS and str(output) in str(arguments[0]):
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    return hook
 
 
 def save_and_die(nlp: Language, output: Path, *, step: int | None = None) -> int:

@@ -1,0 +1,117 @@
+"""Place in a training corpus: batches drawn so far, and how to draw them again."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+from spacy.attrs import (
+    DEP,
+    ENT_ID,
+    ENT_IOB,
+    ENT_KB_ID,
+    ENT_TYPE,
+    HEAD,
+    LEMMA,
+    MORPH,
+    ORTH,
+    POS,
+    SENT_START,
+    SPACY,
+    TAG,
+)
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from .random_states import States, read_cpu_states, set_random_states
+
+ATTRIBUTES = [
+    *(ORTH, SPACY, TAG, POS, MORPH, LEMMA, DEP, HEAD, SENT_START),
+    *(ENT_IOB, ENT_TYPE, ENT_KB_ID, ENT_ID),
+]
+
+ExampleReader = Callable[[Language], Iterable[Example]]
+
+
+class Digest:
+    """A digest of the examples that a reader of a corpus gives: texts, tokens and annotation.
+
+    reader (ExampleReader): The reader.
+    """
+
+    def __init__(self, reader: ExampleReader):
+        self._reader = reader
+        self._hash = hashlib.sha256()
+
+    def __call__(self, nlp: Language) -> Iterator[Example]:
+        """Read the corpus. Each reading of a corpus from its beginning has the same digest."""
+        self._hash = hashlib.sha256()
+        for example in self._reader(nlp):
+            self._add(example.reference)
+            self._hash.update(example.predicted.to_array([ORTH, SPACY]).tobytes())
+            yield example
+
+    @property
+    def value(self) -> str:
+        """The digest of what has been read since the last beginning."""
+        return self._hash.hexdigest()
+
+    def _add(self, doc: Doc) -> None:
+        values: np.ndarray = doc.to_array(ATTRIBUTES)
+        self._hash.update(values.tobytes())
+        spans = {
+            key: [(s.start, s.end, s.label_, s.kb_id_) for s in group]
+            for key, group in doc.spans.items()
+        }
+        self._hash.update(repr((sorted(doc.cats.items()), sorted(spans.items()))).encode())
+
+
+class CorpusPlace:
+    """Batches of a training, with their number and what a second drawing needs.
+
+    ExampleReader, shuffling and batcher are generators that can't be stored. Drawing as many batches anew
+    leads to the same place, if random states are those of the first drawing. They are kept for
+    draws that used a source of random numbers which training had moved on in the meantime: the
+    beginning, and at most the first draw of each epoch if the corpus is read but once.
+
+    batches (Iterator): Pairs of an epoch and a batch, from `spacy.training.loop`.
+    """
+
+    def __init__(self, batches: Iterator[tuple[int, list[Example]]]):
+        self._batches = batches
+        self.drawn = 0
+        self.states: dict[int, States] = {}  # by the number of a draw
+        self._replayed: States = {}
+
+    def __iter__(self) -> Iterator[tuple[int, list[Example]]]:
+        return self
+
+    def __next__(self) -> tuple[int, list[Example]]:
+        before = read_cpu_states()
+        drawn = next(self._batches)
+        for source, after in read_cpu_states().items():
+            if after != before[source]:
+                if before[source] != self._replayed.get(source):
+                    self.states.setdefault(self.drawn, {})[source] = before[source]
+                self._replayed[source] = after
+        self.drawn += 1
+        return drawn
+
+    def draw_again(self, drawn: int, states: dict[int, States]) -> int:
+        """Go to the place of another training on the same corpus.
+
+        The cost is that of reading and batching: nothing is trained.
+
+        drawn (int): Batches that it had drawn.
+        states (dict[int, States]): Its random states.
+        RETURNS (int): Batches that there were: fewer than `drawn` if the corpus has changed.
+        """
+        while self.drawn < drawn:
+            if self.drawn in states:
+                set_random_states(states[self.drawn])
+            try:
+                next(self)
+            except StopIteration:
+                break
+        self.states = dict(states)
+        return self.drawn

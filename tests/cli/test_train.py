@@ -1,0 +1,164 @@
+"""`bio-ner train`: options, messages and results."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from tests.support.trainings import (
+    TAGGER,
+    TOK2VEC,
+    assert_same,
+    contents,
+    run_command,
+    run_spacy,
+    write_training,
+)
+
+CODE = """
+import spacy
+
+@spacy.registry.callbacks("test.from_a_file.v1")
+def make():
+    def note(nlp):
+        nlp.meta["description"] = "from a file"
+        return nlp
+    return note
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("train")
+    write_training(folder, {"tok2vec": TOK2VEC, "tagger": TAGGER})
+    return folder
+
+
+def refusal(*arguments: str) -> str:
+    done = CliRunner().invoke(app, ["train", *arguments])
+    assert done.exit_code == 1, (done.output, done.exception)
+    return " ".join(done.output.split())
+
+
+def test_the_result_of_spacy_train_with_the_same_overrides(folder: Path, tmp_path: Path):
+    overrides = {"training.max_steps": 8, "training.dropout": 0.25}
+    run_spacy(folder / "config.cfg", tmp_path / "spacy", **overrides)
+    options = [x for name, value in overrides.items() for x in (f"--{name}", str(value))]
+    printed = run_command(folder / "config.cfg", tmp_path / "ours", *options)
+    assert_same(tmp_path / "spacy", tmp_path / "ours")
+    for part in ("Pipeline: ['tok2vec', 'tagger']", "LOSS TAGGER", "Saved pipeline to output"):
+        assert part in printed
+    assert "words/s" not in printed
+
+
+def test_a_block_that_spacy_train_reads_over(folder: Path, tmp_path: Path):
+    config = tmp_path / "config.cfg"
+    text = (folder / "config.cfg").read_text()
+    config.write_text(f"{text}\n[checkpoint]\nsteps = 4\n")
+    steps = ("--training.max_steps", "9")
+    run_command(config, tmp_path / "ours", *steps)
+    names = sorted(path.name for path in (tmp_path / "ours" / "checkpoints").iterdir())
+    assert names == ["step-00000007", "step-00000009"]
+    run_spacy(config, tmp_path / "spacy", **{"training.max_steps": 9})
+    assert_same(tmp_path / "spacy", tmp_path / "ours")
+
+
+def test_values_of_a_block_that_is_not_there(folder: Path, tmp_path: Path):
+    options = ("--checkpoint.steps", "4", "--training.max_steps", "6")
+    run_command(folder / "config.cfg", tmp_path / "output", *options)
+    names = sorted(path.name for path in (tmp_path / "output" / "checkpoints").iterdir())
+    assert names == ["step-00000003", "step-00000006"]
+    printed = run_command(
+        folder / "config.cfg", tmp_path / "output", "--resume", *options[:2], "--verbose"
+    )
+    assert "Going on after step 6" in printed
+    model = spacy.load(tmp_path / "output" / "model-last")
+    assert model.config["checkpoint"] == {"steps": 4}
+    before = contents(tmp_path / "output")
+    message = refusal(
+        *(str(folder / "config.cfg"), "--output", str(tmp_path / "output"), "--resume"),
+        *("--training.dropout", "0.4"),
+    )
+    assert "training.dropout = 0.4 (was 0.2)" in message
+    assert contents(tmp_path / "output") == before
+
+
+def test_resuming_begins_where_there_is_nothing(folder: Path, tmp_path: Path):
+    options = ("--resume", "--training.max_steps", "2")
+    printed = run_command(folder / "config.cfg", tmp_path / "new" / "output", *options)
+    assert "No checkpoint in" in printed and "the training begins" in printed
+    assert (tmp_path / "new" / "output" / "model-last").is_dir()
+
+
+def test_code_from_a_file(folder: Path, tmp_path: Path):
+    (tmp_path / "code_for_a_test.py").write_text(CODE)
+    config = tmp_path / "config.cfg"
+    text = (folder / "config.cfg").read_text().replace("before_to_disk = null\n", "")
+    callback = '[training.before_to_disk]\n@callbacks = "test.from_a_file.v1"\n'
+    config.write_text(f"{text}\n{callback}")
+    code = str(tmp_path / "code_for_a_test.py")
+    run_command(config, tmp_path / "output", "--code", code, "--training.max_steps", "2")
+    assert spacy.load(tmp_path / "output" / "model-last").meta["description"] == "from a file"
+
+
+def test_a_config_from_the_standard_input(folder: Path, tmp_path: Path, monkeypatch):
+    arguments = ["train", "-", "--output", str(tmp_path), "--training.max_steps", "1"]
+    done = CliRunner().invoke(app, arguments, input=(folder / "config.cfg").read_text())
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "model-last").is_dir()
+
+
+def test_no_output(folder: Path):
+    done = CliRunner().invoke(
+        app, ["train", str(folder / "config.cfg"), "--training.max_steps", "1"]
+    )
+    assert done.exit_code == 0 and "No output directory provided" in done.output
+
+
+def test_refusals(folder: Path, tmp_path: Path):
+    config, output = str(folder / "config.cfg"), str(tmp_path / "output")
+    assert "none.cfg: expected a config, got no such file" in refusal("none.cfg")
+    assert "--resume: expected --output" in refusal(config, "--resume")
+    message = refusal(config, "--output", output, "--checkpoint.steps", "often")
+    assert "checkpoint.steps: expected a whole number" in message
+    assert "expected steps and minutes, got hours" in refusal(config, "--checkpoint.hours", "1")
+    message = refusal(config, "--output", output, "--training.dropout", "much")
+    assert "dropout" in message and "much" in message
+    assert not Path(output, "checkpoints").exists()
+
+
+def test_a_file_in_the_place_of_the_output(folder: Path, tmp_path: Path):
+    (tmp_path / "output").touch()
+    assert "File exists" in refusal(
+        str(folder / "config.cfg"), "--output", str(tmp_path / "output")
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
+@pytest.mark.slow
+def test_a_bar_on_a_terminal(folder: Path, tmp_path: Path):
+    import fcntl
+    import os
+    import pty
+    import struct
+    import termios
+
+    program = [sys.executable, "-m", "spacy", "bio-ner", "train", str(folder / "config.cfg")]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+        options = ["--output", str(tmp_path), "--training.max_steps", "8"]
+        os.execv(program[0], [*program, *options])
+    shown = b""
+    try:
+        while block := os.read(terminal, 4096):
+            shown += block
+    except OSError:  # Linux ends so
+        pass
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    text = shown.decode()
+    assert "words/s, loss" in text and "/9 [" in text
+    assert text.index("LOSS TAGGER") < text.index("words/s")
