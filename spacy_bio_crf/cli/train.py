@@ -33,10 +33,10 @@ def train_cli(
     verbose: bool = typer.Option(False, "--verbose", "-V", "-VV", help="Show more of spaCy's log"),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
-    """Train a pipeline as spacy train does, and survive interruptions.
+    """Train a pipeline, with checkpoints to go on from.
 
-    Values of the config may follow as --section.key value. The block [checkpoint] of the config
-    tells when to write checkpoints, every so many steps or minutes: --checkpoint.minutes 10.
+    The result is that of spacy train. Values of the config may follow as --section.key value. The
+    block [checkpoint] of the config tells when to write checkpoints: --checkpoint.minutes 10.
     """
     from spacy import util
     from spacy.cli._util import import_code, setup_gpu, show_validation_error

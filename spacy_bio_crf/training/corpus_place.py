@@ -69,8 +69,8 @@ class Digest:
 class CorpusPlace:
     """Batches of a training, with their number and what a second drawing needs.
 
-    ExampleReader, shuffling and batcher are generators that can't be stored. Drawing as many batches anew
-    leads to the same place, if random states are those of the first drawing. They are kept for
+    Reading, shuffling and batching are generators that can't be stored. Drawing as many batches
+    anew leads to the same place, if random states are those of the first drawing. They are kept for
     draws that used a source of random numbers which training had moved on in the meantime: the
     beginning, and at most the first draw of each epoch if the corpus is read but once.
 
