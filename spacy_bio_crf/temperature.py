@@ -1,7 +1,7 @@
 """Temperature scaling: fit a component's confidence to held-out data."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -9,10 +9,9 @@ from spacy import util
 from spacy.training import Example
 
 from .errors import Plain, describe
-from .heads.grouped import find_all_entities
 from .heads.lattice import Lattice
 from .metrics.calibration import Outcomes, log_loss
-from .pipes.bio_ner import BioNer
+from .pipes.labeller import SequenceLabeller
 
 # The range of the search, and its precision; both apply to the logarithm of the temperature.
 COLDEST, HOTTEST, PRECISION = 0.05, 20.0, 1e-3
@@ -23,14 +22,16 @@ GOLDEN = (5**0.5 - 1) / 2
 class Sample:
     """Annotated documents with their lattices, computed once for all temperatures."""
 
-    component: BioNer
+    component: SequenceLabeller
     batches: list[tuple[list[Example], Lattice]]
 
 
-def take_sample(component: BioNer, examples: Iterable[Example], *, batch_size: int = 256) -> Sample:
+def take_sample(
+    component: SequenceLabeller, examples: Iterable[Example], *, batch_size: int = 256
+) -> Sample:
     """Run the network over annotated documents.
 
-    component (BioNer): A trained component.
+    component (SequenceLabeller): A trained component.
     examples (Iterable[Example]): Held-out documents. On its training data, a model is right more
         often than elsewhere.
     batch_size (int): Documents at once.
@@ -44,31 +45,21 @@ def take_sample(component: BioNer, examples: Iterable[Example], *, batch_size: i
 
 
 def outcomes(sample: Sample, temperature: float) -> Outcomes:
-    """Confidence and correctness of every predicted entity.
+    """Confidence and correctness of every predicted entity or label of a token.
 
-    Entities that touch a token without gold annotation are left out.
+    Those on tokens without gold annotation are left out.
 
-    temperature (float): Scales the confidence; the entities do not depend on it.
-    RETURNS (Outcomes): One entry for each entity.
+    temperature (float): Scales the confidence; the predictions do not depend on it.
+    RETURNS (Outcomes): One entry for each prediction.
     """
-    confidence: list[float] = []
-    correct: list[bool] = []
-    reading = sample.component.reading(temperature=temperature)
-    # Neither spans known to be wrong nor the policy of training count here.
-    task = replace(sample.component.task, incorrect_spans_key=None, misaligned="missing")
-    labels = sample.component.labels
+    component = sample.component
+    reading = component.reading(temperature=temperature)
+    rated: list[tuple[float, bool]] = []
     for examples, lattice in sample.batches:
-        docs = [eg.predicted for eg in examples]
-        presets = sample.component.presets(docs)
-        repair = sample.component.repair
-        found = find_all_entities(lattice, presets, reading, scored=True, repair=repair)
-        for eg, entities in zip(examples, found, strict=True):
-            annotation = task.read(eg, labels)
-            gold_spans = set(annotation.spans)
-            for span, score in zip(entities.found, entities.scores or (), strict=True):
-                if annotation.knows(span):
-                    confidence.append(score)
-                    correct.append(span in gold_spans)
+        presets = component.presets([eg.predicted for eg in examples])
+        rated += component.task.rate(examples, component.labels, lattice, presets, reading)
+    confidence = [score for score, _ in rated]
+    correct = [right for _, right in rated]
     return Outcomes(np.array(confidence, dtype=np.float64), np.array(correct, dtype=bool))
 
 
@@ -77,14 +68,15 @@ def fit_temperature(sample: Sample) -> float:
 
     Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2, maximize the
     likelihood of the classes. Here the calibrated event is the one that users see: a predicted
-    entity is right. The search is a golden-section search over the logarithm of the temperature.
+    entity, or the label of a token, is right. The search is a golden-section search over the
+    logarithm of the temperature.
 
     sample (Sample): Held-out documents.
     RETURNS (float): The temperature.
-    RAISES: ValueError if no entity is predicted in the sample.
+    RAISES: ValueError if nothing annotated is predicted in the sample.
     """
     if not len(outcomes(sample, 1.0).confidence):
-        expected = "a predicted entity in the held-out documents"
+        expected = f"predicted {sample.component.task.noun} in the held-out documents"
         raise ValueError(
             describe(repr(sample.component.name), expected=expected, got=Plain("none"))
         )

@@ -13,7 +13,7 @@ import typer
 from wasabi import msg
 
 from ..errors import counted
-from .loading import load_pipeline, name_options
+from .loading import find_taggers, load_pipeline, name_options
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -101,6 +101,8 @@ def annotate_cli(
     has_threads = available_cores() >= 2 * n_process
     apart = n_process > 1 and (gpu_id >= 0 or has_threads or not can_fork)
     nlp = load(model, code, -1 if apart else gpu_id, max_length)
+    if (taggers := find_taggers(nlp)) and output.suffix != ".spacy":
+        msg.warn(f"Labels of {', '.join(taggers)} are in .spacy output alone; OUT gets entities")
     try:
         with _reporter() as report:
             counts = annotate(

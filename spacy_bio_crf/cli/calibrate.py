@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 from .loading import (
-    choose_component,
+    choose_labeller,
     import_plots,
     load_pipeline,
     name_options,
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.training import Example
 
-    from ..pipes.bio_ner import BioNer
+    from ..pipes.labeller import SequenceLabeller
 
 BAR_WIDTH = 30  # characters of the diagram in the terminal
 
@@ -37,7 +37,7 @@ def calibrate_cli(
         None, "--output", "-o", help="Where the calibrated pipeline goes; MODEL itself if not given"
     ),
     component: str | None = typer.Option(
-        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+        None, "--component", "-c", help="Name of the component, where there are several"
     ),
     bins: int = typer.Option(10, "--bins", "-b", min=1, help="Bins of the reliability diagram"),
     plot: Path | None = typer.Option(  # noqa: B008
@@ -53,9 +53,9 @@ def calibrate_cli(
     ),
     **options: Any,
 ) -> None:
-    """Fit the temperature of confidence on held-out data.
+    """Fit the temperature of confidence on held-out data, of bio_ner or bio_tagger.
 
-    Afterwards, of entities with confidence 0.9 nine in ten are right.
+    Afterwards, of entities or labels with confidence 0.9 nine in ten are right.
     """
     from ..io import write_json
     from ..metrics.calibration import calibration_table
@@ -63,7 +63,7 @@ def calibrate_cli(
 
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
-    pipe = choose_component(nlp, component)
+    pipe = choose_labeller(nlp, component)
     try:
         examples = read_annotated(nlp, corpus, {**options, "lang": lang}, calibrate_cli)
         sample = take_sample(pipe, _predict_before(pipe, nlp, examples))
@@ -92,7 +92,7 @@ def calibrate_cli(
         save_plot(plots.draw_reliability(diagrams), plot)
 
 
-def _save(nlp: "Language", pipe: "BioNer", model: Path, output: Path | None) -> None:
+def _save(nlp: "Language", pipe: "SequenceLabeller", model: Path, output: Path | None) -> None:
     from ..io import replacing_folder
 
     place = model / next(name for name, own in nlp.pipeline if own is pipe)
@@ -104,7 +104,9 @@ def _save(nlp: "Language", pipe: "BioNer", model: Path, output: Path | None) -> 
             nlp.to_disk(folder)
 
 
-def _predict_before(pipe: "BioNer", nlp: "Language", examples: "list[Example]") -> "list[Example]":
+def _predict_before(
+    pipe: "SequenceLabeller", nlp: "Language", examples: "list[Example]"
+) -> "list[Example]":
     """Run the components before `pipe`, because they may preset entities."""
     earlier = [p for _, p in takewhile(lambda named: named[1] is not pipe, nlp.pipeline)]
     for eg in examples:

@@ -1,6 +1,7 @@
 """Command `bio-ner evaluate`: score a pipeline, report its errors, compare it with another one."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,13 +10,14 @@ from wasabi import msg
 from wasabi import table as wasabi_table
 
 from ..errors import counted
-from .loading import PLOTS_REMEDY, load_pipeline, name_options, writing
+from .loading import PLOTS_REMEDY, find_taggers, load_pipeline, name_options, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
     from spacy.training import Example
 
     from ..metrics.tables import Table
+    from ..pipes.bio_tagger import TokenTagger
 
 META = "meta.json"
 
@@ -68,7 +70,7 @@ def evaluate_cli(
 ) -> None:
     """Score a pipeline and show where it fails.
 
-    Scores are strict, with partial credit, and per token.
+    Scores are strict, with partial credit, and per token; for bio_tagger, of each label.
     """
     from ..errors import Plain, describe
     from ..io import write_json, write_text
@@ -76,6 +78,7 @@ def evaluate_cli(
     from ..metrics import compare as compare_documents
     from ..metrics.breakdowns import read_surfaces
     from ..metrics.chance import Chance
+    from ..metrics.labels import analyze_labels, label_tables
     from ..metrics.tables import comparison_tables, tables
     from ..training.logger import read_log
 
@@ -123,6 +126,10 @@ def evaluate_cli(
         "corpus": str(corpus),
         **analyze(examples, known=known, chance=chance, bins=bins),
     }
+    taggers = find_taggers(nlp)
+    labels = {n: analyze_labels(examples, target=pipe.target) for n, pipe in taggers.items()}
+    if labels:
+        metrics["labels"] = labels
     documents = read_documents(examples)
     if compare is not None:
         metrics["comparison"] = {
@@ -134,6 +141,9 @@ def evaluate_cli(
         shown = tables(metrics)
         if not all_tables:
             shown = [shown[0], shown[-1]]
+        if labels and not any(eg.reference.ents or eg.predicted.ents for eg in examples):
+            shown = []
+        shown += [table for n, found in labels.items() for table in label_tables(n, found)]
         for table in (*shown, *comparison_tables(metrics)):
             typer.echo("\n" + _text(table))
         if not all_tables:
@@ -144,7 +154,7 @@ def evaluate_cli(
         msg.good(f"Figures: {output}")
     if to_meta:
         with writing("--to-meta"):
-            _write_meta(model / META, examples)
+            _write_meta(model / META, examples, taggers)
         msg.good(f"Scores: {model / META}")
     if report is not None:
         text = page.render_report(
@@ -155,13 +165,18 @@ def evaluate_cli(
         msg.good(f"Report: {report}")
 
 
-def _write_meta(path: Path, examples: "list[Example]") -> None:
-    """Put the scores of spaCy's and our scorer into a pipeline's meta data."""
+def _write_meta(
+    path: Path, examples: "list[Example]", taggers: "Mapping[str, TokenTagger]"
+) -> None:
+    """Put the scores of spaCy's and our scorers into a pipeline's meta data."""
     from ..io import write_json
     from ..metrics.scorer import score_examples
 
     meta = json.loads(path.read_bytes())
-    meta["performance"] = {**meta.get("performance", {}), **score_examples(examples)}
+    scores = score_examples(examples)
+    for tagger in taggers.values():
+        scores |= tagger.score(examples)
+    meta["performance"] = {**meta.get("performance", {}), **scores}
     write_json(path, meta)
 
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from spacy.language import Language
 
     from ..pipes.bio_ner import BioNer
+    from ..pipes.bio_tagger import TokenTagger
+    from ..pipes.labeller import SequenceLabeller
 
 PLOTS_REMEDY = 'pip install "spacy_bio_crf[report]"'
 
@@ -41,6 +43,23 @@ def choose_component(nlp: "Language", name: str | None) -> "BioNer":
     except SettingsError as error:
         msg.fail(f"--{error}", exits=1)
         raise
+
+
+def choose_labeller(nlp: "Language", name: str | None) -> "SequenceLabeller":
+    """The pipeline's `bio_ner` or `bio_tagger` of this name, or end the command with a message."""
+    from ..pipes.labeller import SequenceLabeller, find_labeller
+
+    try:
+        return find_labeller(nlp, name, kind=SequenceLabeller, noun="bio_ner or bio_tagger")[1]
+    except SettingsError as error:
+        msg.fail(f"--{error}", exits=1)
+        raise
+
+
+def find_taggers(nlp: "Language") -> "dict[str, TokenTagger]":
+    """Each `bio_tagger` of a pipeline by its name. A pipeline without one needs no import of it."""
+    found: dict[str, Any] = dict(nlp.pipeline)
+    return {n: p for n, p in found.items() if nlp.get_pipe_meta(n).factory == "bio_tagger"}
 
 
 def check_new(output: Path, force: bool) -> None:

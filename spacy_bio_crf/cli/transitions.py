@@ -5,13 +5,13 @@ from pathlib import Path
 import typer
 from wasabi import color, msg
 
-from .loading import choose_component, import_plots, load_pipeline, save_plot, writing
+from .loading import choose_labeller, import_plots, load_pipeline, save_plot, writing
 
 
 def transitions_cli(
     model: Path = typer.Argument(..., help="A trained pipeline"),  # noqa: B008
     component: str | None = typer.Option(
-        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+        None, "--component", "-c", help="Name of the component, where there are several"
     ),
     plot: Path | None = typer.Option(  # noqa: B008
         None, "--plot", help="Draw a heat map (.svg, .png; needs matplotlib)"
@@ -31,7 +31,7 @@ def transitions_cli(
     from ..report.transition_table import transition_table
 
     plots = import_plots(plot) if plot is not None else None
-    pipe = choose_component(load_pipeline(model), component)
+    pipe = choose_labeller(load_pipeline(model), component)
     if not pipe.head.crf:
         expected = "a CRF head, which has transition scores"
         msg.fail(describe(repr(pipe.name), expected=expected, got=Plain("a softmax head")), exits=1)

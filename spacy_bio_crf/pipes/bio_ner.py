@@ -9,14 +9,14 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 from thinc.api import Config, Model
 
-from ..errors import Plain, SettingsError, describe
+from ..errors import Plain, describe
 from ..heads.decode import Reading
 from ..heads.lattice import Lattice
 from ..tags.groups import PER_LABEL, Groups, TagGroups, check_flat_rule, make_groups
 from ..tags.tagset import TagSet
 from .confidence import check_extension
 from .entity_task import EntityTask
-from .labeller import SequenceLabeller
+from .labeller import SequenceLabeller, find_labeller
 from .predictor import Origin
 from .task import TaskOption
 
@@ -264,13 +264,4 @@ def find_component(nlp: Language, name: str | None = None) -> tuple[str, BioNer]
     RETURNS (tuple[str, BioNer]): Its name and the component.
     RAISES: SettingsError if there is no such component, or several and no name.
     """
-    found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, BioNer)}
-    names = ", ".join(found) or "none"
-    if name is None and len(found) != 1:
-        remedy = "name one of them" if found else None
-        message = describe("component", expected="one bio_ner", got=Plain(names), remedy=remedy)
-        raise SettingsError(message)
-    if name is not None and name not in found:
-        raise SettingsError(describe("component", expected=f"a bio_ner of {names}", got=name))
-    name = next(iter(found)) if name is None else name
-    return name, found[name]
+    return find_labeller(nlp, name, kind=BioNer, noun="bio_ner")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 from spacy.language import Language
 from spacy.tokens import Doc, Token
 from spacy.training import Example
@@ -186,6 +187,28 @@ class TagTask:
     ) -> list[list[LabelSequence]]:
         """The k best label sequences of each document."""
         return find_label_sequences(lattice, presets, reading, k=k)
+
+    def rate(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        lattice: Lattice,
+        presets: Presets,
+        reading: Reading,
+    ) -> list[tuple[float, bool]]:
+        """Confidence and correctness of the labels of annotated tokens, preset ones apart."""
+        rated = []
+        for example, found in zip(
+            examples, find_labels(lattice, presets, reading, scored=True), strict=True
+        ):
+            gold = read_example_labels(example, self.target)
+            kept = found.preset.known if found.preset is not None else np.zeros_like(gold.known)
+            for i, label, score in zip(
+                found.tokens.tolist(), found.labels, found.scores or (), strict=True
+            ):
+                if gold.known[i] and not kept[i]:
+                    rated.append((score, label == gold.labels[i]))
+        return rated
 
     def write(self, doc: Doc, found: FoundLabels) -> None:
         """Write labels to the tokens of a document, and their probabilities.

@@ -129,6 +129,26 @@ class EntityTask:
         """The k best analyses of each document."""
         return find_all_alternatives(lattice, presets, reading, k=k, repair=self.repair)
 
+    def rate(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        lattice: Lattice,
+        presets: Presets,
+        reading: Reading,
+    ) -> list[tuple[float, bool]]:
+        """Confidence and correctness of the entities that touch no token without annotation."""
+        found = find_all_entities(lattice, presets, reading, scored=True, repair=self.repair)
+        # Neither spans known to be wrong nor the policy of training count here.
+        task = replace(self, incorrect_spans_key=None, misaligned="missing")
+        rated = []
+        for example, entities in zip(examples, found, strict=True):
+            annotation = task.read(example, labels)
+            gold = set(annotation.spans)
+            scored = zip(entities.found, entities.scores or (), strict=True)
+            rated += [(score, span in gold) for span, score in scored if annotation.knows(span)]
+        return rated
+
     def write(self, doc: Doc, found: Entities) -> None:
         """Write entities to `doc.ents`. Tokens without annotation become outside."""
         preset = found.preset if isinstance(found.preset, Preset) else None

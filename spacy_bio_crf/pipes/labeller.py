@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from spacy import util
@@ -14,7 +14,7 @@ from spacy.vocab import Vocab
 from thinc.api import Model, Optimizer, set_dropout_rate
 
 from ..cores import fit_threads
-from ..errors import Plain, check_choice, describe
+from ..errors import Plain, SettingsError, check_choice, describe
 from ..gold.annotation import Annotation
 from ..gold.layers import LayeredAnnotation
 from ..gold.notices import GoldTally, Notices
@@ -28,6 +28,8 @@ from ..training.watch import StepWatch
 from .forks import install_fork_guards
 from .predictor import Origin, Predictor
 from .task import Task
+
+Labeller = TypeVar("Labeller", bound="SequenceLabeller")
 
 
 class SequenceLabeller(Predictor):
@@ -254,3 +256,36 @@ class SequenceLabeller(Predictor):
         self._watch.check_rate(self.encoder.transformer_rate(sgd))
         self._watch.check_norm(clip_global_norm(shims, sgd.grad_clip))
         self.model.finish_update(sgd)
+
+
+def find_labeller(
+    nlp: Language,
+    name: str | None = None,
+    *,
+    kind: type[Labeller],
+    noun: str,
+) -> tuple[str, Labeller]:
+    """Find a component of a kind in a pipeline.
+
+    nlp (Language): The pipeline.
+    name (str | None): The component's name, needed if there are several.
+    kind (type): Its class.
+    noun (str): The name of its kind, for messages.
+    RETURNS (tuple[str, SequenceLabeller]): Its name and the component.
+    RAISES: SettingsError if there is no such component, or several and no name.
+    """
+    found = {n: pipe for n, pipe in nlp.pipeline if isinstance(pipe, kind)}
+    others = [
+        n for n, pipe in nlp.pipeline if isinstance(pipe, SequenceLabeller) and n not in found
+    ]
+    names = ", ".join(found) or "none"
+    if name is None and len(found) != 1:
+        remedy = "name one of them" if found else None
+        if others and not found:
+            remedy = f"this is for {noun} alone, and {', '.join(others)} is none"
+        message = describe("component", expected=f"one {noun}", got=Plain(names), remedy=remedy)
+        raise SettingsError(message)
+    if name is not None and name not in found:
+        raise SettingsError(describe("component", expected=f"a {noun} of {names}", got=name))
+    name = next(iter(found)) if name is None else name
+    return name, found[name]

@@ -47,6 +47,17 @@ class Task(Protocol):
     ) -> list[list[Any]]:
         """RETURNS (list[list[Any]]): The k best analyses of each document, the best first."""
 
+    def rate(
+        self,
+        examples: Sequence[Example],
+        labels: Sequence[str],
+        lattice: Lattice,
+        presets: Presets,
+        reading: Reading,
+    ) -> list[tuple[float, bool]]:
+        """RETURNS (list[tuple[float, bool]]): The confidence of each prediction whose gold is
+        known, and whether it is right."""
+
     def write(self, doc: Doc, found: Any) -> None:
         """Write an analysis from `find` to its document."""
 

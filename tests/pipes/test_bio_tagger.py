@@ -19,6 +19,7 @@ from spacy_bio_crf.heads.token_tags import FoundLabels
 from spacy_bio_crf.pipes.bio_tagger import TagTask, TokenTagger
 from tests.support.pipelines import HEADS
 from tests.support.taggers import (
+    PARTS,
     TAGGED,
     TEXTS,
     fit_tagger,
@@ -32,7 +33,6 @@ from tests.support.taggers import (
 )
 
 TARGETS = ["tag", "pos", "morph", "_.kind_of_word"]
-PARTS = [parts for _, parts in TAGGED]
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ TAGGED = [
     (["Nobody", "works", "today"], ["PRON", "VERB", "ADV"]),
 ]
 TEXTS = [" ".join(words) for words, _ in TAGGED]
+PARTS = [parts for _, parts in TAGGED]
 FEATURES = {"PROPN": "Case=Nom|Number=Sing", "VERB": "Tense=Past", "PRON": "Person=3", "ADV": ""}
 ATTRIBUTES = {"tag": "tags", "pos": "pos", "morph": "morphs"}
 

@@ -1,0 +1,99 @@
+"""Commands on a pipeline with a `bio_tagger`: they serve it, or say that they don't."""
+
+import json
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from tests.support.taggers import (
+    PARTS,
+    TAGGED,
+    TEXTS,
+    fit_tagger,
+    make_bio_tagger,
+    tagged_examples,
+    tagger_of,
+)
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, list(map(str, arguments)))
+    assert done.exit_code == code, done.output
+    return " ".join(done.output.split())
+
+
+@pytest.fixture(scope="module")
+def model(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model") / "tagger"
+    fit_tagger(make_bio_tagger(tiny_encoder, "crf")).to_disk(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training sentences, with one label changed."""
+    nlp = spacy.blank("en")
+    docs = [eg.reference for eg in tagged_examples(nlp)]
+    docs[0][1].pos_ = "ADV"
+    path = tmp_path_factory.mktemp("corpus") / "dev.spacy"
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+def test_evaluate(model: Path, corpus: Path, tmp_path: Path):
+    out = tmp_path / "figures.json"
+    printed = run("evaluate", model, corpus, "-o", out, "--to-meta", "--resamples", 0)
+    assert "Labels of bio_tagger, pos: 90.91 % of 11 tokens right" in printed
+    assert "ADV VERB 1" in printed and "F1" in printed
+    assert "entity" not in printed.lower()
+    figures = json.loads(out.read_text())["labels"]["bio_tagger"]
+    assert (figures["tokens"], figures["right"]) == (11, 10)
+    meta = json.loads((model / "meta.json").read_text())
+    assert meta["performance"]["pos_acc"] == pytest.approx(10 / 11)
+
+
+def test_calibrate(model: Path, corpus: Path, tmp_path: Path):
+    out, figures = tmp_path / "calibrated", tmp_path / "figures.json"
+    run("calibrate", model, corpus, "-o", out, "--json", figures)
+    before, after = (json.loads(figures.read_text())[key] for key in ("before", "after"))
+    assert before["entities"] == 11 and after["log_loss"] < before["log_loss"]
+    nlp = spacy.load(out)
+    assert tagger_of(nlp).temperature == pytest.approx(after["temperature"]) != 1.0
+    assert [[t.pos_ for t in doc] for doc in nlp.pipe(TEXTS)] == [parts for _, parts in TAGGED]
+
+
+def test_transitions(model: Path, tmp_path: Path):
+    out = tmp_path / "scores.json"
+    run("transitions", model, "--json", out)
+    table = json.loads(out.read_text())
+    assert table["columns"] == ["ADV", "PRON", "PROPN", "VERB", "end"]
+    assert all(score is not None for score in table["scores"][1])
+
+
+def test_annotate_keeps_labels_in_docs(model: Path, tmp_path: Path):
+    texts = tmp_path / "in.txt"
+    texts.write_text("\n".join(TEXTS))
+    assert "Labels" not in run("annotate", model, texts, tmp_path / "out.spacy")
+    docs: list[Doc] = list(
+        DocBin().from_disk(tmp_path / "out.spacy").get_docs(spacy.blank("en").vocab)
+    )
+    assert [[t.pos_ for t in doc] for doc in docs] == PARTS
+    assert all(t._.confidence > 0.0 for doc in docs for t in doc)
+    warned = run("annotate", model, texts, tmp_path / "out.jsonl")
+    assert "Labels of bio_tagger are in .spacy output alone; OUT gets entities" in warned
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["debug", "CORPUS", "--model", "MODEL"], ["to-hf", "MODEL", "OUT"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_commands_for_entities_say_so(model: Path, corpus: Path, tmp_path: Path, arguments):
+    paths = {"MODEL": model, "CORPUS": corpus, "OUT": tmp_path / "out"}
+    printed = run(*[paths.get(a, a) for a in arguments], code=1)
+    assert "expected one bio_ner, got none; this is for bio_ner alone" in printed
+    assert "bio_tagger is none" in printed
