@@ -25,10 +25,10 @@ def test_which_component(make_nlp: MakeNlp, tmp_path, command):
     corpus = [str(tmp_path / "dev.spacy")] if command == "calibrate" else []
     run = CliRunner().invoke(app, [command, str(tmp_path / "both"), *corpus])
     assert run.exit_code == 1
-    assert "--component: expected one bio_ner, got bio_ner, second; name one" in run.output
+    assert "--component: expected one bio_ner or bio_tagger, got bio_ner, second;" in run.output
     run = CliRunner().invoke(app, [command, str(tmp_path / "both"), *corpus, "-c", "third"])
     assert run.exit_code == 1
-    assert "--component: expected a bio_ner of bio_ner, second, got 'third'" in run.output
+    assert "--component: expected a bio_ner or bio_tagger of bio_ner, second, got" in run.output
     run = CliRunner().invoke(app, [command, str(tmp_path / "nowhere"), *corpus])
     assert run.exit_code == 1
     assert "expected a pipeline" in " ".join(run.output.split())
