@@ -20,7 +20,7 @@ from spacy.training.loop import (
     update_meta,
 )
 from spacy.util import registry, resolve_dot_names
-from thinc.api import constant, fix_random_seed, set_gpu_allocator
+from thinc.api import fix_random_seed, set_gpu_allocator
 
 from ..errors import Plain, TrainingError, describe
 from ..io import remove_folder, replacing_folder
@@ -139,8 +139,6 @@ class Training:
         self._before_to_disk = create_before_to_disk_callback(settings["before_to_disk"])
         self._optimizer = settings["optimizer"]
         self._frozen = settings["frozen_components"]
-        dropout = settings["dropout"]
-        self._dropouts: Any = constant(dropout) if isinstance(dropout, float) else dropout
         self._state = PipelineState(nlp, self._optimizer, self._frozen)
         self._started = self._written = time.monotonic()
         self._saved = -1  # the step of the last checkpoint
@@ -242,11 +240,10 @@ class Training:
             yield info, is_best
 
     def _update(self, batch: list) -> None:
-        dropout = next(self._dropouts)
         for part in subdivide_batch(batch, self._settings["accumulate_gradient"]):
             self.nlp.update(
                 part,
-                drop=dropout,
+                drop=self._settings["dropout"],
                 losses=self.record.losses,
                 sgd=False,  # type: ignore[arg-type]
                 exclude=self._frozen,
@@ -344,8 +341,6 @@ class Training:
         for _ in self._dev(self.nlp):
             pass
         compare_corpus(start, "development", self._dev.value)
-        for _ in range(steps):
-            next(self._dropouts)
         for string in values["strings"]:
             self.nlp.vocab.strings.add(string)
         self._state.set(tensors, values["pipeline"], steps=steps)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import head_share, one_encoder, scale, speed
+from benchmarks import head_share, one_encoder, scale, speed, train_loops
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
 
@@ -58,3 +58,9 @@ def test_two_tasks_on_one_encoder(tiny_encoder: Path, capsys, monkeypatch) -> No
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "bio_ner alone" in " ".join(rows) and any(row.startswith("deviation") for row in rows)
     assert any(row.startswith("acc: shared - apart = ") for row in rows)
+
+
+def test_both_training_loops_run(tiny_encoder: Path) -> None:
+    figures = train_loops.race(str(tiny_encoder), steps=2, repeats=1, checkpoint_steps=2)
+    assert list(figures) == ["spacy train", "bio-ner train"]
+    assert all(len(seconds) == 1 and min(seconds[0]) > 0 for seconds in figures.values())
