@@ -347,5 +347,7 @@ class Training:
         self.nlp.meta = values["meta"]
         self.record = Record.from_data(values["record"])
         self._saved = self.record.step
+        if self.record.results and not (start.folder.parents[1] / DIR_MODEL_BEST).is_dir():
+            self.say("warn", f"No {DIR_MODEL_BEST} is there; the next best one will be")
         self.say("info", f"Going on after step {self.record.step}, from {start.folder}")
         return now

@@ -10,7 +10,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_bio_crf.training.corpus_place import CorpusPlace, Digest
-from spacy_bio_crf.training.random_states import read_cpu_states
+from spacy_bio_crf.training.random_states import read_cpu_states, set_random_states
 
 NLP = spacy.blank("en")
 
@@ -53,8 +53,6 @@ def test_drawn_again(lazy: bool, trains_at_random: bool):
     again = CorpusPlace(batches(lazy=lazy))
     kept = {n: s for n, s in first.states.items() if n < 10}
     assert again.draw_again(10, kept) == 10
-    from spacy_bio_crf.training.random_states import set_random_states
-
     set_random_states(states)
     found = []
     for _ in range(6):
@@ -78,6 +76,22 @@ def test_states_are_kept_where_they_count():
         8: ["python"],
         12: ["python"],
     }
+
+
+def test_training_moves_on_before_a_draw_without_random_numbers():
+    random.seed(0)
+    first = CorpusPlace(batches(lazy=False))
+    drawn = []
+    for i in range(8):
+        drawn.append(next(first))
+        if i == 1:
+            random.random()
+    # The second epoch is shuffled in draw 4, and nothing happens between draws 2 and 4.
+    assert sorted(first.states) == [0, 4]
+    random.seed(1)
+    again = CorpusPlace(batches(lazy=False))
+    assert again.draw_again(7, first.states) == 7
+    assert next(again) == drawn[7]
 
 
 def test_a_corpus_that_has_become_shorter():

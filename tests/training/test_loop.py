@@ -46,7 +46,7 @@ NER = {
 }
 LOWER = {"@augmenters": "spacy.lower_case.v1", "level": 0.5}
 
-KINDS = ("bio_ner", "tagger", "streamed", "mixed")
+KINDS = ("bio_ner", "tagger", "streamed", "mixed", "shared")
 
 
 @spacy.registry.callbacks("test.drift_weights.v1")
@@ -79,6 +79,17 @@ def write(kind: str, folder: Path, encoder: Path, **changes: Any) -> Path:
         # Reader, shuffling and training draw from one source of random numbers, in turns.
         augmented = {"corpora": {"train": {"augmenter": LOWER}}, "training": {"max_epochs": -1}}
         return write_training(folder, {"ner": NER}, **augmented, **changes)
+    if kind == "shared":
+        shared = {"encoder": {"@architectures": "spacy-bio-crf.SharedEncoder.v1"}}
+        components = {
+            "bio_encoder": {
+                "factory": "bio_encoder",
+                "model": bio_ner(encoder)["model"]["encoder"],
+            },
+            "bio_tagger": {"factory": "bio_tagger", "target": "tag", "model": shared},
+            "bio_ner": {"factory": "bio_ner", "model": shared},
+        }
+        return write_training(folder, components, **changes)
     source = spacy.blank("en")
     alone = {"@architectures": "spacy.Tagger.v2", "nO": None, "tok2vec": TOK2VEC["model"]}
     source.add_pipe("tagger", name="known", config={"model": alone}).add_label("W0")
