@@ -12,7 +12,7 @@ from spacy.vocab import Vocab
 
 from ..errors import ConvertError
 from ..gold.misfits import Fit, fit_to_tokens
-from ..tags.spans import LEFT_ASIDE, EntIob
+from ..tags.spans import LEFT_ASIDE, MISSING_SUFFIX, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
@@ -23,6 +23,7 @@ NO_TEXT = "text without tokens"
 BLANK_ENTITY = "entity on white space alone"
 OVERLAPPING = "entity that overlaps another (the {rule} one stays)"
 NO_INCORRECT = "rejected entity that does not fit the tokens"
+LAYERED = "entities share tokens with others, and are in doc.spans['{key}'] (`layers`)"
 REPEATED = "entity given twice"
 TRIMMED_LABEL = "labels had white space at a border, which was cut off"
 SPLIT = "borders of entities inside a token, which was split there"
@@ -35,8 +36,8 @@ class Builder:
 
     vocab (Vocab): The Docs' vocabulary.
     tokenize (Callable[[str], Doc]): The tokenizer for texts that come without tokens.
-    options (ConvertOptions): `n_sents`, `group_docs`, `rename`, `drop`, `misaligned` and `overlaps`
-        are read.
+    options (ConvertOptions): `n_sents`, `group_docs`, `rename`, `drop`, `misaligned`, `overlaps`
+        and `layers` are read.
     summary (Summary): Gets the counts.
     """
 
@@ -59,7 +60,7 @@ class Builder:
             "document_id".
         """
         most = None if self.options.group_docs else self.options.n_sents
-        group: list[Sentence] = []
+        group: list[_Flat] = []
         document, document_id = -1, ""
         for unit in units:
             if isinstance(unit, ConvertError):
@@ -94,15 +95,15 @@ class Builder:
         if group:
             yield document, self._of_sentences(group, document_id)
 
-    def _chosen(self, sentence: Sentence) -> Sentence:
-        """The sentence with its labels renamed, and without overlaps."""
+    def _chosen(self, sentence: Sentence) -> "_Flat":
+        """The sentence with its labels renamed, and what is left of it without overlaps."""
         place = f"{sentence.path}, line {sentence.line}"
         named = [(s, e, self._name(label)) for s, e, label in sentence.spans]
         spans = [(s, e, name) for s, e, name in named if name is not None]
         texts = [" ".join(sentence.words[s:e]) for s, e, _ in spans]
         kept, uncovered = self._without_overlaps(spans, texts, [place] * len(spans))
         missing = sorted({*sentence.missing, *uncovered})
-        return replace(sentence, spans=[spans[i] for i in kept], missing=missing)
+        return _Flat(replace(sentence, spans=spans), [spans[i] for i in kept], missing)
 
     def _name(self, label: str) -> str | None:
         """A label's new name, None if it is to be dropped; counts it."""
@@ -132,7 +133,10 @@ class Builder:
             ) from None
         if chosen.repeated:
             self.summary.dropped[REPEATED] += chosen.repeated
-        for i in chosen.overlapping:
+        if self.options.layers and chosen.overlapping:
+            remark = LAYERED.format(key=self.options.gold_spans_key)
+            self.summary.remarks[remark] += len(chosen.overlapping)
+        for i in chosen.overlapping if not self.options.layers else ():
             reason = OVERLAPPING.format(rule=rule)
             self.summary.lose(reason, place=places[i], text=texts[i], label=spans[i][2])
         uncovered = {token for i in chosen.overlapping for token in range(*spans[i][:2])}
@@ -140,7 +144,8 @@ class Builder:
             uncovered.difference_update(range(*spans[i][:2]))
         return chosen.kept, uncovered
 
-    def _of_sentences(self, group: list[Sentence], document_id: str) -> Doc:
+    def _of_sentences(self, flat: "list[_Flat]", document_id: str) -> Doc:
+        group = [one.sentence for one in flat]
         words = list(chain.from_iterable(s.words for s in group))
         spaces = list(chain.from_iterable(s.spaces or [True] * len(s.words) for s in group))
         spaces[-1] = group[-1].final_space
@@ -151,11 +156,16 @@ class Builder:
         # spaCy's Corpus keeps the tokens of such a Doc; it tokenizes the text of others again.
         doc.has_unknown_spaces = any(s.spaces is None for s in group)
         ents, missing = [], []
+        layers: list[TokenSpan] = []
+        unknown: list[TokenSpan] = []
         offset = 0
-        for sentence in group:
-            ents += [Span(doc, offset + s, offset + e, label) for s, e, label in sentence.spans]
-            missing += [offset + i for i in sentence.missing]
-            offset += len(sentence.words)
+        for one in flat:
+            ents += [Span(doc, offset + s, offset + e, label) for s, e, label in one.spans]
+            missing += [offset + i for i in one.missing]
+            layers += [(offset + s, offset + e, label) for s, e, label in one.sentence.spans]
+            unknown += [(offset + i, offset + i + 1, "") for i in one.sentence.missing]
+            offset += len(one.sentence.words)
+        self._set_layers(doc, layers, unknown)
         set_attributes(doc, group)
         return self._annotated(doc, ents, missing, group[0], document_id)
 
@@ -187,8 +197,15 @@ class Builder:
         missing.update(fit.missing)
         starts = [token.idx for token in doc]
         ends = [token.idx + len(token) for token in doc]
-        for start, end in passage.missing:
-            missing.update(range(bisect_right(ends, start), bisect_left(starts, end)))
+
+        def touched(start: int, end: int) -> tuple[int, int]:
+            return bisect_right(ends, start), bisect_left(starts, end)
+
+        unknown = [(*touched(start, end), "") for start, end in passage.missing]
+        missing.update(i for start, end, _ in unknown for i in range(start, end))
+        lost = [given[i] for i in fit.misaligned if i not in fit.origins]
+        unknown += [(*touched(span.start, span.end), span.label) for span in lost]
+        self._set_layers(doc, fit.spans, unknown)
         for start, end, _ in spans:
             missing.difference_update(range(start, end))
         ents = [Span(doc, *span) for span in spans]
@@ -196,6 +213,17 @@ class Builder:
         if left_aside := set(fit.misaligned) - set(fit.origins):
             doc.user_data[LEFT_ASIDE] = len(left_aside)
         return self._annotated(doc, ents, sorted(missing), passage, passage.document_id)
+
+    def _set_layers(
+        self, doc: Doc, spans: Sequence[TokenSpan], unknown: Sequence[TokenSpan]
+    ) -> None:
+        """Set the gold group of `layers`, and that of the spans without annotation."""
+        if self.options.layers:
+            key = self.options.gold_spans_key
+            doc.spans[key] = [Span(doc, *span) for span in sorted(set(spans))]
+            left = sorted({span for span in unknown if span[0] < span[1]})
+            if left:
+                doc.spans[key + MISSING_SUFFIX] = [Span(doc, *span) for span in left]
 
     def _set_incorrect(self, doc: Doc, passage: Passage) -> None:
         named = [(*s[:2], self._names.get(s.label, s.label)) for s in passage.incorrect]
@@ -264,7 +292,9 @@ class Builder:
         self.summary.documents += 1
         self.summary.tokens += len(doc)
         self.summary.missing += sum(token.ent_iob == EntIob.MISSING for token in doc)
-        self.summary.entities.update(ent.label_ for ent in doc.ents)
+        layers = self.options.layers and self.options.gold_spans_key in doc.spans
+        found = doc.spans[self.options.gold_spans_key] if layers else doc.ents
+        self.summary.entities.update(span.label_ for span in found)
         return doc
 
 
@@ -309,6 +339,14 @@ def _keep_white_space(doc: Doc, given: Sequence[TextSpan], fit: Fit) -> None:
         else:
             fit.trimmed.remove(i)
             fit.spans[fit.origins.index(i)] = span
+
+
+class _Flat(NamedTuple):
+    """A sentence with all its entities, and the entities and unannotated words of `doc.ents`."""
+
+    sentence: Sentence
+    spans: list[TokenSpan]
+    missing: list[int]
 
 
 class Kept(NamedTuple):

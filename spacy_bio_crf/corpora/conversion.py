@@ -18,7 +18,7 @@ from .passages import Summary, Unit
 from .sniff import choose_format, known_formats, listed
 from .split import PARTS, find_leaks, split_docs
 from .tag_labels import without_tags
-from .write import check_output, write_outputs
+from .write import LAYERED_OUTPUT, check_output, write_outputs
 
 _DELAY = 1.0  # seconds before a progress bar is shown
 
@@ -53,6 +53,9 @@ def convert(
     outputs = names or [output]
     for path in outputs:
         check_output(path, force=options.force)
+        if options.layers and path.suffix != LAYERED_OUTPUT:
+            expected = f"an output file whose name ends in {LAYERED_OUTPUT}, for `layers`"
+            raise ConvertError(describe(str(path), expected=expected, got=path.suffix))
     summary = Summary()
     total = sum(path.stat().st_size for path in paths)
     with tqdm(

@@ -22,6 +22,8 @@ TAGGED_FORMATS = ("columns", "csv", "conllu", "datasets")  # a tag for each toke
 SENTENCE_FORMATS = (*TAGGED_FORMATS, "token-spans", "conll2012")
 # Entities in characters of a text
 TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml", "webanno", "pubtator")
+LAYERED_FORMATS = (*TEXT_FORMATS, "columns", "conllu", "token-spans", "conll2012")
+GOLD_SPANS_KEY = "gold_spans"
 READERS = "spacy_bio_crf_readers"  # the entry points of other packages' formats
 PLUGINS = {found.name: found for found in entry_points(group=READERS)}
 SPAN_FORMATS = ("jsonl", "token-spans")  # records with a key for entities
@@ -256,6 +258,17 @@ class ConvertOptions:
             "error": "an error",
         },
     )
+    layers: bool = _option(
+        False,
+        "Keep all entities, those that share tokens too and those of all columns of tags but "
+        "chunks, in `doc.spans`; `overlaps` chooses those of `doc.ents`",
+        formats=LAYERED_FORMATS,
+    )
+    gold_spans_key: str = _option(
+        GOLD_SPANS_KEY,
+        "Key in `doc.spans` for the entities of `layers`; `bio_ner` has an option of this name",
+        formats=LAYERED_FORMATS,
+    )
     tag_labels: str = _option(
         "error",
         "Entities whose labels are tags such as B-PER",
@@ -324,6 +337,12 @@ class ConvertOptions:
             _fail("label", "a label", self.label)
         if self.n_sents < 1:
             _fail("n_sents", "1 or more", self.n_sents)
+        if self.layers and self.overlaps == "error":
+            _fail("overlaps", "longest or first with `layers`, which keeps all", self.overlaps)
+        if not self.gold_spans_key:
+            _fail("gold_spans_key", "a name of a group", self.gold_spans_key)
+        if self.gold_spans_key != GOLD_SPANS_KEY and not self.layers:
+            _fail("gold_spans_key", "`layers` with it", Plain("none"))
         if self.group_docs and self.n_sents != 1:
             _fail("n_sents", "1 with `group_docs`", self.n_sents)
         for old, new in self.rename.items():

@@ -156,8 +156,9 @@ def _breaks_rows(text: str) -> bool:
     return any(char in text for char in "\t\n\r")
 
 
+LAYERED_OUTPUT = ".spacy"  # the one suffix whose format holds `doc.spans`
 WRITERS: dict[str, Writer] = {
-    ".spacy": write_docbin,
+    LAYERED_OUTPUT: write_docbin,
     ".jsonl": write_jsonl,
     ".conll": write_columns,
     ".iob2": write_columns,

@@ -22,7 +22,7 @@ BREAKDOWN_TITLES = {
     "group": "group of labels",
     "nesting": "nesting",
 }
-LAYERED = ("group", "nesting")  # breakdowns of entities that may overlap
+OVERLAP_KEYS = ("group", "nesting")  # breakdowns of entities that may overlap
 Cells = tuple[str, ...]
 
 

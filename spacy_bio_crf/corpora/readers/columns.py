@@ -19,6 +19,7 @@ from .ud_words import universal
 EMPTY_FILE = "file without rows"
 BLANK_BREAK = "sentences end at a line of white space, not at an empty one"
 HASH_TOKEN = "tokens begin with # and are no comments"
+LAYERS = "files with tags in columns {all}, all of which were read (`layers`)"
 SEVERAL_TAGS = "files with tags in columns {all}, of which {tag} was read"
 HEADER = "header rows, which are no tokens"
 # Written by this package: no space stands between this sentence and the next one.
@@ -51,14 +52,18 @@ def read_columns(
             summary.dropped[EMPTY_FILE] += 1
             continue
         layouts[path] = layout
-        if layout.other_tags:
+        layers = layout.layers if options.layers else ()
+        if layers:
+            read = sorted(shown(column) for column in (layout.tag, *layers))
+            summary.remarks[LAYERS.format(all=", ".join(map(str, read)))] += 1
+        elif layout.other_tags:
             *first, last = sorted(shown(column) for column in (*layout.other_tags, layout.tag))
             several = f"{', '.join(map(str, first))} and {last}"
             summary.remarks[SEVERAL_TAGS.format(all=several, tag=shown(layout.tag))] += 1
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
-        return _blocks(path, layouts[path], lines)
+        return _blocks(path, layouts[path], lines, options.layers)
 
     notes = {path: str(layout) for path, layout in layouts.items()}
     return read_tagged(blocks, notes, options, summary)
@@ -69,7 +74,9 @@ def _column(column: int | None) -> int | None:
     return column - 1 if column is not None and column > 0 else column
 
 
-def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Iterator[Block]:
+def _blocks(
+    path: Path, layout: Layout, lines: Iterable[tuple[int, str]], layered: bool
+) -> Iterator[Block]:
     """Cut a file at its sentence breaks and document marks; blocks have one row at least."""
     block = _new_block(layout)
     block.starts_document = True
@@ -104,6 +111,8 @@ def _blocks(path: Path, layout: Layout, lines: Iterable[tuple[int, str]]) -> Ite
                 block.remarks[HASH_TOKEN] += 1
             block.words.append(word)
             block.tags.append(tag)
+            if layered and layout.layers:
+                block.layers.append(layout.layer_tags(text))
             block.lines.append(line)
             if layout.pos is not None:
                 _add_pos(block, pos, layout)

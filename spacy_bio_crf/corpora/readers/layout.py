@@ -56,6 +56,7 @@ class Layout:
     tag (int): The tags' column, likewise.
     indexed (bool): Whether each row begins with the token's number in its sentence.
     other_tags (tuple[int, ...]): Other columns with entities, if the tags' column was detected.
+    layers (tuple[int, ...]): Those of them that are not of phrases such as NP.
     form (TagForm): The form of the tags.
     header (int): The line of a header row; 0 without one.
     untagged (bool): There is no column of tags.
@@ -76,6 +77,7 @@ class Layout:
     pos: int | None = None
     universal: bool = False
     chunk: int | None = None
+    layers: tuple[int, ...] = ()
 
     def __str__(self) -> str:
         parts = ["tabs" if self.tabs else "spaces", f"token in column {shown(self.token)}"]
@@ -107,6 +109,11 @@ class Layout:
             return word, tag, "", ""
         pos = "" if self.pos is None else fields[self.pos].strip()
         return word, tag, pos, "" if self.chunk is None else fields[self.chunk].strip()
+
+    def layer_tags(self, text: str) -> list[str]:
+        """The tags of the other layers in a row; O for a column that the row lacks."""
+        fields = _split_fields(text, tabs=self.tabs)
+        return [fields[n] if n < len(fields) else OUTSIDE for n in self.layers]
 
     def is_comment(self, text: str) -> bool:
         """Whether the line is a comment. One that may be a row is none."""
@@ -175,6 +182,7 @@ def detect_layout(
             expected = f"one of the {width} columns of {path}"
             raise ConvertError(describe(option, expected=expected, got=shown(column)))
     others: list[int] = []
+    phrases: set[int] = set()
     full = [fields for fields in rows if len(fields) == width]
     if token is None and names and len(names) == width:
         token = next((n for n, name in enumerate(names) if name in TOKEN_HEADS), None)
@@ -197,7 +205,7 @@ def detect_layout(
             raise ConvertError(describe(place, expected=expected, got=text, remedy=remedy))
         if token is None and len(found) == width - indexed:
             found = found[1:] or found  # the first one is that of the tokens
-        tag, *others = _by_likelihood(full, found)
+        (tag, *others), phrases = _by_likelihood(full, found)
     if token is None:
         taken = {tag % width, *others} | ({0} if indexed else set())
         token = next((n for n in range(width) if n not in taken), 0)
@@ -224,6 +232,7 @@ def detect_layout(
         pos=pos,
         universal=values <= {*UNIVERSAL, *NO_PART},
         chunk=chunk,
+        layers=tuple(sorted(n for n in others if n not in phrases)),
     )
 
 
@@ -329,8 +338,9 @@ def _is_usual(value: str) -> bool:
     return True
 
 
-def _by_likelihood(rows: list[list[str]], columns: list[int]) -> list[int]:
-    """Columns of tags with entities, or else the first one: entities first, phrases last."""
+def _by_likelihood(rows: list[list[str]], columns: list[int]) -> tuple[list[int], set[int]]:
+    """Columns of tags with entities, or else the first one: entities first, phrases last; and those
+    of phrases."""
     shares, phrases = {}, set()
     for n in columns:
         values = [fields[n].strip() for fields in rows]
@@ -341,7 +351,7 @@ def _by_likelihood(rows: list[list[str]], columns: list[int]) -> list[int]:
                 phrases.add(n)
     if len(rows) >= _MANY and shares and min(shares.values()) < 0.5:
         phrases |= {n for n, share in shares.items() if share > 0.6}
-    return sorted(shares, key=lambda n: (n in phrases, n)) or columns[:1]
+    return sorted(shares, key=lambda n: (n in phrases, n)) or columns[:1], phrases
 
 
 def _header(rows: list[list[str]]) -> list[str] | None:

@@ -35,6 +35,7 @@ class Block:
     words (list[str]): Its tokens.
     tags (list[str]): Its tags, mostly one for each token.
     lines (list[int]): The line of each tag, from 1.
+    layers (list[list[str]]): The tags of each token in other layers; empty without any.
     owners (list[int]): The token that each tag belongs to; empty: one tag for each token.
     line (int): The line on which the sentence begins; 0: that of the first tag.
     text (str | None): The sentence's text, if the file gives it.
@@ -54,6 +55,7 @@ class Block:
     words: list[str] = field(default_factory=list)
     tags: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    layers: list[list[str]] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     line: int = 0
     text: str | None = None
@@ -228,7 +230,12 @@ def _evidence(blocks: BlockReader, path: Path, form: TagForm) -> _Evidence:
 
 def _translate(path: Path, block: Block, form: TagForm, scheme: str, known: dict[str, str]) -> None:
     """Give a block its tags in the usual form."""
-    for tag, line in zip(block.tags, block.lines, strict=True):
+    rows = block.layers or [[] for _ in block.tags]
+    for tag, line in (
+        (tag, line)
+        for first, others, line in zip(block.tags, rows, block.lines, strict=True)
+        for tag in (first, *others)
+    ):
         if tag not in known:
             try:
                 known[tag] = form.usual(tag.strip())
@@ -239,11 +246,15 @@ def _translate(path: Path, block: Block, form: TagForm, scheme: str, known: dict
                 place = f"{path}, line {line}"
                 raise ConvertError(describe(place, expected="one tag", got=tag))
     block.tags = [known[tag] for tag in block.tags]
+    block.layers = [[known[tag] for tag in row] for row in block.layers]
 
 
 def _sentence(path: Path, block: Block, scheme: str, repair: str, summary: Summary) -> Sentence:
-    spans, repairs = spans_of_tags(block.tags, scheme=scheme, repair=repair)
-    summary.repairs += [Repair(path, block.lines[i], block.tags[i], what) for i, what in repairs]
+    spans: list[Span] = []
+    for tags in (block.tags, *map(list, zip(*block.layers, strict=True))):
+        found, repairs = spans_of_tags(tags, scheme=scheme, repair=repair)
+        summary.repairs += [Repair(path, block.lines[i], tags[i], what) for i, what in repairs]
+        spans += found
     summary.dropped.update(block.dropped)
     summary.remarks.update(block.remarks)
     owners = block.owners or list(range(len(block.tags)))
