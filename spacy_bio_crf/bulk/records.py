@@ -67,7 +67,8 @@ def annotate_rows(
 ) -> Annotated:
     """Add the entities to a batch of rows. The order stays, and a bad record harms no other.
 
-    nlp (Language): A pipeline that sets `doc.ents`.
+    nlp (Language): A pipeline that sets `doc.ents`. Entities of groups of labels, which may
+        overlap, are taken from `doc.spans`.
     rows (Any): A list of dicts, or a pyarrow.Table.
     text_key (str): Key or column of the text.
     entities_key (str): Key or column that the entities get. An entity has "start" and exclusive
@@ -99,6 +100,7 @@ def annotate_rows(
         else:
             good.append(number)
     size = nlp.batch_size if batch_size is None else batch_size
+    keys = _overlapping_keys(nlp)
     for first in range(0, len(good), size):
         batch = good[first : first + size]
         # New words are forgotten after each batch (since spaCy 3.8), or the vocabulary would grow.
@@ -110,7 +112,7 @@ def annotate_rows(
                     continue
                 result.kept.append(number)
                 result.words += len(doc)
-                result.entities.append(_entities(doc))
+                result.entities.append(_entities(doc, keys))
                 if with_docs:
                     record = {k: v for k, v in fields[number].items() if k != text_key}
                     doc.user_data.update(source=places[number], record=plain(record))
@@ -198,10 +200,21 @@ def _annotate_text(nlp: Language, text: str) -> Doc | str:
     return doc if doc.text == text else "expected a Doc with the record's text, got another text"
 
 
-def _entities(doc: Doc) -> list[dict[str, Any]]:
+def _overlapping_keys(nlp: Language) -> list[str]:
+    """The groups in `doc.spans` of components that tag groups of labels."""
+    pipes: list[Any] = [pipe for _, pipe in nlp.pipeline]
+    return [pipe.spans_key for pipe in pipes if getattr(pipe, "tag_groups", None) is not None]
+
+
+def _entities(doc: Doc, keys: Sequence[str]) -> list[dict[str, Any]]:
     scores = read_scores(doc)
     found: list[dict[str, Any]] = []
-    for ent in doc.ents:
+    ents = list(doc.ents)
+    if keys:
+        spans = [*ents, *(span for key in keys for span in doc.spans.get(key, ()))]
+        unique = {(span.start, span.end, span.label_): span for span in spans}
+        ents = [unique[place] for place in sorted(unique)]
+    for ent in ents:
         found.append({"start": ent.start_char, "end": ent.end_char, "label": ent.label_})
         score = scores.get((ent.start, ent.end, ent.label_))
         if score is not None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,7 +11,14 @@ from wasabi import msg
 from wasabi import table as wasabi_table
 
 from ..errors import counted
-from .loading import PLOTS_REMEDY, find_taggers, load_pipeline, name_options, writing
+from .loading import (
+    PLOTS_REMEDY,
+    find_overlapping,
+    find_taggers,
+    load_pipeline,
+    name_options,
+    writing,
+)
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ META = "meta.json"
 
 @takes_reader_options
 def evaluate_cli(
-    model: Path = typer.Argument(..., help="A pipeline that sets doc.ents"),  # noqa: B008
+    model: Path = typer.Argument(..., help="A pipeline that finds entities"),  # noqa: B008
     corpus: Path = typer.Argument(  # noqa: B008
         ..., help="Annotated documents: .spacy, any format that convert reads, or a folder"
     ),
@@ -79,7 +87,8 @@ def evaluate_cli(
     from ..metrics.breakdowns import read_surfaces
     from ..metrics.chance import Chance
     from ..metrics.labels import analyze_labels, label_tables
-    from ..metrics.tables import comparison_tables, tables
+    from ..metrics.layered import make_layers
+    from ..metrics.tables import BREAKDOWN_TITLES, OVERLAP_KEYS, comparison_tables, tables
     from ..training.logger import read_log
 
     for option, given in (("--log", log is not None), ("--all-documents", all_documents)):
@@ -105,6 +114,8 @@ def evaluate_cli(
 
     nlp = load_pipeline(model, gpu_id)
     options["lang"] = lang
+    own = find_overlapping(nlp)
+    layers = None if own is None else make_layers(**own)
     try:
         training_data = (
             read_annotated(nlp, train, options, evaluate_cli) if train is not None else None
@@ -119,28 +130,34 @@ def evaluate_cli(
         msg.fail(name_options(str(error), evaluate_cli), exits=1)
     known = None
     if training_data is not None:
-        known = read_surfaces(eg.reference for eg in training_data)
+        known = read_surfaces((eg.reference for eg in training_data), layers)
     chance = Chance(resamples=resamples, seed=seed)
     metrics = {
         "model": str(model),
         "corpus": str(corpus),
-        **analyze(examples, known=known, chance=chance, bins=bins),
+        **analyze(examples, known=known, chance=chance, bins=bins, layers=layers),
     }
     taggers = find_taggers(nlp)
     labels = {n: analyze_labels(examples, target=pipe.target) for n, pipe in taggers.items()}
     if labels:
         metrics["labels"] = labels
-    documents = read_documents(examples)
+    documents = read_documents(examples, layers)
     if compare is not None:
+        their_layers = None
+        if layers is not None:
+            # The gold is the same; another pipeline may have its predictions elsewhere.
+            their_key = (find_overlapping(theirs) or {}).get("spans_key")
+            their_layers = replace(layers, spans_key=their_key)
         metrics["comparison"] = {
             "model": str(compare),
-            **compare_documents(documents, read_documents(other), chance=chance),
+            **compare_documents(documents, read_documents(other, their_layers), chance=chance),
         }
     if not quiet:
         typer.echo(f"\n{model} on {corpus}, {counted(metrics['documents'], 'document')}")
         shown = tables(metrics)
         if not all_tables:
-            shown = [shown[0], shown[-1]]
+            names = [f"Per entity, by {BREAKDOWN_TITLES[key]}" for key in OVERLAP_KEYS]
+            shown = [shown[0], *(t for t in shown if t.title in names), shown[-1]]
         if labels and not any(eg.reference.ents or eg.predicted.ents for eg in examples):
             shown = []
         shown += [table for n, found in labels.items() for table in label_tables(n, found)]
@@ -154,7 +171,7 @@ def evaluate_cli(
         msg.good(f"Figures: {output}")
     if to_meta:
         with writing("--to-meta"):
-            _write_meta(model / META, examples, taggers)
+            _write_meta(model / META, examples, own or {}, taggers)
         msg.good(f"Scores: {model / META}")
     if report is not None:
         text = page.render_report(
@@ -166,14 +183,17 @@ def evaluate_cli(
 
 
 def _write_meta(
-    path: Path, examples: "list[Example]", taggers: "Mapping[str, TokenTagger]"
+    path: Path,
+    examples: "list[Example]",
+    options: dict[str, Any],
+    taggers: "Mapping[str, TokenTagger]",
 ) -> None:
     """Put the scores of spaCy's and our scorers into a pipeline's meta data."""
     from ..io import write_json
     from ..metrics.scorer import score_examples
 
     meta = json.loads(path.read_bytes())
-    scores = score_examples(examples)
+    scores = score_examples(examples, **options)
     for tagger in taggers.values():
         scores |= tagger.score(examples)
     meta["performance"] = {**meta.get("performance", {}), **scores}

@@ -62,6 +62,22 @@ def find_taggers(nlp: "Language") -> "dict[str, TokenTagger]":
     return {n: p for n, p in found.items() if nlp.get_pipe_meta(n).factory == "bio_tagger"}
 
 
+def find_overlapping(nlp: "Language") -> dict[str, Any] | None:
+    """Find the options by which the entities of a pipeline may overlap.
+
+    RETURNS (dict[str, Any] | None): `groups`, `spans_key` and `gold_spans_key` of its first
+        `bio_ner` with groups or with gold in `doc.spans`; None without one.
+    """
+    names = ("groups", "spans_key", "gold_spans_key")
+    pipes: dict[str, Any] = dict(nlp.pipeline)
+    for name, pipe in pipes.items():
+        if nlp.get_pipe_meta(name).factory == "bio_ner":
+            own = {option: getattr(pipe, option) for option in names}
+            if own["groups"] is not None or own["gold_spans_key"] is not None:
+                return own
+    return None
+
+
 def check_new(output: Path, force: bool) -> None:
     """End the command with a message if its output exists.
 

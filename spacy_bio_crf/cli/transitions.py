@@ -13,6 +13,9 @@ def transitions_cli(
     component: str | None = typer.Option(
         None, "--component", "-c", help="Name of the component, where there are several"
     ),
+    group: str | None = typer.Option(
+        None, "--group", help="Name of a group of labels, where the component has groups"
+    ),
     plot: Path | None = typer.Option(  # noqa: B008
         None, "--plot", help="Draw a heat map (.svg, .png; needs matplotlib)"
     ),
@@ -35,9 +38,11 @@ def transitions_cli(
     if not pipe.head.crf:
         expected = "a CRF head, which has transition scores"
         msg.fail(describe(repr(pipe.name), expected=expected, got=Plain("a softmax head")), exits=1)
-    table = transition_table(
-        pipe.tagset, *pipe.transition_scores(), constrained=pipe.head.constrained
-    )
+    try:
+        tagset, scores = pipe.chain_of(group)
+    except ValueError as error:
+        msg.fail(f"--{error}", exits=1)
+    table = transition_table(tagset, *scores, constrained=pipe.head.constrained)
     strength = max(abs(score) for row in table["scores"] for score in row if score is not None)
     rows = []
     for name, row in zip(table["rows"], table["scores"], strict=True):

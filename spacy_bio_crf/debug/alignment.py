@@ -1,6 +1,7 @@
 """Checks of tokens, sub-words and windows, as training makes them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from spacy.training import Example
 from spacy.util import minibatch
 
 from ..encoders.transformer.text import Preprocessor
-from ..gold.annotation import Annotation, read_example
+from ..gold.annotation import Annotation
 from ..subwords.tokenizer import Subwords
 from ..subwords.windows import Windows, make_windows
 from ..tags.spans import Span
@@ -32,6 +33,7 @@ def check_alignment(
         tokenizer.
     """
     strings = settings.nlp.vocab.strings
+    labels = settings.labels or sorted({x for doc in docs for x in settings.task.labels_of(doc)})
     for doc in docs:
         for span in (*doc.ents, *(span for group in doc.spans.values() for span in group)):
             strings.add(span.label_)
@@ -41,7 +43,7 @@ def check_alignment(
         seen = []
         for reference in batch:
             example = Example(as_predicted(settings.nlp, reference), reference)
-            annotation = _read(example, settings, recorder)
+            annotation = _read(example, settings, labels, recorder)
             misfits += len(annotation.misfits)
             example.predicted.user_data["source"] = place_of(reference)
             seen.append((example.predicted, annotation))
@@ -53,7 +55,7 @@ def check_alignment(
             sizes.append(len(subwords.ids))
             n_tokens += len(doc)
             n_windows += len(windows)
-    if 2 * misfits > sum(len(doc.ents) for doc in docs):
+    if 2 * misfits > sum(len(settings.task.labels_of(doc)) for doc in docs):
         recorder.add("most_gold_lost", count=misfits)
     if settings.subwords is None:
         return {}
@@ -76,18 +78,23 @@ def as_predicted(nlp: Language, reference: Doc) -> Doc:
     return Doc(nlp.vocab, words=words, spaces=spaces)
 
 
-def _read(example: Example, settings: ModelSettings, recorder: Recorder) -> Annotation:
+def _read(
+    example: Example, settings: ModelSettings, labels: Sequence[str], recorder: Recorder
+) -> Annotation:
     # Under "strict" training stops at the first misfit; a diagnosis lists all of them.
-    policy = "missing" if settings.misaligned == "strict" else settings.misaligned
+    policy = settings.task.misaligned
+    task = replace(settings.task, misaligned="missing" if policy == "strict" else policy)
     reference = example.reference
     try:
-        annotation = read_example(example, wrong_key=settings.wrong_key, misaligned=policy)
+        annotation = task.read(example, labels)
     except ValueError as error:
         recorder.document("contradictions", reference, note=str(error))
-        annotation = read_example(example, misaligned=policy)
+        annotation = replace(task, incorrect_spans_key=None).read(example, labels)
     for start, end, label in annotation.misfits:
-        note = f"misaligned = {settings.misaligned}"
+        note = f"misaligned = {policy}"
         recorder.tokens("retokenized_entities", reference, start, end, label=label, note=note)
+    for start, end, label in annotation.overlaps:
+        recorder.tokens("overlaps_in_group", reference, start, end, label=label)
     return annotation
 
 

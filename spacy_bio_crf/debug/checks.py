@@ -94,10 +94,15 @@ GROUPS: dict[str, dict[str, Check]] = {
             "entities right behind another one of their label",
             "only B- separates them: do not convert through a scheme without it",
         ),
+        "overlaps_in_group": Check(
+            "warning",
+            "entities that share tokens with a longer one of their group of labels",
+            "the longer one is learned; the component's option `groups` parts labels that overlap",
+        ),
         "overlapping_spans": Check(
             "info",
             "spans in doc.spans that share tokens with other spans of their group",
-            "bio_ner learns from doc.ents alone, where entities never overlap",
+            "bio_ner learns from doc.ents, unless `gold_spans_key` names such a group",
         ),
     },
     "Characters": {

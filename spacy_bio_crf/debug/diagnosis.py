@@ -39,10 +39,11 @@ def diagnose(
     recorders = {part.name: Recorder(part.name, n_examples) for part in parts}
     figures: dict[str, dict[str, Any]] = {}
     train = Index()
+    gold_key = None if settings is None else settings.task.gold_spans_key
     for part in parts:
         recorder = recorders[part.name]
         check_reading(part, recorder)
-        numbers = check_annotation(part.docs, recorder)
+        numbers = check_annotation(part.docs, recorder, gold_key)
         check_characters(part.docs, recorder)
         if settings is not None:
             numbers |= check_alignment(part.docs, settings, recorder)
@@ -57,7 +58,7 @@ def diagnose(
     counts = {name: numbers["labels"] for name, numbers in figures.items()}
     check_labels(counts, recorders, least=least, known=known)
     if settings is not None:
-        check_tags(parts[0].docs, settings.scheme, recorders["train"])
+        check_tags(parts[0].docs, settings.scheme, recorders["train"], gold_key)
         if settings.subwords is None:
             recorders["train"].add("no_tokenizer")
         if settings.learn_rate > HIGHEST_RATE:

@@ -10,15 +10,21 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from ..errors import counted
-from ..tags.spans import EntIob
+from ..gold.layers import gold_spans
+from ..tags.spans import MISSING_SUFFIX, EntIob
 from ..tags.tagset import TagSet
 from .findings import Occurrence, Recorder, excerpt, place_of
 
 DOCUMENT_LENGTHS = (128, 256, 400, 512)  # in tokens; the figures count longer documents
 
 
-def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
-    """Check entities, find tokens without annotation, and count documents, tokens and entities."""
+def check_annotation(
+    docs: Sequence[Doc], recorder: Recorder, gold_key: str | None = None
+) -> dict[str, Any]:
+    """Check entities, find tokens without annotation, and count documents, tokens and entities.
+
+    gold_key (str | None): Group of the gold entities in `doc.spans`; None takes `doc.ents`.
+    """
     labels: Counter[str] = Counter()
     sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
     longest = 0
@@ -26,18 +32,18 @@ def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
         if not len(doc):
             recorder.document("empty_documents", doc)
             continue
-        iob = np.asarray(doc.to_array("ENT_IOB")).reshape(-1)
-        (missing,) = np.nonzero(iob == EntIob.MISSING)
+        (missing,) = np.nonzero(_unannotated(doc, gold_key))
         if len(missing) == len(doc):
             recorder.document("no_annotation", doc)
         elif len(missing):
             first = int(missing[0])
             found = Occurrence(place_of(doc), excerpt(doc[first].text), first, first + 1)
             recorder.add("missing_tokens", found, count=len(missing))
-        labels.update(ent.label_ for ent in doc.ents)
-        longest = max([longest, *(len(ent) for ent in doc.ents)])
-        _check_entities(doc, recorder)
-        _check_groups(doc, recorder)
+        entities = gold_spans(doc, gold_key)
+        labels.update(ent.label_ for ent in entities)
+        longest = max([longest, *(len(ent) for ent in entities)])
+        _check_entities(doc, entities, recorder)
+        _check_groups(doc, recorder, gold_key)
     if docs and not labels:
         recorder.add("no_entities", count=len(docs))
     return {
@@ -51,17 +57,31 @@ def check_annotation(docs: Sequence[Doc], recorder: Recorder) -> dict[str, Any]:
     }
 
 
-def _check_entities(doc: Doc, recorder: Recorder) -> None:
-    for ent in doc.ents:
+def _unannotated(doc: Doc, gold_key: str | None) -> np.ndarray:
+    """Find the tokens that no group of labels annotates; bool [n_tokens]."""
+    if gold_key is None:
+        return np.asarray(doc.to_array("ENT_IOB")).reshape(-1) == EntIob.MISSING
+    missing = np.full(len(doc), gold_key not in doc.spans)
+    for span in doc.spans.get(gold_key + MISSING_SUFFIX, ()):
+        missing[span.start : span.end] |= not span.label
+    for span in gold_spans(doc, gold_key):
+        missing[span.start : span.end] = False
+    return missing
+
+
+def _check_entities(doc: Doc, entities: Sequence[SpacySpan], recorder: Recorder) -> None:
+    for ent in filter(len, entities):
         if ent[0].text.isspace() or ent[-1].text.isspace():
             recorder.tokens("white_space_edges", doc, ent.start, ent.end, label=ent.label_)
-    for first, second in pairwise(doc.ents):
+    for first, second in pairwise(sorted(entities, key=lambda ent: (ent.label, ent.start))):
         if first.end == second.start and first.label == second.label:
             recorder.tokens("neighbours", doc, first.start, second.end, label=first.label_)
 
 
-def _check_groups(doc: Doc, recorder: Recorder) -> None:
+def _check_groups(doc: Doc, recorder: Recorder, gold_key: str | None) -> None:
     for name, group in doc.spans.items():
+        if name == gold_key:
+            continue
         last: SpacySpan | None = None
         for span in sorted(group, key=lambda span: (span.start, -span.end)):
             if last is not None and span.start < last.end:
@@ -106,14 +126,18 @@ def check_labels(
             )
 
 
-def check_tags(docs: Sequence[Doc], scheme: str, recorder: Recorder) -> None:
+def check_tags(
+    docs: Sequence[Doc], scheme: str, recorder: Recorder, gold_key: str | None = None
+) -> None:
     """Record tags of the scheme, "BIO" or "BILUO", that no training document has."""
-    labels = sorted({ent.label_ for doc in docs for ent in doc.ents})
+    found = [gold_spans(doc, gold_key) for doc in docs]
+    labels = sorted({ent.label_ for entities in found for ent in entities})
     tagset = TagSet(tuple(labels), scheme)
     seen = np.zeros(len(tagset.tags), dtype=np.int64)
-    for doc in docs:
-        spans = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
-        seen += np.bincount(tagset.encode(spans, len(doc)), minlength=len(seen))
+    for ent in (ent for entities in found for ent in entities if len(ent)):
+        # One by one, because they may overlap.
+        tags = tagset.encode([(0, len(ent), ent.label_)], len(ent))
+        seen += np.bincount(tags, minlength=len(seen))
     for i in np.flatnonzero(seen == 0):
         if i:
             recorder.add("unused_tags", Occurrence("", tagset.tags[i]))

@@ -14,6 +14,7 @@ from ..encoders.shared import SharedEncoder
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
 from ..pipes.bio_ner import BioNer, find_component
+from ..pipes.entity_task import EntityTask
 from ..training.optimizer import has_spacys_rate
 
 SCHEDULED = 20_000  # steps whose learning rate is looked at where training has no limit
@@ -26,8 +27,7 @@ class ModelSettings:
     nlp (Language): Its tokenizer makes the tokens that training sees.
     component (str): The name of the `bio_ner` in it.
     scheme (str): "BIO" or "BILUO".
-    misaligned (str): The policy for entities that do not fit the tokens.
-    wrong_key (str | None): Group in `doc.spans` of spans that are known to be wrong.
+    task (EntityTask): The component's options of reading gold.
     labels (tuple[str, ...]): The labels of a trained component; empty before training.
     subwords (Preprocessor | None): Sub-words and windows; None if the encoder has no tokenizer of
         its own.
@@ -38,8 +38,7 @@ class ModelSettings:
     nlp: Language
     component: str
     scheme: str
-    misaligned: str
-    wrong_key: str | None
+    task: EntityTask
     labels: tuple[str, ...]
     subwords: Preprocessor | None
     learn_rate: float
@@ -49,9 +48,13 @@ class ModelSettings:
         result: dict[str, Any] = {
             "component": self.component,
             "scheme": self.scheme,
-            "misaligned": self.misaligned,
+            "misaligned": self.task.misaligned,
             "labels": list(self.labels),
         }
+        if self.task.groups is not None:
+            result["groups"] = self.task.groups
+        if self.task.gold_spans_key is not None:
+            result["gold_spans_key"] = self.task.gold_spans_key
         if self.subwords is not None:
             result["tokenizer"] = type(self.subwords.tokenizer).__name__
             result["window"] = self.subwords.window
@@ -99,8 +102,7 @@ def read_settings(
         nlp=nlp,
         component=name,
         scheme=pipe.cfg["scheme"],
-        misaligned=pipe.misaligned,
-        wrong_key=pipe.incorrect_spans_key,
+        task=pipe.task,
         labels=pipe.labels,
         subwords=subwords,
         learn_rate=learn_rate,

@@ -45,6 +45,9 @@ def export_pipeline(
     RAISES: BioError if there is no place in a checkpoint for a part of the pipeline.
     """
     name, pipe = find_component(nlp, component)
+    if pipe.groups is not None:
+        expected = "a component without `groups`, for which a checkpoint has no place"
+        raise BioError(describe(repr(name), expected=expected, got=Plain("groups of labels")))
     encoder = resolve_encoder(pipe.encoder)
     if not isinstance(encoder, TransformerEncoder) or not encoder.shim.ready:
         expected = "a trained encoder with its own transformer, spacy-bio-crf.TransformerEncoder.v1"

@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from ..tags.spans import Span
 from .averages import FN, FP, TP, row_of
 from .documents import Document
-from .layered import depth
+from .layered import Layers, depth
 from .matching import strict_match
 
 LONG = 5  # entities of this many tokens and more are one sort
@@ -73,11 +73,11 @@ def _nesting(n: int) -> str:
     return f"inside {n} {'other' if n == 1 else 'others'}" if n else "outermost"
 
 
-def read_surfaces(docs: Iterable[Doc]) -> dict[str, set[str]]:
-    """RETURNS (dict[str, set[str]]): The surfaces of the entities, and their labels."""
+def read_surfaces(docs: Iterable[Doc], layers: Layers | None = None) -> dict[str, set[str]]:
+    """RETURNS (dict[str, set[str]]): The surfaces of the gold entities, and their labels."""
     known: dict[str, set[str]] = {}
     for doc in docs:
-        for ent in doc.ents:
+        for ent in doc.ents if layers is None else layers.gold(doc):
             known.setdefault(_surface(ent.text), set()).add(ent.label_)
     return known
 

@@ -70,19 +70,19 @@ def make_layers(
     groups: Mapping[str, Sequence[str]] | str | None,
     *,
     spans_key: str | None,
-    gold_key: str | None,
+    gold_spans_key: str | None,
 ) -> Layers | None:
     """Make `Layers` of a component's options `groups`, `spans_key` and `gold_spans_key`.
 
     RETURNS (Layers | None): None if entities are in `doc.ents` alone.
     """
-    if groups is None and gold_key is None:
+    if groups is None and gold_spans_key is None:
         return None
     if groups is None:
-        return Layers(None, gold_key)
+        return Layers(None, gold_spans_key)
     members = groups.items() if isinstance(groups, Mapping) else ()
     of_label = {label: name for name, labels in members for label in labels}
-    return Layers(spans_key, gold_key, of_label)
+    return Layers(spans_key, gold_spans_key, of_label)
 
 
 def depth(span: Span, others: Sequence[Span]) -> int:

@@ -60,7 +60,7 @@ def score_examples(
         equal to those of spaCy's `spancat`, with the key of the predictions.
     """
     examples = list(examples)
-    layers = make_layers(groups, spans_key=spans_key, gold_key=gold_spans_key)
+    layers = make_layers(groups, spans_key=spans_key, gold_spans_key=gold_spans_key)
     if layers is not None:
         key = layers.spans_key or layers.gold_key or "ents"
         documents = read_documents(examples, layers)

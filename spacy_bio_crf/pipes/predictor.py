@@ -247,6 +247,24 @@ class Predictor(StreamedPipe):
         start, transitions, end = (scores.detach().cpu().numpy() for scores in network.scores())
         return start, transitions, end
 
+    def chain_of(self, group: str | None) -> tuple[TagSet, tuple[np.ndarray, ...]]:
+        """Copy the trained scores of the chain of one group.
+
+        group (str | None): Its name; None without groups.
+        RETURNS (tuple): Its tags, and start [K], transition [K, K] and end [K] scores of them.
+        RAISES: ValueError for a name that is none of a group, or none where there are groups.
+        """
+        start, transitions, end = self.transition_scores()
+        groups = self.tag_groups
+        if groups is None:
+            if group is not None:
+                expected = f"no group, for {self.name!r} has none"
+                raise ValueError(describe("group", expected=expected, got=group))
+            return self.tagset, (start, transitions, end)
+        place = groups.place(group or "")
+        own = groups.columns[place]
+        return groups.tagsets[place], (start[own], transitions[own, own], end[own])
+
     def set_annotations(self, docs: Iterable[Doc], scores: Sequence[Any]) -> None:
         """Write analyses to their documents.
 

@@ -165,7 +165,14 @@ def _show_mistake(mistake: Mistake, document: Document, sides: Sides) -> dict[st
         "predicted": mistake.predicted[2] if mistake.predicted else OUTSIDE,
         "confidence": mistake.confidence,
         "place": f"document {mistake.document + 1}, token {mistake.spans[0][0] + 1}",
-        "sides": _show_sides(document, sides, [[own] if own else [] for own in owns], low, high),
+        "sides": _show_sides(
+            document,
+            sides,
+            [[own] if own else [] for own in owns],
+            low,
+            high,
+            [document.group_of(mistake.spans[0][2])],
+        ),
     }
 
 
@@ -174,7 +181,9 @@ def _show_document(document: Document, sides: Sides) -> dict[str, Any]:
     differing = (gold - predicted, predicted - gold)
     return {
         "differs": sides[0] != sides[1],
-        "sides": _show_sides(document, sides, differing, 0, len(document.words)),
+        "sides": _show_sides(
+            document, sides, differing, 0, len(document.words), document.group_names
+        ),
     }
 
 
@@ -184,11 +193,16 @@ def _show_sides(
     differing: Sequence[Collection[Span]],
     low: int,
     high: int,
+    groups: Sequence[str],
 ) -> dict[str, list[Fragment]]:
-    return {
-        name: list(_fragments(document.words, spans, own, low, high))
-        for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True)
-    }
+    """Both sides of a text, for each group of labels, because those of different ones overlap."""
+    shown = {}
+    for group in groups:
+        for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True):
+            title = name if len(groups) == 1 else f"{name}, {group}"
+            among = document.of_group(spans, group)
+            shown[title] = list(_fragments(document.words, among, own, low, high))
+    return shown
 
 
 def _fragments(

@@ -157,3 +157,16 @@ def test_most_of_the_gold_lost_is_an_error(settings):
     assert find(half, "most_gold_lost", "train").count == 0
     kept = diagnose([CorpusPart("train", [*PLENTY, text])], settings())
     assert find(kept, "most_gold_lost", "train").count == 0
+
+
+def test_entities_that_overlap_one_of_their_group(settings):
+    doc = make_doc(["Bo", "met", "New", "York", "City"])
+    spans = [Span(doc, 2, 5, "ORG"), Span(doc, 2, 4, "LOC"), Span(doc, 0, 1, "PER")]
+    doc.spans["gold_spans"] = spans
+    options = {"gold_spans_key": "gold_spans"}
+    flat = diagnose([CorpusPart("train", [doc])], settings(**options), least=0)
+    (example,) = find(flat, "overlaps_in_group", "train").examples
+    assert (example.start, example.end, example.label) == (2, 4, "LOC")
+    apart = diagnose([CorpusPart("train", [doc])], settings(groups="per_label", **options), least=0)
+    assert not find(apart, "overlaps_in_group", "train").count
+    assert not find(apart, "no_annotation", "train").count

@@ -17,7 +17,7 @@ from spacy_bio_crf.metrics.tables import tables
 
 VOCAB = spacy.blank("en").vocab
 GROUPS = {"outer": ["ORG", "PER"], "inner": ["LOC"]}
-LAYERS = make_layers(GROUPS, spans_key="found", gold_key="gold")
+LAYERS = make_layers(GROUPS, spans_key="found", gold_spans_key="gold")
 KEYS = {"groups": GROUPS, "spans_key": "found", "gold_spans_key": "gold"}
 
 
@@ -137,9 +137,9 @@ def test_depth():
 
 
 def test_layers_of_options():
-    assert make_layers(None, spans_key="x", gold_key=None) is None
-    assert make_layers(None, spans_key="x", gold_key="g") == Layers(None, "g")
-    assert make_layers("per_label", spans_key="x", gold_key=None).group_of("PER") == "PER"
+    assert make_layers(None, spans_key="x", gold_spans_key=None) is None
+    assert make_layers(None, spans_key="x", gold_spans_key="g") == Layers(None, "g")
+    assert make_layers("per_label", spans_key="x", gold_spans_key=None).group_of("PER") == "PER"
     assert LAYERS.group_of("LOC") == "inner" and LAYERS.group_of("GPE") == "GPE"
 
 
