@@ -258,15 +258,15 @@ class ConvertOptions:
             "error": "an error",
         },
     )
+    gold_spans_key: str = _option(
+        GOLD_SPANS_KEY,
+        "Key in `doc.spans` for the entities of `layers`; `bio_ner` has an option of this name",
+        formats=LAYERED_FORMATS,
+    )
     layers: bool = _option(
         False,
         "Keep all entities, those that share tokens too and those of all columns of tags but "
         "chunks, in `doc.spans`; `overlaps` chooses those of `doc.ents`",
-        formats=LAYERED_FORMATS,
-    )
-    gold_spans_key: str = _option(
-        GOLD_SPANS_KEY,
-        "Key in `doc.spans` for the entities of `layers`; `bio_ner` has an option of this name",
         formats=LAYERED_FORMATS,
     )
     tag_labels: str = _option(

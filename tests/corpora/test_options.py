@@ -57,13 +57,15 @@ OTHER = {
     "overlaps": "first", "lang": "pt", "n_sents": 2, "group_docs": True, "split": "1/1", "seed": 1,
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
     "entity_elements": ("a",), "label": "X", "split_tokens": True, "token_prefix": "x",
-    "untagged": True, "skip_bad": True,
+    "untagged": True, "skip_bad": True, "pos_column": 2, "chunk_column": 2, "layers": True,
+    "gold_spans_key": "x",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_an_option_that_the_format_does_not_use_is_rejected(name):
-    options = ConvertOptions(**{name: OTHER[name]})
+    needed = {"layers": True} if name == "gold_spans_key" else {}
+    options = ConvertOptions(**{name: OTHER[name], **needed})
     used_by = OPTIONS[name].metadata["formats"]
     for format in INPUT_FORMATS:
         if not used_by or format in used_by:
@@ -102,6 +104,11 @@ def test_only_the_formats_that_read_an_option_are_named():
         "entity_elements": {"xml", "webanno"},
         **dict.fromkeys(("misaligned", "split_tokens"), texts),
         "overlaps": texts | {"conllu", "token-spans", "conll2012"},
+        **dict.fromkeys(("pos_column", "chunk_column"), {"columns"}),
+        **dict.fromkeys(
+            ("layers", "gold_spans_key"),
+            texts | {"columns", "conllu", "token-spans", "conll2012"},
+        ),
     }
 
 
