@@ -26,6 +26,9 @@ def read_readme() -> str:
 # 4.53.3, and keep spaCy itself from working beside newer ones.
 SHARED = ["spacy-transformers>=1.4.0,<3.0.0"]
 
+# Adapters (LoRA) in place of full fine-tuning.
+LORA = ["peft>=0.17.0"]
+
 # The documentation's site, and what its examples need.
 DOCS = ["fastapi", "httpx2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30"]
 
@@ -35,6 +38,7 @@ NOTEBOOKS = ["ipykernel", "jupytext", "nbmake"]
 # What `make lint` and the tests need under either set of versions.
 TEST = [
     *DOCS,
+    *LORA,
     "build",
     "hypothesis",
     "import-linter",
@@ -79,6 +83,7 @@ setup(
     ],
     extras_require={
         "docs": DOCS,
+        "lora": LORA,
         "parquet": ["pyarrow"],
         "report": ["matplotlib>=3.9"],
         "shared": SHARED,

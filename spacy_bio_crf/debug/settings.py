@@ -119,7 +119,8 @@ def _highest_rate(nlp: Language, component: str, pipe: BioNer) -> float:
     if encoder["@architectures"] == "spacy-bio-crf.TransformerListener.v1":
         scale = 1.0 if encoder["grad_factor"] else 0.0
     elif encoder["@architectures"] == "spacy-bio-crf.TransformerEncoder.v1":
-        scale = encoder["lr_scale"] if encoder["frozen_layers"] != -1 else 0.0
+        still = encoder["frozen_layers"] == -1 or encoder.get("lora") is not None
+        scale = 0.0 if still else encoder["lr_scale"]
         scale = 1.0 if scale is None else scale
     else:
         return 0.0

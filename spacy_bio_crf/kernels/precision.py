@@ -73,17 +73,25 @@ class PredictionNetwork:
     def __init__(self) -> None:
         self._made: tuple[Any, nn.Module] | None = None
 
-    def of(self, network: nn.Module, precision: str) -> nn.Module:
+    def of(
+        self,
+        network: nn.Module,
+        precision: str,
+        *,
+        merge: Callable[[nn.Module], nn.Module] | None = None,
+    ) -> nn.Module:
         """Get the network to predict with.
 
         network (Module): In float32.
         precision (str): One of `DTYPES`.
+        merge (Callable | None): Makes a network of plain linear layers; None if it is one.
         RETURNS (Module): The network itself if autocast casts its weights or nothing does; else one
             made from it, and made again after a change of the precision or of a weight.
         RAISES: ValueError for "int8" if the network is not on a CPU.
         """
         dtype = DTYPES[precision]
-        if precision != INT8 and (dtype is None or not enabled()):
+        casts = precision == INT8 or (dtype is not None and enabled())
+        if merge is None and not casts:
             return network
         # Where each weight lies, and how often it was written; a fused step changes neither.
         weights = [(p.data_ptr(), p._version) for p in network.parameters()]
@@ -93,7 +101,10 @@ class PredictionNetwork:
             # The old one goes first: both at once would take twice the memory.
             made = None
             self.forget()
-            made = state, to_int8(network) if dtype is None else _to_dtype(network, dtype)
+            plain = network if merge is None else merge(network)
+            if casts:
+                plain = to_int8(plain) if dtype is None else _to_dtype(plain, dtype)
+            made = state, plain
             # Another thread may forget it before this one returns.
             self._made = made
         return made[1]

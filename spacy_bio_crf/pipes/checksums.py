@@ -9,6 +9,7 @@ from typing import Any
 from thinc.api import Config
 
 from ..encoders.shared import FACTORY, SHARED_ENCODER
+from ..encoders.transformer.adapter_files import BASE, shared_files
 from ..io import checksum, write_json
 
 CHECKSUMS = "checksums.json"
@@ -22,7 +23,8 @@ def write_checksums(folder: Path, place: Path) -> None:
     """Write size and SHA-256 of a component's files, and the settings that it was saved with.
 
     The pipeline's tokenizer belongs to them. So do the weights of earlier components where the
-    component has no encoder of its own, those of a `bio_encoder` as its own checksums have them.
+    component has no encoder of its own, those of a `bio_encoder` as its own checksums have them,
+    and those that adapters share.
 
     folder (Path): The files, still aside.
     place (Path): The folder that they are meant for, in that of the pipeline.
@@ -41,6 +43,7 @@ def write_checksums(folder: Path, place: Path) -> None:
             for name in earlier:
                 weights |= _weights_of(place.parent / name)
         beside += [place.parent / name / "model" for name in earlier]
+    beside += shared_files(folder / "encoder")
     files = {_name(path, folder): checksum(path) for path in _own_files(folder, FIELDS)}
     files |= {BESIDE + _name(p, place.parent): checksum(p) for p in beside if p.is_file()}
     write_json(
@@ -66,7 +69,10 @@ def find_damage(folder: Path, exclude: Iterable[str] = ()) -> list[str]:
         files = _read(folder)["files"]
         for name, (size, digest) in files.items():
             beside = folder.parent / name.removeprefix(BESIDE)
-            if name.startswith(BESIDE) and beside.parent.name == "encoder":
+            if name.startswith(BESIDE + BASE):
+                if "encoder" in fields and (fault := _fault(beside, size, digest)):
+                    faults.append(f"{beside} ({fault})")
+            elif name.startswith(BESIDE) and beside.parent.name == "encoder":
                 # Its component compares them with the files.
                 if _weights_of(beside.parents[1]).get(name, [size, digest]) != [size, digest]:
                     faults.append(f"{beside} (of another pipeline)")

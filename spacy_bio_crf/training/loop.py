@@ -325,6 +325,7 @@ class Training:
     def _restore(self, start: Checkpoint) -> States:
         """Set all but the random states, which come last."""
         tensors, values = start.tensors, start.values
+        self._state.grow(tensors)
         compare_shapes(start, self._state.shapes())
         random_states: dict[str, States] = {}
         for key, state in tensors.items():

@@ -89,6 +89,12 @@ class PipelineState:
                 shim.from_bytes(saved_shim.numpy().tobytes())
         self._set_optimizer(tensors, values["optimizer"], steps)
 
+    def grow(self, tensors: Tensors) -> None:
+        """Make weights that the pipeline has after its first step alone, if they are in a state."""
+        for name, shim in self._shims():
+            if isinstance(shim, TorchShim):
+                shim.grow(_below(tensors, f"weights/{name}/"))
+
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """RETURNS (dict[str, tuple]): Shapes of the weights, by names as in `read`."""
         found = {}

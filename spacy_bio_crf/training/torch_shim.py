@@ -59,6 +59,9 @@ class TorchShim(PyTorchShim):
         self.changes += 1
         self._step = None
 
+    def grow(self, names: Iterable[str]) -> None:
+        """Make parameters of these names that only the first step of a training makes, if any."""
+
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """The parameters that hold a gradient."""
         if self._model is None:

@@ -17,6 +17,7 @@ import spacy
 import torch
 from spacy.language import Language
 
+from spacy_bio_crf.encoders.transformer import folder as folders
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from tests.support.pipelines import MakeNlp, make_examples
 
@@ -408,3 +409,20 @@ def test_what_a_killed_save_has_left_goes(tiny_encoder: Path, tmp_path: Path):
     (tmp_path / ".tmpAbC123").write_bytes(b"half of the weights")
     storage.save_folder(storage.fetch(str(tiny_encoder)), tmp_path)
     assert not list(tmp_path.glob(".tmp*"))
+
+
+def test_adapters_on_the_hub_are_refused(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """transformers would fetch what they name, once peft is installed."""
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "someone/else"}')
+    asked = []
+
+    def found(name: str, file: str, **options: Any) -> str:
+        asked.append((name, file, options))
+        return str(folder / file)
+
+    for module in (folders, storage):
+        monkeypatch.setattr(module, "cached_file", found)
+    message = "some/name: expected a whole network, got an adapter; merge the adapter"
+    with pytest.raises(ValueError, match=message):
+        storage.fetch("some/name", revision="v1")
+    assert asked[-1] == ("some/name", "adapter_config.json", {"revision": "v1"})

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import head_share, one_encoder, scale, speed, train_loops
+from benchmarks import adapters, head_share, one_encoder, scale, speed, train_loops
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
 
@@ -64,3 +64,32 @@ def test_both_training_loops_run(tiny_encoder: Path) -> None:
     figures = train_loops.race(str(tiny_encoder), steps=2, repeats=1, checkpoint_steps=2)
     assert list(figures) == ["spacy train", "bio-ner train"]
     assert all(len(seconds) == 1 and min(seconds[0]) > 0 for seconds in figures.values())
+
+
+def test_adapters_and_all_weights(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.conll").write_text("Ana B-PER\nmet O\nBo B-PER\n\nNo O\n\n" * 3)
+    monkeypatch.setitem(adapters.CORPORA, "small", ("en", "a.conll", "a.conll"))
+    full, lora = (
+        adapters.measure_training(str(tiny_encoder), tmp_path, "small", options, 2, 1, 0)
+        for options in adapters.SYSTEMS.values()
+    )
+    assert full["learning"] == full["weights"] < lora["weights"]
+    assert 0 < lora["learning"] < full["learning"]
+    # Merged weights are as many.
+    assert lora["disk"] == pytest.approx(full["disk"], rel=0.01)
+    assert 0.0 <= full["f1"] <= 100.0 and lora["seconds"] > 0
+
+
+def test_components_on_one_base(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setitem(adapters.LORA, "r", 1)
+    figures = {}
+    for n in (1, 3):
+        adapters.save_components(str(tiny_encoder), tmp_path / str(n), n)
+        figures[n] = adapters.measure_components(tmp_path / str(n), 1)
+    assert figures[1]["weights"] < figures[3]["weights"] < 1.2 * figures[1]["weights"]
+    adapters.show_components(figures)
+    assert "3 components" in capsys.readouterr().out

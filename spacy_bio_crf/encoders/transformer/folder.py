@@ -69,13 +69,7 @@ def check_weights(folder: Path) -> Shapes:
     RAISES: BioError for a damaged file, one that Git LFS has not fetched, or an adapter, which
         names the network that it belongs to.
     """
-    if (folder / ADAPTER).exists():
-        remedy = "merge the adapter into its network and save that"
-        raise BioError(
-            describe(
-                str(folder), expected="a whole network", got=Plain("an adapter"), remedy=remedy
-            )
-        )
+    check_whole(str(folder))
     weights = next((folder / name for name in WEIGHT_FILES if (folder / name).is_file()), None)
     if weights is None:
         return {}
@@ -93,12 +87,25 @@ def check_weights(folder: Path) -> Shapes:
     for path in files:
         if not path.is_file():
             raise OSError(describe(str(folder), expected=path.name, got=Plain("no such file")))
-        _check_content(path)
         if path.suffix == ".safetensors":
-            shapes.update(_read_header(path))
-        elif _begins(path, ARCHIVE) and not is_zipfile(path):
+            shapes.update(read_shapes(path))
+            continue
+        _check_content(path)
+        if _begins(path, ARCHIVE) and not is_zipfile(path):
             raise _damaged(path, "the beginning of an archive", "copy the file again")
     return shapes
+
+
+def check_whole(name: str, **options: Any) -> None:
+    """RAISES: BioError for an adapter in a folder or, by name, on the hub: transformers would fetch
+    the network that it names, if peft is there. Options are those of `cached_file`."""
+    try:
+        found = cached_file(name, ADAPTER, **options)
+    except OSError:  # no such file, or no network
+        return
+    if found is not None:
+        got, remedy = Plain("an adapter"), "merge the adapter into its network and save that"
+        raise BioError(describe(name, expected="a whole network", got=got, remedy=remedy))
 
 
 def _begins(path: Path, start: bytes) -> bool:
@@ -113,8 +120,10 @@ def _check_content(path: Path) -> None:
         raise _damaged(path, "nothing", "copy the file again")
 
 
-def _read_header(path: Path) -> Shapes:
-    """The shapes of the weights in a whole file of safetensors."""
+def read_shapes(path: Path) -> Shapes:
+    """RETURNS (Shapes): Of the weights in a file of safetensors. RAISES: BioError for a damaged
+    file, or one that Git LFS has not fetched."""
+    _check_content(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")

@@ -15,9 +15,10 @@ from ...errors import SettingsError, describe
 from ...subwords.batches import plan_batches
 from ...subwords.tokenizer import Subwords, sequence_rows
 from ..api import Emitted, Encoder
-from .pretrained import load_folder, save_folder
+from .adapter_files import read_encoder
+from .encoder_options import Options
 from .run import Project
-from .shim import Options, TransformerShim
+from .shim import TransformerShim
 from .surgery import CASING
 from .text import Preprocessor
 
@@ -36,6 +37,7 @@ def build_transformer_encoder(
     dropout: float | None = None,
     casing: bool = False,
     lr_scale: float | None = 1.0,
+    lora: dict[str, Any] | None = None,
 ) -> Model[list[Doc], list[Ragged]]:
     """Build an encoder that owns its transformer.
 
@@ -67,6 +69,11 @@ def build_transformer_encoder(
     lr_scale (float | None): Factor on the optimizer's learning rate. None is 1.0, but where the
         optimizer has spaCy's default rate of 0.001, the encoder and its head train at 2e-4 times
         their factors, and from a width of 768 at 5e-5.
+    lora (dict[str, Any] | None): Trains low-rank adapters in place of the network's own weights;
+        settings by name, as `adapters.Lora` has them: r (8), alpha (16), dropout (0.0),
+        target_modules (null for all linear layers of the network's layers) and merge (true).
+        Where the optimizer has spaCy's default rate, adapters train at ten times the rate of
+        `lr_scale`. None trains the weights themselves.
     RETURNS (Model[list[Doc], list[Ragged]]): For each Doc the vectors of its sub-words, float32
         [n_subwords, d], and how many belong to each token, [n_tokens].
     RAISES: ValueError for an option that is out of range.
@@ -142,7 +149,9 @@ class TransformerEncoder(Encoder):
     def transformer_rate(self, optimizer: Optimizer) -> float:
         options = self.shim.options
         scale = 1.0 if options.lr_scale is None else options.lr_scale
-        return 0.0 if options.frozen_layers == -1 else scale * self.shim.rate(optimizer)
+        # With adapters the pre-trained weights stay as they are.
+        frozen = options.frozen_layers == -1 or options.lora is not None
+        return 0.0 if frozen else scale * self.shim.rate(optimizer)
 
     def text(self) -> Preprocessor:
         return self.shim.text_alone()
@@ -208,7 +217,7 @@ class TransformerEncoder(Encoder):
 
     def save(self, folder: Path) -> None:
         if self.shim.ready:
-            save_folder(self.shim.pretrained, folder)
+            self.shim.save(folder)
 
     def begin_anew(self) -> None:
         self.shim.begins_anew = True
@@ -217,12 +226,13 @@ class TransformerEncoder(Encoder):
         # A pipeline saved before its initialization has no folder; later ones must have one.
         if not folder.exists() and not self.model.has_dim("nO"):
             return
-        pretrained = load_folder(folder)
-        width, casing = pretrained.network.config.hidden_size, hasattr(pretrained.network, CASING)
+        pretrained, weights = read_encoder(folder)
+        width = pretrained.network.config.hidden_size
+        casing = hasattr(pretrained.network, CASING) or f"{CASING}.weight" in (weights or {})
         if self.model.has_dim("nO") and width != self.model.get_dim("nO"):
             expected = f"vectors of width {self.model.get_dim('nO')}, as the head was trained on"
             raise SettingsError(describe(str(folder), expected=expected, got=width))
         if casing != self.shim.options.casing:
             expected = f"{str(casing).lower()}, as the weights in {folder} were trained"
             raise SettingsError(describe("casing", expected=expected, got=not casing))
-        self.shim.set_pretrained(pretrained)
+        self.shim.set_pretrained(pretrained, adapts=weights is not None, weights=weights)

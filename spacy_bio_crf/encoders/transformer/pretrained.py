@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import tempfile
+import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +29,7 @@ from .folder import (
     check_tokenizer_settings,
     check_vocabulary,
     check_weights,
+    check_whole,
     is_plausible,
     read_json_settings,
     without_code,
@@ -87,17 +88,20 @@ def fetch_tokenizer(name: str, *, revision: str | None = None, **options: Any) -
     return load_tokenizer(name, AutoTokenizer, revision=revision or "main", **options)
 
 
-def load_folder(folder: Path) -> Pretrained:
+def load_folder(folder: Path, *, base: Path | None = None) -> Pretrained:
     """Read what `save_folder` wrote. Never reaches for the hub and never unpickles.
 
+    base (Path | None): Another folder, with the weights.
     RAISES: OSError if a file is missing; ValueError if a weight or the tokenizer is.
     """
-    for needed in (CONFIG, WEIGHTS):
-        if not (folder / needed).is_file():
-            raise OSError(describe(str(folder), expected=needed, got=Plain("no such file")))
+    place = base or folder
+    for path in (folder / CONFIG, place / WEIGHTS):
+        if not path.is_file():
+            expected, got = path.name, Plain("no such file")
+            raise OSError(describe(str(path.parent), expected=expected, got=got))
     config = read_config(str(folder), local_files_only=True)
     network, missing, others = _load_network(
-        str(folder), config, local_files_only=True, use_safetensors=True
+        str(place), config, local_files_only=True, use_safetensors=True
     )
     if missing or others:
         expected = "weights of all parameters that config.json asks for"
@@ -105,7 +109,7 @@ def load_folder(folder: Path) -> Pretrained:
             got = Plain(f"none of {len(missing)}, the first of them {missing[0]}")
         else:
             got = Plain(f"{len(others)} more, the first of them {others[0]}")
-        raise ValueError(describe(str(folder / WEIGHTS), expected=expected, got=got))
+        raise ValueError(describe(str(place / WEIGHTS), expected=expected, got=got))
     return Pretrained(network, _load_saved_tokenizer(folder))
 
 
@@ -114,36 +118,46 @@ def save_folder(pretrained: Pretrained, folder: Path) -> None:
 
     transformers 4 and 5 read the same from it, whichever has written it.
     """
+    save_network(pretrained.network, folder)
+    save_tokenizer(pretrained.tokenizer, folder)
+
+
+def save_network(network: Any, folder: Path) -> None:
+    """Write what `save_folder` writes of a network."""
     folder.mkdir(parents=True, exist_ok=True)
     for stray in folder.glob(STRAY):
         stray.unlink()
     with quiet():
-        pretrained.network.save_pretrained(str(folder), max_shard_size="100GB")
-        pretrained.tokenizer.save_pretrained(str(folder))
-    _settle_config(folder / CONFIG)
-    _settle_tokenizer(folder)
-    # safetensors gives its files to their owner alone; the last one written follows the umask.
-    mode = (folder / TOKENIZER_SETTINGS).stat().st_mode
+        network.save_pretrained(str(folder), max_shard_size="100GB")
+    # safetensors gives its files to their owner alone; the others follow the umask.
+    mode = (folder / CONFIG).stat().st_mode
     for path in folder.glob("*.safetensors"):
         path.chmod(mode)
+    settle_config(folder)
 
 
-def to_bytes(pretrained: Pretrained) -> bytes:
-    """RETURNS (bytes): The files of `save_folder`, as msgpack of `{file name: content}`."""
-    with tempfile.TemporaryDirectory() as place:
-        save_folder(pretrained, Path(place))
-        files = {path.name: path.read_bytes() for path in sorted(Path(place).iterdir())}
-    return srsly.msgpack_dumps(files)
+def save_tokenizer(tokenizer: Any, folder: Path) -> None:
+    """Write what `save_folder` writes of a tokenizer."""
+    with quiet():
+        tokenizer.save_pretrained(str(folder))
+    _settle_tokenizer(folder)
 
 
-def from_bytes(data: bytes) -> Pretrained:
-    """Read what `to_bytes` wrote."""
+def pack_folder(folder: Path) -> bytes:
+    """RETURNS (bytes): The files of a folder, as msgpack of `{name: content}`."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return srsly.msgpack_dumps({p.relative_to(folder).as_posix(): p.read_bytes() for p in paths})
+
+
+def unpack_folder(data: bytes, folder: Path) -> None:
+    """Write the files that `pack_folder` has read, in a folder or those within it."""
     files: dict[str, bytes] = srsly.msgpack_loads(data)
-    with tempfile.TemporaryDirectory() as place:
-        for name, content in files.items():
-            # The base name alone: a crafted bytestring must not write outside the folder.
-            (Path(place) / Path(name).name).write_bytes(content)
-        return load_folder(Path(place))
+    for name, content in files.items():
+        # Plain names alone: a crafted bytestring must not write outside the folder.
+        parts = [p for p in re.split(r"[/\\]", name) if p.strip(".") and ":" not in p]
+        path = folder.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
 
 
 def read_config(name: str, **options: Any) -> Any:
@@ -163,6 +177,8 @@ def read_config(name: str, **options: Any) -> Any:
             describe(f"encoder {name!r}", expected=expected, got=got, remedy=reason)
         ) from error
     path = Path(found)
+    if not Path(name).is_dir():
+        check_whole(name, **options)
     settings = read_json_settings(path)
     check_config(path, settings)
     with _named(path, "settings of a network that transformers knows"):
@@ -258,8 +274,9 @@ def _load_saved_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def _settle_config(path: Path) -> None:
+def settle_config(folder: Path) -> None:
     """Write the angles of rotary embeddings where transformers 4 has them, too."""
+    path = folder / CONFIG
     config = json.loads(path.read_text(encoding="utf-8"))
     angles = config.get("rope_parameters")
     if not angles:

@@ -1,8 +1,10 @@
 """The thinc shim that holds a transformer, its options, its preprocessor and its precision."""
 
+import tempfile
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,16 +12,28 @@ import torch
 from thinc.api import Optimizer
 from torch import Tensor, nn
 
-from ...errors import check_choice, describe
+from ...errors import SettingsError, check_choice, describe
 from ...kernels.cpu import enabled
 from ...kernels.embedding import RowGradient, WordTable
 from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, PredictionNetwork, resolve
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
-from ...training.optimizer import LossScale
+from ...training.optimizer import LossScale, has_spacys_rate
 from ...training.torch_shim import TorchShim
-from .pretrained import Pretrained, fetch, from_bytes, outline, to_bytes
+from .adapter_files import read_encoder, save_apart
+from .adapters import (
+    LORA_RATE_FACTOR,
+    adapted_layers,
+    add_adapters,
+    base_parameters,
+    is_adapter,
+    merged,
+    read_lora,
+)
+from .encoder_options import Options
+from .pretrained import Pretrained, fetch, outline, pack_folder, save_folder, unpack_folder
 from .run import Forward, Project, run
+from .shared_base import SharedBase, share_weights
 from .surgery import (
     CASING,
     check_vocabulary_size,
@@ -29,7 +43,7 @@ from .surgery import (
     prepare,
     sees_left_only,
 )
-from .text import Preprocessor, check_window
+from .text import Preprocessor
 
 # Padded sub-words of one batch that keep a CPU's caches and a GPU's units busy.
 CPU_BUDGET, GPU_BUDGET = 2048, 32768
@@ -43,53 +57,15 @@ CASING_LR_SCALE = 10.0
 WIDE, WIDE_RATE, SMALL_RATE = 768, 5e-5, 2e-4
 
 
-@dataclass(frozen=True)
-class Options:
-    """The options of `build_transformer_encoder`, which explains them.
-
-    RAISES: ValueError for an option that is out of range.
-    """
-
-    name: str
-    revision: str | None = None
-    window: int | None = None
-    overlap: int | None = None
-    batch_subwords: int | None = None
-    precision: str = "fp32"
-    layers: int | None = None
-    frozen_layers: int = 0
-    gradient_checkpointing: bool = False
-    dropout: float | None = None
-    casing: bool = False
-    lr_scale: float | None = 1.0
-
-    def __post_init__(self) -> None:
-        check_choice("precision", self.precision, PRECISIONS)
-        if self.layers == 0:
-            self._refuse("layers", "a number of layers, or null for all")
-        if self.frozen_layers < -1:
-            self._refuse("frozen_layers", "-1, 0 or a number of layers")
-        if self.batch_subwords is not None and self.batch_subwords < 1:
-            self._refuse("batch_subwords", "1 or more")
-        if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
-            self._refuse("dropout", "0 <= p < 1")
-        if self.casing and self.frozen_layers == -1:
-            self._refuse("casing", "false for an encoder that is frozen as a whole")
-        if self.lr_scale is not None and self.lr_scale < 0.0:
-            self._refuse("lr_scale", "0 or more")
-        if self.window is not None:
-            check_window(self.window, self.overlap)
-
-    def _refuse(self, option: str, expected: str) -> None:
-        raise ValueError(describe(option, expected=expected, got=getattr(self, option)))
-
-
 class TransformerShim(TorchShim):
     """Holds the network with its tokenizer, and runs it over batches of windows."""
 
     def __init__(self, options: Options):
         super().__init__(None, lr_scale=self._scale_of)
         self.options = options
+        self.lora = read_lora(options.lora)
+        self._is_adapted = False
+        self._base: SharedBase | None = None
         self._prediction = PredictionNetwork()
         self.precision = options.precision
         self.weights_apart = False
@@ -132,8 +108,14 @@ class TransformerShim(TorchShim):
 
     @property
     def pretrained(self) -> Pretrained:
-        """Network and tokenizer as they are now."""
-        return Pretrained(self.network, self.text.tokenizer)
+        """Network and tokenizer as they are now; adapters are merged."""
+        network = merged(self.network) if self._is_adapted else self.network
+        return Pretrained(network, self.text.tokenizer)
+
+    @property
+    def keeps_apart(self) -> bool:
+        """Whether adapters and their base are saved, and held in memory, apart."""
+        return self._is_adapted and self.lora is not None and not self.lora.merge
 
     @property
     def budget(self) -> int:
@@ -163,7 +145,7 @@ class TransformerShim(TorchShim):
         pretrained = fetch(options.name, revision=options.revision, dropout=options.dropout)
         if options.layers is not None:
             keep_layers(pretrained.network, options.layers)
-        self.set_pretrained(pretrained)
+        self.set_pretrained(pretrained, adapts=self.lora is not None)
         if sees_left_only(self.network, self.text.special):
             warnings.warn(
                 f"The encoder {options.name!r} ({self.network.config.model_type}) sees only what"
@@ -172,13 +154,27 @@ class TransformerShim(TorchShim):
                 stacklevel=2,
             )
 
-    def set_pretrained(self, pretrained: Pretrained) -> None:
+    def set_pretrained(
+        self,
+        pretrained: Pretrained,
+        *,
+        adapts: bool = False,
+        weights: Mapping[str, Tensor] | None = None,
+    ) -> None:
         """Put network and tokenizer in place, and check the options against them.
 
+        pretrained (Pretrained): A network without adapters, and its tokenizer.
+        adapts (bool): Add adapters now; otherwise the first step of a training does, if there are
+            to be any.
+        weights (Mapping[str, Tensor] | None): Those of adapters; None begins anew.
         RAISES: ValueError if the window is longer than the model's limit, the overlap is not
-            smaller than the window, there are fewer layers than are to be frozen, or the network
-            can't be computed in the precision.
+            smaller than the window, there are fewer layers than are to be frozen, the network
+            can't be computed in the precision, or has no linear layers for adapters, or their
+            settings are missing.
         """
+        if weights is not None and self.lora is None:
+            expected = "the settings of the adapters that come with the encoder"
+            raise SettingsError(describe("lora", expected=expected, got=None))
         text = _read_text(pretrained, self.options)
         check_vocabulary_size(pretrained.tokenizer, pretrained.network, text.special)
         _check_fit(self.precision, pretrained.network)
@@ -188,12 +184,16 @@ class TransformerShim(TorchShim):
             casing=self.options.casing,
             checkpoints=self.options.gradient_checkpointing,
         )
+        if self.lora is not None and adapts:
+            add_adapters(pretrained.network, self.lora, weights=weights)
         self._text = text
         self.set_network(pretrained.network)
 
     def set_network(self, network: nn.Module) -> None:
         super().set_network(network)
         self.begins_anew = False
+        self._is_adapted = bool(adapted_layers(network))
+        self._share()
         self.loss_scale = LossScale() if self.precision == "fp16" else None
         self._row_gradient = RowGradient()
         self._prediction.forget()
@@ -201,6 +201,25 @@ class TransformerShim(TorchShim):
         if self.options.lr_scale is None:
             width = self.network.config.hidden_size
             self.default_rate = WIDE_RATE if width >= WIDE else SMALL_RATE
+
+    def grow(self, names: Iterable[str]) -> None:
+        if any(is_adapter(name) for name in names):
+            self._adapt()
+
+    def _adapt(self) -> None:
+        # Of a pipeline that was loaded with merged weights.
+        if self.lora is not None and not self._is_adapted:
+            add_adapters(self.network, self.lora)
+            self.set_network(self.network)
+
+    def rate(self, optimizer: Optimizer) -> float:
+        # Where nobody has chosen one, adapters have a higher rate than the head's.
+        chosen = self.default_rate is None or not has_spacys_rate(optimizer)
+        return super().rate(optimizer) * (1.0 if chosen or self.lora is None else LORA_RATE_FACTOR)
+
+    def _share(self) -> None:
+        parameters = base_parameters(self.network) if self.keeps_apart else None
+        self._base = None if parameters is None else share_weights(parameters)
 
     def run(
         self,
@@ -223,6 +242,7 @@ class TransformerShim(TorchShim):
         chosen = self.precision
         if train:
             self.check_training(chosen)
+            self._adapt()
         overhead = self.overhead(train=train, precision=chosen)
         batches = self.text.make_batches(subwords, wanted, budget=self.budget, overhead=overhead)
         frozen = self.options.frozen_layers == -1
@@ -234,7 +254,7 @@ class TransformerShim(TorchShim):
         if train and enabled():
             table = WordTable(network.get_input_embeddings(), batches, self._row_gradient)
         forward = Forward(
-            network=network if learns else self._prediction.of(network, precision),
+            network=network if learns else self._to_predict(network, precision),
             device=self.device,
             precision=precision,
             project=project or nn.Identity(),
@@ -251,6 +271,14 @@ class TransformerShim(TorchShim):
                 table.finish()
 
         return result, backprop_all
+
+    def _to_predict(self, network: nn.Module, precision: str) -> nn.Module:
+        if not self._is_adapted:
+            return self._prediction.of(network, precision)
+        # Neither merged weights nor cast ones: they would be as large as what is shared.
+        if self.keeps_apart and precision != INT8:
+            return network
+        return self._prediction.of(network, precision, merge=merged)
 
     def _embedding(self, table: WordTable | None) -> Callable[[PaddedBatch], Tensor] | None:
         if table is None and not self.options.casing:
@@ -283,20 +311,52 @@ class TransformerShim(TorchShim):
 
     def _scale_of(self, name: str) -> float:
         scale = 1.0 if self.options.lr_scale is None else self.options.lr_scale
-        return scale * (CASING_LR_SCALE if name.startswith(CASING) else 1.0)
+        # Adapters start at zero, too: they and the embedding have one rate.
+        far = name.startswith(CASING) and self.lora is None
+        return scale * (CASING_LR_SCALE if far else 1.0)
 
     def __getstate__(self) -> dict[str, Any]:
         fresh = {"_row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
         return {**super().__getstate__(), **fresh}
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if self._base is None:
+            self._share()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "TransformerShim":
+        copy = memo[id(self)] = type(self).__new__(type(self))
+        if self.keeps_apart:
+            for p in base_parameters(self.network).values():
+                memo[id(p)] = nn.Parameter(p.data, requires_grad=False)
+        copy.__setstate__(deepcopy(self.__getstate__(), memo))
+        return copy
+
+    def save(self, folder: Path) -> None:
+        """Write network and tokenizer as a Hugging Face folder, with adapters merged or apart."""
+        if self._base is not None and self.lora is not None:
+            adapted = Pretrained(self.network, self.text.tokenizer)
+            save_apart(adapted, self.lora, self._base.digest, folder)
+        else:
+            save_folder(self.pretrained, folder)
+
     def to_bytes(self) -> bytes:
         """The encoder's folder as one bytestring; empty before `fetch`, or if `weights_apart`."""
-        return b"" if self.weights_apart or not self.ready else to_bytes(self.pretrained)
+        if self.weights_apart or not self.ready:
+            return b""
+        with tempfile.TemporaryDirectory() as place:
+            folder = Path(place, "component", "encoder")
+            self.save(folder)
+            return pack_folder(folder)
 
     def from_bytes(self, bytes_data: bytes) -> "TransformerShim":
         """Read what `to_bytes` gave."""
         if bytes_data:
-            self.set_pretrained(from_bytes(bytes_data))
+            with tempfile.TemporaryDirectory() as place:
+                folder = Path(place, "component", "encoder")
+                unpack_folder(bytes_data, folder)
+                pretrained, weights = read_encoder(folder)
+                self.set_pretrained(pretrained, adapts=weights is not None, weights=weights)
         return self
 
 
