@@ -129,7 +129,12 @@ def _make_index(groups: Sequence[SpanGroup], doc: Doc) -> _Index:
 
 def _stored(group: SpanGroup) -> list[tuple[int, ...]]:
     """The spans of a group as they were stored, whatever has become of the tokens since."""
-    return [_STORED.unpack(s) for s in srsly.msgpack_loads(SpanGroup.to_bytes(group))["spans"]]
+    try:
+        spans = [SpanGroup.__getitem__(group, i) for i in range(SpanGroup.__len__(group))]
+    except IndexError:  # a span of tokens that were merged
+        # Slow: srsly looks for its encoders among all entry points, every time.
+        return [_STORED.unpack(s) for s in srsly.msgpack_loads(SpanGroup.to_bytes(group))["spans"]]
+    return [(s.id, s.kb_id, s.label, s.start, s.end, s.start_char, s.end_char) for s in spans]
 
 
 def _find_spans(group: SpanGroup) -> list[SpacySpan | None]:

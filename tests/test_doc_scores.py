@@ -1,6 +1,7 @@
 """Scores of entities in the span groups of a Doc."""
 
 import spacy
+import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
 from spacy_bio_crf.doc_scores import SCORES, read_scores
@@ -36,3 +37,16 @@ def test_scores_survive_bytes():
     doc = make_doc()
     add(doc, "bio_ner", [(0, 2, "PER")], scores=[0.125])
     assert read_scores(Doc(doc.vocab).from_bytes(doc.to_bytes())) == {(0, 2, "PER"): 0.125}
+
+
+def test_reading_looks_for_no_entry_points(monkeypatch):
+    """srsly's msgpack does, every time: more than a millisecond for each document."""
+    doc = make_doc()
+    add(doc, "bio_ner", [(0, 2, "PER")], scores=[0.125])
+
+    def refused(data):
+        raise AssertionError("packed or unpacked")
+
+    for name in "msgpack_dumps", "msgpack_loads":
+        monkeypatch.setattr(srsly, name, refused)
+    assert read_scores(doc) == {(0, 2, "PER"): 0.125}
