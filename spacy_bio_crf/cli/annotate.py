@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 import typer
 from wasabi import msg
 
-from ..errors import counted
-from .loading import find_taggers, load_pipeline, name_options
+from ..errors import Plain, counted, describe
+from .loading import find_taggers, name_options
 
 if TYPE_CHECKING:
-    from spacy.language import Language
-
     from ..bulk import Progress
+    from ..bulk.work import Engine
 
 SHOWN = 10  # skipped records that are named
 DELAY = 1.0  # seconds before a bar is shown
 REFRESH = 0.1  # seconds between two looks of it
+ENGINES = ("local", "ray")
+RAY_REMEDY = 'pip install "spacy_bio_crf[ray]"'
 BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt}{unit} [{elapsed}<{remaining}{postfix}]"
 
 
@@ -50,7 +51,14 @@ def annotate_cli(
     batch_size: int | None = typer.Option(
         None, "--batch-size", "-b", min=1, help="Most documents in a batch; else the pipeline's"
     ),
-    n_process: int = typer.Option(1, "--n-process", "-n", min=1, help="Number of processes"),
+    n_process: int | None = typer.Option(
+        None,
+        "--n-process",
+        "-n",
+        min=1,
+        help="Number of processes (1 by default); with --engine ray the most workers (by default "
+        "as many as there is room for)",
+    ),
     max_length: int | None = typer.Option(
         None, "--max-length", min=1, help="Most characters in a document; else the pipeline's"
     ),
@@ -87,24 +95,42 @@ def annotate_cli(
         None, "--code", "-c", help="Python file with functions that the pipeline needs"
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+    engine: str = typer.Option(
+        "local", "--engine", help="Who does the work: local (this machine) or ray (a cluster)"
+    ),
+    address: str | None = typer.Option(
+        None, "--address", help="Ray: the cluster; else RAY_ADDRESS, or one on this machine"
+    ),
+    cores: int | None = typer.Option(
+        None, "--cores", min=1, help="Ray: cores of a worker (by default 1, beside GPUs none)"
+    ),
+    num_gpus: float | None = typer.Option(
+        None, "--num-gpus", min=0, help="Ray: GPUs of a worker, or its share of one"
+    ),
 ) -> None:
     """Write the entities of all documents in IN to OUT.
 
     A run that ended early goes on when the command is given again.
     """
     from ..bulk import AnnotateError, annotate
+    from ..bulk.fingerprint import load_model
     from ..cores import available_cores
 
     # A fork can use neither a GPU nor several threads, and some systems have none: each process
     # loads the pipeline itself.
     can_fork = "fork" in multiprocessing.get_all_start_methods()
-    has_threads = available_cores() >= 2 * n_process
-    apart = n_process > 1 and (gpu_id >= 0 or has_threads or not can_fork)
-    nlp = load(model, code, -1 if apart else gpu_id, max_length)
-    if (taggers := find_taggers(nlp)) and output.suffix != ".spacy":
-        msg.warn(f"Labels of {', '.join(taggers)} are in .spacy output alone; OUT gets entities")
+    has_threads = available_cores() >= 2 * (n_process or 1)
+    apart = (n_process or 1) > 1 and (gpu_id >= 0 or has_threads or not can_fork)
     try:
-        with _reporter() as report:
+        cluster = _cluster(engine, address, n_process, cores, num_gpus, gpu_id)
+        if cluster is not None:
+            apart, n_process, gpu_id = True, 1, 0 if num_gpus else -1
+        nlp = load_model(model, code, -1 if apart else gpu_id, max_length)
+        if (taggers := find_taggers(nlp)) and output.suffix != ".spacy":
+            msg.warn(
+                f"Labels of {', '.join(taggers)} are in .spacy output alone; OUT gets entities"
+            )
+        with _reporter(with_bar=cluster is None) as report:
             counts = annotate(
                 nlp,
                 path,
@@ -113,14 +139,15 @@ def annotate_cli(
                 text_key=text_key,
                 entities_key=entities_key,
                 batch_size=batch_size,
-                n_process=n_process,
+                n_process=n_process or 1,
+                engine=cluster,
                 shard=None if shard is None else _read_shard(shard),
                 skip_bad=skip_bad,
                 docs_per_file=docs_per_file,
                 one_file=one_file,
                 force=force,
                 restart=restart,
-                load=partial(load, model, code, gpu_id, max_length) if apart else None,
+                load=partial(load_model, model, code, gpu_id, max_length) if apart else None,
                 code=code,
                 report=report,
             )
@@ -147,20 +174,42 @@ def _read_shard(value: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def load(model: Path, code: Path | None, gpu_id: int, max_length: int | None) -> "Language":
-    """Load the pipeline, in this process or in another, after its code."""
-    from spacy.cli._util import import_code
+def _cluster(
+    engine: str,
+    address: str | None,
+    workers: int | None,
+    cores: int | None,
+    num_gpus: float | None,
+    gpu_id: int,
+) -> "Engine | None":
+    """The engine that is not this machine, if one is asked for."""
+    from ..errors import AnnotateError, check_choice
 
-    import_code(code)
-    nlp = load_pipeline(model, gpu_id)
-    if max_length is not None:
-        nlp.max_length = max_length
-    return nlp
+    check_choice("engine", engine, ENGINES, error=AnnotateError)
+    if engine == "local":
+        options = {"address": address, "cores": cores, "num_gpus": num_gpus}
+        for name, value in options.items():
+            if value is not None:
+                message = describe(name, expected="--engine ray beside it", got="local")
+                raise AnnotateError(message)
+        return None
+    if gpu_id >= 0:
+        raise AnnotateError(describe("gpu_id", expected="--num-gpus with Ray", got=gpu_id))
+    try:
+        from ..bulk.on_ray import RayCluster
+    except ImportError as error:
+        got = Plain(f"{type(error).__name__}: {error}")
+        message = describe("engine", expected="Ray", got=got, remedy=RAY_REMEDY)
+        raise AnnotateError(message) from error
+    return RayCluster(address, workers, cores, num_gpus or 0)
 
 
 @contextmanager
-def _reporter() -> "Iterator[Callable[[Progress], None]]":
-    """A bar with words per second, where stderr is a terminal, and a line for each bad record."""
+def _reporter(*, with_bar: bool) -> "Iterator[Callable[[Progress], None]]":
+    """A bar with words per second, where stderr is a terminal, and a line for each bad record.
+
+    Ray has a bar of its own.
+    """
     from tqdm import tqdm
 
     bar: tqdm | None = None
@@ -177,6 +226,7 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
                     + (f" (skipped: {counted(counts.skipped, 'record')})" if counts.skipped else "")
                 )
             # None: only where stderr is a terminal.
+            disable = None if with_bar else True
             bar = tqdm(
                 total=progress.total,
                 unit=progress.unit,
@@ -185,7 +235,7 @@ def _reporter() -> "Iterator[Callable[[Progress], None]]":
                 delay=DELAY,
                 mininterval=REFRESH,
                 leave=False,
-                disable=None,
+                disable=disable,
             )
         for bad in progress.skipped:
             named += 1

@@ -11,7 +11,7 @@ import spacy
 from spacy import load
 
 from spacy_bio_crf.bulk import AnnotateError, Counts, annotate
-from spacy_bio_crf.bulk.local import pipeline_digest
+from spacy_bio_crf.bulk.fingerprint import pipeline_digest
 from tests.support.annotate_tools import Crash, Fuse, folder  # noqa: F401
 
 # ruff: noqa: F811

@@ -98,3 +98,47 @@ def test_join_and_deliver(folder, parts, tmp_path, old):
     assert made.joined == Counts(2, 0, 2, 0) and parts.is_joined(made, target)
     parts.deliver(target)
     assert target.read_text() == "a\nb\n" and not parts.path.exists()
+
+
+# -- workers of other machines --------------------------------------------------------------------
+
+
+def test_workers_of_an_earlier_run_write_nothing(tmp_path):
+    early, late = PartsFolder(tmp_path), PartsFolder(tmp_path)
+    early.check_run()
+    with early.locked(is_shared=False):
+        early.begin_run()
+        early.check_run()
+    with late.locked(is_shared=False):
+        # A local run has no name, and is a later one all the same.
+        with pytest.raises(AnnotateError, match=": expected the run [0-9a-f]{16}, got a later one"):
+            early.check_run()
+        late.check_run()
+        late.begin_run()
+        late.check_run()
+    with pytest.raises(AnnotateError, match="got a later one"):
+        early.check_run()
+
+
+def test_shards_share_the_name_of_a_run(tmp_path):
+    one, two = PartsFolder(tmp_path), PartsFolder(tmp_path)
+    for each in one, two:
+        with each.locked(is_shared=True):
+            each.begin_run()
+    one.check_run()
+    two.check_run()
+
+
+def test_workers_that_begin_a_part_are_counted(tmp_path):
+    mine, other = PartsFolder(tmp_path), PartsFolder(tmp_path)
+    for each in mine, other:
+        each.begin_run()
+    assert [mine.begin_part(7), mine.begin_part(8), mine.begin_part(7)] == [1, 1, 2]
+    # A run knows nothing of the deaths in another one.
+    assert other.begin_part(7) == 1
+    mine.end_part(7)
+    mine.end_part(7)
+    assert mine.begin_part(7) == 1
+    assert mine.finished() == {}
+    with other.locked(is_shared=False):
+        assert not list(tmp_path.glob(".*"))

@@ -89,6 +89,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
         "entities_key": "ents",
         "batch_size": 7,
         "n_process": 2,
+        "engine": None,
         "skip_bad": True,
         "docs_per_file": 9,
         "one_file": True,
@@ -109,20 +110,17 @@ def test_processes_load_the_pipeline_themselves_where_they_cannot_fork(bio_ner, 
         return annotate(nlp, path, output)
 
     gpus = []
-    load_pipeline = command.load_pipeline
     monkeypatch.setattr("spacy_bio_crf.bulk.annotate", noted)
-    monkeypatch.setattr(
-        command, "load_pipeline", lambda m, gpu: (gpus.append(gpu), load_pipeline(m, -1))[1]
-    )
+    monkeypatch.setattr(spacy, "require_gpu", gpus.append)
     cores = 3
     monkeypatch.setattr("spacy_bio_crf.cores.available_cores", lambda: cores)
     code, _ = bio_ner("annotate", "model", "a.txt", "out.jsonl", "--gpu-id", "3", "-n", "2")
-    assert code == 0 and gpus == [-1]
-    assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [-1, 3]
+    assert code == 0 and gpus == []
+    assert seen["load"]().pipe_names == ["entity_ruler"] and gpus == [3]
     code, _ = bio_ner("annotate", "model", "a.txt", "b.jsonl", "--gpu-id", "3")
-    assert code == 0 and seen["load"] is None and gpus[-1] == 3
+    assert code == 0 and seen["load"] is None and gpus == [3, 3]
     code, _ = bio_ner("annotate", "model", "a.txt", "g.jsonl", "--gpu-id", "0", "-n", "2")
-    assert code == 0 and seen["load"] is not None and gpus[-1] == -1
+    assert code == 0 and seen["load"] is not None and gpus == [3, 3]
     # A fork has one thread.
     code, _ = bio_ner("annotate", "model", "a.txt", "d.jsonl", "-n", "2")
     assert code == 0 and seen["load"] is None
@@ -196,12 +194,56 @@ def test_ctrl_c(bio_ner, monkeypatch):
         (["model", "a.txt", "a", "--shard", "x"], "--shard: expected I/N, such as 1/16, got 'x'"),
         (["model", "a.txt", "model"], "model: expected a new folder, or the parts of an earlier"),
         (["model", "model/meta.json", "x.jsonl"], "name the format with --format"),
-        (["model", "a.txt", "out.jsonl", "--code", "x.py"], "Path to Python code not found"),
+        (
+            ["model", "a.txt", "out.jsonl", "--code", "x.py"],
+            "x.py: expected code that can be imported",
+        ),
+        (["model", "a.txt", "a", "--engine", "x"], "--engine: expected one of 'local', 'ray', got"),
+        (["model", "a.txt", "a", "--address", "auto"], "--address: expected --engine ray beside"),
+        (["model", "a.txt", "a", "--num-gpus", "1"], "--num-gpus: expected --engine ray beside"),
+        (["model", "a.txt", "a", "--cores", "2"], "--cores: expected --engine ray beside it, got"),
     ],
 )
 def test_errors(bio_ner, args, message):
     code, output = bio_ner("annotate", *args)
     assert code == 1 and message in output
+
+
+@pytest.mark.parametrize("gpu", [None, "0.5"])
+def test_the_engine_ray(bio_ner, monkeypatch, gpu):
+    on_ray = pytest.importorskip("spacy_bio_crf.bulk.on_ray")
+    seen = {}
+
+    def noted(nlp, path, output, **options):
+        seen.update(options)
+        return annotate(nlp, path, output)
+
+    gpus = []
+    monkeypatch.setattr("spacy_bio_crf.bulk.annotate", noted)
+    monkeypatch.setattr(spacy, "require_gpu", gpus.append)
+    options = ["--engine", "ray", "--address", "auto", "--cores", "3", "-n", "5"]
+    options += ["--num-gpus", gpu] if gpu else []
+    code, output = bio_ner("annotate", "model", "a.txt", "out.jsonl", *options)
+    assert code == 0, output
+    assert seen["engine"] == on_ray.RayCluster("auto", workers=5, cores=3, num_gpus=float(gpu or 0))
+    assert seen["n_process"] == 1 and gpus == []
+    assert seen["load"]().pipe_names == ["entity_ruler"]
+    assert gpus == ([0] if gpu else [])
+
+
+def test_options_of_the_engine_ray(bio_ner):
+    pytest.importorskip("ray")
+    options = ["annotate", "model", "a.txt", "out.jsonl", "--engine", "ray"]
+    code, output = bio_ner(*options, "--gpu-id", "0")
+    assert code == 1 and "--gpu-id: expected --num-gpus with Ray, got 0" in output
+
+
+def test_ray_that_is_not_installed(bio_ner, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "spacy_bio_crf.bulk.on_ray", raising=False)
+    code, output = bio_ner("annotate", "model", "a.txt", "out.jsonl", "--engine", "ray")
+    assert code == 1 and "--engine: expected Ray, got " in output
+    assert 'pip install "spacy_bio_crf[ray]"' in output
 
 
 class Terminal(io.StringIO):
@@ -213,12 +255,14 @@ def test_a_bar_on_a_terminal_says_words_per_second(bio_ner, monkeypatch):
     nlp = spacy.load("model")
     monkeypatch.setattr(command, "DELAY", 0.0)
     monkeypatch.setattr(command, "REFRESH", 0.0)
-    for stream, shown in (Terminal(), True), (io.StringIO(), False):
+    # Ray has a bar of its own.
+    for stream, with_bar in (Terminal(), True), (io.StringIO(), True), (Terminal(), False):
         monkeypatch.setattr(sys, "stderr", stream)
-        with command._reporter() as report:
+        with command._reporter(with_bar=with_bar) as report:
             options = {"docs_per_file": 1, "one_file": True, "force": True, "report": report}
             annotate(nlp, Path("a.txt"), Path("o.jsonl"), **options)
         said = stream.getvalue()
+        shown = with_bar and stream.isatty()
         assert ("documents" in said and "words/s" in said and "83%" in said) == shown
 
 

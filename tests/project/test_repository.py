@@ -78,8 +78,10 @@ def test_spacy_transformers_is_an_extra(metadata: dict[str, Any]):
         Requirement(line).name for line in metadata["install_requires"]
     }
     assert names["shared"] == {"spacy-transformers"}
-    assert names["dev"] - names["test"] == {"spacy-transformers", "ipykernel", "jupytext", "nbmake"}
+    notebooks = {"ipykernel", "jupytext", "nbmake"}
+    assert names["dev"] - names["test"] == {"spacy-transformers", "ray", *notebooks}
     assert names["parquet"] | names["report"] < names["test"]
+    assert [group for group, packages in names.items() if "pyspark" in packages] == ["spark"]
 
 
 def test_every_python_is_named_and_tested(metadata: dict[str, Any]):
