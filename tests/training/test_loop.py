@@ -46,7 +46,7 @@ NER = {
 }
 LOWER = {"@augmenters": "spacy.lower_case.v1", "level": 0.5}
 
-KINDS = ("bio_ner", "tagger", "streamed", "mixed", "shared")
+KINDS = ("bio_ner", "tagger", "streamed", "mixed", "shared", "adapter")
 
 
 @spacy.registry.callbacks("test.drift_weights.v1")
@@ -73,6 +73,9 @@ def write(kind: str, folder: Path, encoder: Path, **changes: Any) -> Path:
     tagger = {"tok2vec": TOK2VEC, "tagger": TAGGER}
     if kind == "bio_ner":
         return write_training(folder, {"bio_ner": bio_ner(encoder)}, **changes)
+    if kind == "adapter":
+        lora = {"r": 4, "alpha": 8}
+        return write_training(folder, {"bio_ner": bio_ner(encoder, lora=lora)}, **changes)
     if kind == "tagger":
         return write_training(folder, tagger, **changes)
     if kind == "streamed":
