@@ -193,6 +193,14 @@ def test_models_and_checkpoints_of_an_earlier_training_go(tmp_path: Path):
     assert not (tmp_path / "output" / "model-best" / "left").exists()
 
 
+def test_a_best_model_that_is_gone_is_told(tmp_path: Path):
+    config, output = folder_of(tmp_path), tmp_path / "output"
+    run_training(config, output, stop=7)
+    shutil.rmtree(output / "model-best")
+    said = run_training(config, output, resume=True, stop=8)
+    assert "warn: No model-best is there; the next best one will be" in said
+
+
 def test_no_checkpoints_without_a_schedule(tmp_path: Path):
     run_training(folder_of(tmp_path), tmp_path / "output", schedule=Schedule())
     names = sorted(path.name for path in (tmp_path / "output").iterdir())
