@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from thinc.types import Ragged
 
-from benchmarks import adapters, head_share, one_encoder, scale, speed, train_loops
+from benchmarks import adapters, head_share, one_encoder, scale, speed, tagging, train_loops
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
 
@@ -93,3 +95,20 @@ def test_components_on_one_base(
     assert figures[1]["weights"] < figures[3]["weights"] < 1.2 * figures[1]["weights"]
     adapters.show_components(figures)
     assert "3 components" in capsys.readouterr().out
+
+
+def test_all_taggers_learn_the_same_corpus(tiny_encoder: Path) -> None:
+    train = tagging.load(tagging.POS / "train.pt.tsv", "pt", 2)
+    assert len(train) == 93 and train[0][0].tag_ == "NOUN"
+    for name in tagging.SYSTEMS:
+        figures = tagging.run(name, str(tiny_encoder), train[:6], train[:6], 2, seed=0)
+        assert 0.0 <= figures["accuracy"] <= 1.0 and figures["seconds"] > 0.0
+
+
+def test_the_vector_of_a_token_is_that_of_its_first_subword() -> None:
+    rows = np.arange(8, dtype="float32").reshape(4, 2)
+    ragged = Ragged(rows, np.array([2, 0, 1, 1], dtype="int32"))
+    ((picked,), backprop) = tagging.Model("first", tagging._forward)([ragged], True)
+    assert picked.tolist() == [[0, 1], [0, 0], [4, 5], [6, 7]]
+    (d,) = backprop([np.ones((4, 2), dtype="float32")])
+    assert d.dataXd.tolist() == [[1, 1], [0, 0], [1, 1], [1, 1]]
