@@ -16,7 +16,7 @@ from ..tags.spans import LEFT_ASIDE, MISSING_SUFFIX, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
-from .token_attributes import set_attributes
+from .token_attributes import CHUNKS, set_attributes
 
 NO_TOKENS = "sentence without tokens"
 NO_TEXT = "text without tokens"
@@ -166,7 +166,9 @@ class Builder:
             unknown += [(offset + i, offset + i + 1, "") for i in one.sentence.missing]
             offset += len(one.sentence.words)
         self._set_layers(doc, layers, unknown)
-        set_attributes(doc, group)
+        chunks = set_attributes(doc, group)
+        if chunks is not None:
+            doc.spans[CHUNKS] = chunks
         return self._annotated(doc, ents, missing, group[0], document_id)
 
     def _of_passage(self, passage: Passage) -> Doc | None:

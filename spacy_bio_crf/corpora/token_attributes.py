@@ -10,11 +10,13 @@ from .passages import Sentence
 CHUNKS = "chunks"  # the group in `doc.spans`
 
 
-def set_attributes(doc: Doc, sentences: Sequence[Sentence]) -> None:
-    """Write what sentences have beside entities.
+def set_attributes(doc: Doc, sentences: Sequence[Sentence]) -> list[Span] | None:
+    """Write the labels of tokens that sentences have, and find their chunks.
 
     doc (Doc): A Doc of their words.
-    sentences (Sequence[Sentence]): `attributes` go to the tokens, `chunks` to `doc.spans`.
+    sentences (Sequence[Sentence]): `attributes` go to the tokens.
+    RETURNS (list[Span] | None): The chunks, for the group `CHUNKS`; None if there is no annotation
+        of chunks.
     """
     offset = 0
     chunks = []
@@ -26,5 +28,4 @@ def set_attributes(doc: Doc, sentences: Sequence[Sentence]) -> None:
         for start, end, label in sentence.chunks or ():
             chunks.append(Span(doc, offset + start, offset + end, label))
         offset += len(sentence.words)
-    if any(sentence.chunks is not None for sentence in sentences):
-        doc.spans[CHUNKS] = chunks
+    return chunks if any(s.chunks is not None for s in sentences) else None

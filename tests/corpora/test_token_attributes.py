@@ -6,7 +6,7 @@ from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.corpora.passages import Sentence
-from spacy_bio_crf.corpora.token_attributes import CHUNKS, set_attributes
+from spacy_bio_crf.corpora.token_attributes import set_attributes
 
 
 def sentence(words: list[str], **fields) -> Sentence:
@@ -20,16 +20,14 @@ def test_each_sentence_has_its_place():
         sentence(["d", "e"], attributes={"pos": ["", "NOUN"]}, chunks=[(0, 2, "NP")]),
     ]
     doc = Doc(Vocab(), words=["a", "b", "c", "d", "e"])
-    set_attributes(doc, sentences)
+    chunks = set_attributes(doc, sentences)
     assert [t.tag_ for t in doc] == ["X", "", "", "", ""]
     assert [t.pos_ for t in doc] == ["", "", "", "", "NOUN"]
     assert [t.has_morph() for t in doc] == [True, True, False, False, False]
-    assert [(s.start, s.end, s.label_) for s in doc.spans[CHUNKS]] == [(3, 5, "NP")]
+    assert [(s.start, s.end, s.label_) for s in chunks] == [(3, 5, "NP")]
 
 
-def test_a_group_says_that_chunks_are_annotated():
+def test_no_chunks_are_not_no_annotation():
     doc = Doc(Vocab(), words=["a"])
-    set_attributes(doc, [sentence(["a"])])
-    assert CHUNKS not in doc.spans
-    set_attributes(doc, [sentence(["a"], chunks=[])])
-    assert list(doc.spans[CHUNKS]) == []
+    assert set_attributes(doc, [sentence(["a"])]) is None
+    assert set_attributes(doc, [sentence(["a"], chunks=[])]) == []
