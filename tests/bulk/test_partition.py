@@ -87,7 +87,8 @@ def test_bad_rows(model, kind):
     with pytest.raises(AnnotateError, match="row 2: expected a string under 'text', got "):
         list(annotate_partition([table], model))
     (found,) = annotate_partition([table], model, skip_bad=True)
-    assert len(found) == 2
+    texts = found["text"] if kind == "frame" else found["text"].to_pylist()
+    assert list(texts) == ["Rio", "Ana Ruiz"]
     with pytest.raises(AnnotateError, match="row 1: expected the key 'body' "):
         list(annotate_partition([table], model, text_key="body"))
     with pytest.raises(AnnotateError, match="row 1: expected no key 'text'; name another one"):
