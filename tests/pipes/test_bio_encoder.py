@@ -20,6 +20,7 @@ from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder
 from spacy_bio_crf.model import emitter_shim, torch_shims
 from spacy_bio_crf.pipes.bio_encoder import BioEncoder
 from tests.support.encoder_tools import LONG, by_hand
+from tests.support.layered import GROUPS, KEY, LAYERED, layered_examples, layers_of
 from tests.support.pipelines import (
     SENTENCES,
     MakeNlp,
@@ -121,6 +122,20 @@ def test_entities_and_parts_of_speech(tiny_encoder: Path, monkeypatch, head: str
     for (_, parts), doc in zip(TAGGED, docs[len(SENTENCES) :], strict=True):
         assert [token.pos_ for token in doc] == parts
     assert nlp.get_pipe("bio_tagger").kbest(TEXTS[0], 2)[0].probability > 0
+
+
+def test_groups_of_labels(tiny_encoder: Path, monkeypatch):
+    nlp = spacy.blank("en")
+    add_owner(nlp, tiny_encoder)
+    add_head(nlp, groups=GROUPS, gold_spans_key=KEY)
+    options = {"gold_spans_key": KEY, "spans_key": "second", "overwrite": True}
+    add_head(nlp, "second", groups="per_label", **options)
+    train(nlp, layered_examples(nlp), steps=60)
+    with passes(monkeypatch) as counts:
+        docs = list(nlp.pipe(Doc(nlp.vocab, words=words) for words, _ in LAYERED))
+    assert counts == [len(LAYERED)]
+    for (_, ents), doc in zip(LAYERED, docs, strict=True):
+        assert sorted(layers_of(doc)) == sorted(layers_of(doc, "second")) == sorted(ents)
 
 
 @pytest.mark.parametrize("batch_size", [1, 4, 100])
