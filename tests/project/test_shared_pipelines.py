@@ -1,6 +1,7 @@
 """Pipelines with one encoder for several components, under the commands and under spaCy's."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,18 @@ import spacy
 from spacy.cli import app as spacy_app
 from spacy.cli.package import package
 from spacy.tokens import DocBin
+from spacy.util import load_model_from_config
+from thinc.api import Config
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.debug.settings import read_settings
+from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder
 from tests.support.classifiers import load_reference
+from tests.support.paths import ROOT
 from tests.support.pipelines import SENTENCES, make_examples, spans_of, train
 from tests.support.sharing import make_shared, owner_of, passes
+from tests.support.taggers import tagged_examples
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +39,29 @@ def run(*arguments: object, app=app, code: int = 0) -> str:
     result = CliRunner().invoke(app, [*map(str, arguments)])
     assert result.exit_code == code, result.output
     return " ".join(result.output.split())
+
+
+def test_the_page_of_the_documentation(tiny_encoder: Path, tmp_path: Path):
+    page = (ROOT / "docs" / "several-tasks.md").read_text(encoding="utf8")
+    whole, sourced = re.findall(r"```ini\n(.*?)```", page, re.DOTALL)
+    (replacing,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    config = Config().from_str(whole)
+    config["components"]["bio_encoder"]["model"]["name"] = str(tiny_encoder)
+    nlp = load_model_from_config(config, auto_fill=True)
+    assert nlp.get_pipe("bio_ner").model.layers[0].grad_factor == 2.0
+    entities, parts = make_examples(nlp), tagged_examples(nlp)
+    nlp.initialize(lambda: [*entities, *parts])
+    losses = nlp.update([*entities, *parts], sgd=nlp.create_optimizer())
+    assert set(losses) == {"bio_encoder", "bio_tagger", "bio_ner"}
+    nlp.to_disk(tmp_path / "my_pipeline")
+    config = Config().from_str(f"[components]\n{sourced}")
+    config["components"]["bio_ner"]["source"] = str(tmp_path / "my_pipeline")
+    config["nlp"] = {"lang": "pt", "pipeline": ["bio_ner"]}
+    alone = load_model_from_config(config, auto_fill=True).get_pipe("bio_ner")
+    exec(replacing, {"nlp": nlp})
+    for pipe in (alone, nlp.get_pipe("bio_ner")):
+        assert isinstance(pipe.encoder, TransformerEncoder)
+        assert len(pipe.kbest(nlp.make_doc("Ana met Bo"), 3)) == 3
 
 
 def test_evaluate(model: Path, tmp_path: Path):
