@@ -178,13 +178,15 @@ class Upstream:
         RETURNS (dict[Model, Any]): Components by their layers.
         """
         found = {}
-        for layer, component in self._heads.items():
+        for layer, component in self._linked().items():
             nlp = component.origin.nlp or self.nlp
-            active = nlp is None or any(pipe is component for _, pipe in nlp.pipeline)
-            # `nlp.replace_listeners` puts another encoder in place of the layer.
-            if active and layer in component.model.layers:
+            if nlp is None or any(pipe is component for _, pipe in nlp.pipeline):
                 found[layer] = component
         return found
+
+    def _linked(self) -> dict[Model, Any]:
+        # `nlp.replace_listeners` puts another encoder in place of the layer.
+        return {layer: c for layer, c in self._heads.items() if layer in c.model.layers}
 
     def removed(self) -> bool:
         """RETURNS (bool): The owner is in none of the pipelines that are known."""
@@ -235,7 +237,7 @@ class Upstream:
         learns (bool): Train the encoder; otherwise it is frozen, as in prediction.
         RETURNS (TrainingBatch): The batch, which is now the one at hand.
         """
-        every = any(c.model.attrs["subword_labels"] == "all" for c in self._heads.values())
+        every = any(c.model.attrs["subword_labels"] == "all" for c in self._linked().values())
         with self.encoder.remembering(docs):
             vectors, tokens, backprop = self.encoder.vectors(docs, every=every, learns=learns)
         lengths = [

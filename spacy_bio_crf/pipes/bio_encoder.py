@@ -26,7 +26,7 @@ from ..model import projection_of, torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
-from .predictor import Origin
+from .predictor import Origin, Predictor
 from .stream import StreamedPipe
 
 DEFAULT_ENCODER_CONFIG = """
@@ -148,8 +148,7 @@ class BioEncoder(StreamedPipe):
 
     def find_listeners(self, component: Any) -> None:
         """Link the layers of a component behind this one that are to read from it."""
-        model = getattr(component, "model", None)
-        for node in model.walk() if isinstance(model, Model) else ():
+        for node in component.model.walk() if isinstance(component, Predictor) else ():
             if isinstance(node, SharedLayer) and node.upstream in ("*", self.name):
                 self.add_listener(node, component.name)
                 self.upstream.add_head(node, component)

@@ -37,9 +37,8 @@ def write_checksums(folder: Path, place: Path) -> None:
     if place.name in names and not (folder / "encoder").is_dir():
         earlier = names[: names.index(place.name)]
         if _reads_shared(settings, place.name):
-            earlier = [
-                name for name in earlier if settings["components"][name]["factory"] == FACTORY
-            ]
+            factories = {n: own.get("factory") for n, own in settings["components"].items()}
+            earlier = [name for name in earlier if factories.get(name) == FACTORY]
             for name in earlier:
                 weights |= _weights_of(place.parent / name)
         beside += [place.parent / name / "model" for name in earlier]
