@@ -94,6 +94,8 @@ def test_vectors_of_later_sub_words_only_where_a_head_trains_them(nlp: Language)
     assert len(upstream.open_batch([doc], learns=True).vectors) == 5 < len(own.rows)
     nlp.get_pipe("second").model.attrs["subword_labels"] = "all"
     assert len(upstream.open_batch([doc], learns=True).vectors) == len(own.rows)
+    nlp.replace_listeners("bio_encoder", "second", ["model.encoder"])
+    assert len(upstream.open_batch([doc], learns=True).vectors) == 5
 
 
 def test_activations_are_held_for_one_batch(tiny_encoder: Path):
