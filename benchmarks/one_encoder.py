@@ -1,7 +1,7 @@
 """Two tasks on one encoder: their time, and their scores beside pipelines trained apart.
 
     python -m benchmarks.one_encoder speed [--encoder PATH] [--repeats N] [--threads N]
-    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N] [--threads N]
+    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N] [--layers N]
 
 The tasks are the entities of the corpus in `assets/` and a label for each of its tokens, made from
 the text: a function word, number or punctuation mark has its class, any other token the class of
@@ -41,7 +41,7 @@ CLASSES = {
     "be": "is are was were be been has have had will would can é são foi era ser está tem há",
 }
 CLASS_OF = {word: name for name, words in CLASSES.items() for word in words.split()}
-RATE, WARM_UP, BATCH_WORDS = 2e-4, 0.1, 600
+RATE, WARM_UP, BATCH_WORDS = 3e-4, 0.1, 600
 
 
 def main() -> None:
@@ -49,7 +49,8 @@ def main() -> None:
     parser.add_argument("figure", choices=["speed", "scores"])
     parser.add_argument("--encoder", default=str(ASSETS / "encoder"), help="a Hugging Face folder")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=80)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--layers", type=int, default=3, help="layers of the encoder in training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
@@ -57,7 +58,7 @@ def main() -> None:
     if args.figure == "speed":
         show_speed(args.encoder, args.repeats)
     else:
-        show_scores(args.encoder, args.steps, args.seeds)
+        show_scores(args.encoder, args.steps, args.seeds, args.layers)
 
 
 def show_speed(encoder: str, repeats: int) -> None:
@@ -104,15 +105,15 @@ def annotate(nlp: Language, docs: list[Doc]) -> list[Doc]:
     return list(nlp.pipe([blank(nlp, doc) for doc in docs], batch_size=256))
 
 
-def show_scores(encoder: str, steps: int, seeds: int) -> None:
+def show_scores(encoder: str, steps: int, seeds: int, layers: int | None = None) -> None:
     """Print the scores of each seed, their means and the differences of these."""
     train, test = corpus("train"), corpus("test")
     rows, found = [], {(kind, task): [] for kind in ("shared", "apart") for task in ("F1", "acc")}
     for seed in range(seeds):
-        shared = fit(pipeline(encoder, "both"), train, steps, seed)
+        shared = fit(pipeline(encoder, "both", layers), train, steps, seed)
         scores = {"shared": score(shared, test), "apart": {}}
         for task in ("ner", "tagger"):
-            scores["apart"] |= score(fit(pipeline(encoder, task), train, steps, seed), test)
+            scores["apart"] |= score(fit(pipeline(encoder, task, layers), train, steps, seed), test)
         for (kind, task), values in found.items():
             values.append(scores[kind][task])
         rows.append((f"seed {seed}", *(f"{values[-1]:.2f}" for values in found.values())))
@@ -146,17 +147,19 @@ def corpus(part: str) -> list[Doc]:
     return docs
 
 
-def pipeline(encoder: str, tasks: str) -> Language:
+def pipeline(encoder: str, tasks: str, layers: int | None = None) -> Language:
     """Make a pipeline.
 
     encoder (str): A Hugging Face folder.
     tasks (str): "ner", "tagger", or "both" on one encoder.
+    layers (int | None): The encoder's first layers to use; None takes all.
     """
     nlp = spacy.blank("xx")
     own = {
         "@architectures": "spacy-bio-crf.TransformerEncoder.v1",
         "name": encoder,
         "casing": True,
+        "layers": layers,
         "lr_scale": 1.0,
     }
     model = {"encoder": own}
