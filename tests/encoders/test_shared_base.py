@@ -49,9 +49,10 @@ def test_digests_tell_weights_apart():
             some(b=torch.ones(3, dtype=torch.float64)),
             some(b=torch.tensor([1.0, 1.0, 1.0 + 2**-23])),
             {("a" if name == "b" else "b"): tensor for name, tensor in some().items()},
+            {name.replace("b", "c"): tensor for name, tensor in some().items()},
         )
     }
-    assert len(found) == 6 and all(len(digest) == 64 for digest in found)
+    assert len(found) == 7 and all(len(digest) == 64 for digest in found)
     assert digest_of(some()) == digest_of(dict(reversed(some().items())))
 
 
