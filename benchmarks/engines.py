@@ -50,7 +50,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        nlp = pipeline(args.encoder or tiny_encoder(folder / "encoder"))
+        nlp = pipeline(args.encoder or tiny_encoder(folder / "encoder", width=8, layers=1))
         nlp.to_disk(folder / "model")
         write_documents(folder / "in.txt", args.docs)
         figures = [

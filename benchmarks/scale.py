@@ -173,8 +173,8 @@ def pipeline(encoder: str) -> Language:
     return nlp
 
 
-def tiny_encoder(folder: Path) -> str:
-    """Save a random BERT of two narrow layers whose vocabulary is the words in use."""
+def tiny_encoder(folder: Path, *, width: int = 32, layers: int = 2) -> str:
+    """Save a random BERT of few narrow layers whose vocabulary is the words in use."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
@@ -189,10 +189,10 @@ def tiny_encoder(folder: Path) -> str:
     tokenizer.save_pretrained(folder)
     config = BertConfig(
         vocab_size=len(vocab),
-        hidden_size=32,
-        num_hidden_layers=2,
+        hidden_size=width,
+        num_hidden_layers=layers,
         num_attention_heads=2,
-        intermediate_size=64,
+        intermediate_size=2 * width,
         max_position_embeddings=512,
     )
     torch.manual_seed(0)
