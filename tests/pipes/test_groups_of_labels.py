@@ -28,6 +28,7 @@ from tests.support.layered import (
     layers_of,
 )
 from tests.support.pipelines import MakeNlp
+from tests.support.sharing import add_head, add_owner
 
 TEXT = "Bo left New York City ."
 
@@ -82,6 +83,18 @@ def test_overlapping_entities_are_learned_without_a_transformer():
     optimizer = nlp.initialize(lambda: layered_examples(nlp))
     optimizer.learn_rate = 5e-3
     for _ in range(120):
+        nlp.update(layered_examples(nlp), sgd=optimizer)
+    check_learned(nlp)
+
+
+def test_overlapping_entities_are_learned_on_a_shared_encoder(tiny_encoder: Path):
+    nlp = spacy.blank("en")
+    add_owner(nlp, tiny_encoder, batch_subwords=24)
+    add_head(nlp, groups=GROUPS, gold_spans_key=KEY)
+    torch.manual_seed(0)
+    optimizer = nlp.initialize(lambda: layered_examples(nlp))
+    optimizer.learn_rate = 2e-3
+    for _ in range(60):
         nlp.update(layered_examples(nlp), sgd=optimizer)
     check_learned(nlp)
 
