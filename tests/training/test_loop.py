@@ -51,11 +51,12 @@ KINDS = ("bio_ner", "tagger", "streamed", "mixed", "shared", "adapter")
 
 @spacy.registry.callbacks("test.drift_weights.v1")
 def make_drift():
-    """A callback that moves the random state on, and counts its steps in the meta data."""
+    """A callback that moves the random state on, and notes its steps in the pipeline."""
 
     def drift(nlp, info: dict[str, Any]) -> None:
         random.random()
         nlp.meta.setdefault("seen", []).append(info["step"])
+        nlp.vocab.strings.add(f"step {info['step']}")
 
     return drift
 
