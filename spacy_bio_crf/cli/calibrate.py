@@ -53,7 +53,7 @@ def calibrate_cli(
     ),
     **options: Any,
 ) -> None:
-    """Fit the temperature of confidence on held-out data, of bio_ner or bio_tagger.
+    """Fit the temperature of confidence on held-out data.
 
     Afterwards, of entities or labels with confidence 0.9 nine in ten are right.
     """

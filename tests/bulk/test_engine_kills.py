@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ SHORT = [(kind, 0) for kind in KINDS[1:]]
     ("kind", "seed"),
     [pytest.param(*run, marks=() if run in SHORT else pytest.mark.long) for run in RUNS],
 )
-def test_sigkill_at_a_random_moment(tmp_path, request, kind, seed):
+def test_sigkill_at_a_random_moment(tmp_path, request, start, kind, seed):
     generator = random.Random(f"{kind} {seed}")
     shop = Workshop(tmp_path)
     shop.save(pause=0.005)
@@ -62,12 +63,26 @@ def test_sigkill_at_a_random_moment(tmp_path, request, kind, seed):
     assert not parts.exists()
 
 
-def start(shop: Workshop, path: Path, options: list[str]) -> subprocess.Popen:
-    """Give the command."""
-    command = [sys.executable, "-m", "spacy", "bio-ner", "annotate", shop.path / "model", path]
-    command += [shop.path / "out.jsonl", "--code", shop.code, *options]
-    log = (shop.path / "log").open("ab")
-    return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, start_new_session=True)
+@pytest.fixture
+def start() -> Iterator[Callable[[Workshop, Path, list[str]], subprocess.Popen]]:
+    """Give the command; what still runs at the end of a test that failed is ended."""
+    started: list[subprocess.Popen] = []
+
+    def begin(shop: Workshop, path: Path, options: list[str]) -> subprocess.Popen:
+        command = [sys.executable, "-m", "spacy", "bio-ner", "annotate", shop.path / "model", path]
+        command += [shop.path / "out.jsonl", "--code", shop.code, *options]
+        with (shop.path / "log").open("ab") as log:
+            process = subprocess.Popen(
+                list(map(str, command)), stdout=log, stderr=log, start_new_session=True
+            )
+        started.append(process)
+        return process
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def wait_for(driver: subprocess.Popen, happened) -> None:

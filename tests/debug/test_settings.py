@@ -54,7 +54,7 @@ def test_values_replace_those_of_a_config(make_nlp: MakeNlp, tmp_path: Path):
     }
     changed = {"components.bio_ner.scheme": "BILUO", "components.bio_ner.misaligned": "expand"}
     model = read_settings(path, overrides=changed)
-    assert (model.scheme, model.misaligned) == ("BILUO", "expand")
+    assert (model.scheme, model.task.misaligned) == ("BILUO", "expand")
 
 
 def test_a_pipeline_has_several_or_no_components(make_nlp: MakeNlp, tmp_path: Path):
