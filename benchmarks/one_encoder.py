@@ -117,6 +117,8 @@ def show_scores(encoder: str, steps: int, seeds: int, layers: int | None = None)
         for (kind, task), values in found.items():
             values.append(scores[kind][task])
         rows.append((f"seed {seed}", *(f"{values[-1]:.2f}" for values in found.values())))
+        # A seed takes minutes.
+        print(*rows[-1], flush=True)
     for name, summarize in (("mean", statistics.mean), ("deviation", spread_of)):
         rows.append((name, *(f"{summarize(values):.2f}" for values in found.values())))
     header = ("", *(f"{task}, {kind}" for kind, task in found))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spacy.language import Language
 
-from ..errors import AnnotateError
+from ..errors import AnnotateError, describe
 from ..io import import_pyarrow
 from .fingerprint import load_same, pipeline_digest
 from .inputs import Input
@@ -87,10 +87,13 @@ def annotate(
     """
     _check_options(batch_size, n_process, docs_per_file, shard, restart)
     if engine is not None and load is None:
-        raise AnnotateError("load: expected a function, for the workers of an engine, got None")
+        expected = "a function, for the workers of an engine"
+        raise AnnotateError(describe("load", expected=expected, got=None))
     if engine is not None and n_process > 1:
-        got = f"got {n_process}; an engine has a number of workers of its own"
-        raise AnnotateError(f"n_process: expected 1 beside `engine`, {got}")
+        remedy = "an engine has a number of workers of its own"
+        raise AnnotateError(
+            describe("n_process", expected="1 beside `engine`", got=n_process, remedy=remedy)
+        )
     source = Input(path, format, text_key, entities_key)
     kind = _output_format(output, source)
     if one_file is None:

@@ -10,8 +10,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from ..errors import counted
-from ..gold.layers import gold_spans
-from ..tags.spans import MISSING_SUFFIX, EntIob
+from ..tags.spans import MISSING_SUFFIX, EntIob, entities_in
 from ..tags.tagset import TagSet
 from .findings import Occurrence, Recorder, excerpt, place_of
 
@@ -39,7 +38,7 @@ def check_annotation(
             first = int(missing[0])
             found = Occurrence(place_of(doc), excerpt(doc[first].text), first, first + 1)
             recorder.add("missing_tokens", found, count=len(missing))
-        entities = gold_spans(doc, gold_key)
+        entities = entities_in(doc, gold_key)
         labels.update(ent.label_ for ent in entities)
         longest = max([longest, *(len(ent) for ent in entities)])
         _check_entities(doc, entities, recorder)
@@ -64,7 +63,7 @@ def _unannotated(doc: Doc, gold_key: str | None) -> np.ndarray:
     missing = np.full(len(doc), gold_key not in doc.spans)
     for span in doc.spans.get(gold_key + MISSING_SUFFIX, ()):
         missing[span.start : span.end] |= not span.label
-    for span in gold_spans(doc, gold_key):
+    for span in entities_in(doc, gold_key):
         missing[span.start : span.end] = False
     return missing
 
@@ -130,7 +129,7 @@ def check_tags(
     docs: Sequence[Doc], scheme: str, recorder: Recorder, gold_key: str | None = None
 ) -> None:
     """Record tags of the scheme, "BIO" or "BILUO", that no training document has."""
-    found = [gold_spans(doc, gold_key) for doc in docs]
+    found = [entities_in(doc, gold_key) for doc in docs]
     labels = sorted({ent.label_ for entities in found for ent in entities})
     tagset = TagSet(tuple(labels), scheme)
     seen = np.zeros(len(tagset.tags), dtype=np.int64)

@@ -25,7 +25,7 @@ class Annotation:
         that they were annotated on.
     overlaps (list[Span]): Entities that are left out because they share tokens with another one of
         their group, in the tokens that they were annotated on.
-    given (int | None): Entities of the reference, all in all; None for those of its `doc.ents`.
+    given (int | None): Labels that the reference gives, all in all; None for its `doc.ents`.
     """
 
     spans: list[Span]

@@ -13,12 +13,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from ..tags.spans import MISSING_SUFFIX, EntIob, Span
+from ..tags.spans import MISSING_SUFFIX, EntIob, Span, entities_in
 from .annotation import Annotation, check_wrong, have_same_tokens, read_example
 from .misfits import carry_over, carry_spans
 
@@ -86,18 +85,10 @@ def read_layers(
         wrong=wrong,
         misfits=[span for layer in layers for span in layer.misfits],
         overlaps=[span for layer in layers for span in layer.overlaps],
-        given=len(gold_spans(reference, gold_key)),
+        given=len(entities_in(reference, gold_key)),
         layers=tuple(layers),
         labels=tuple(labels),
     )
-
-
-def gold_spans(doc: Doc, key: str | None) -> list[SpacySpan]:
-    """The gold entities of a Doc, each once: those of a group in `doc.spans`, or of `doc.ents`."""
-    if key is None:
-        return list(doc.ents)
-    found = {(span.start, span.end, span.label): span for span in doc.spans.get(key, ())}
-    return list(found.values())
 
 
 def _of_labels(whole: Annotation, labels: Collection[str]) -> Annotation:
@@ -119,7 +110,7 @@ def _wrong_spans(example: Example, key: str | None) -> list[Span]:
 
 def _read_layer(example: Example, labels: Collection[str], key: str, misaligned: str) -> Annotation:
     predicted, reference = example.predicted, example.reference
-    own = [span for span in gold_spans(reference, key) if span.label_ in labels]
+    own = [span for span in entities_in(reference, key) if span.label_ in labels]
     empty = [_plain(span) for span in own if not len(span)]
     kept = filter_spans([span for span in own if len(span)])
     overlapping = [span for span in own if len(span) and span not in kept]

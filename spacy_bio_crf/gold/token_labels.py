@@ -10,7 +10,7 @@ from spacy.training import Example
 from ..tags.spans import Span
 from ..tags.tagset import TagSet
 from ..tags.targets import has_own_label, read_label, read_labels
-from .annotation import Annotation
+from .annotation import Annotation, have_same_tokens
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,9 @@ class TokenLabels(Annotation):
     """The labels of a document's tokens. Tokens that are not `known` may have any.
 
     labels (Sequence[str | None]): The label of each token; None without one.
-    given (int): The labeled tokens of the reference, white space apart.
     """
 
     labels: Sequence[str | None] = ()
-    given: int = 0
-
-    def count_given(self, reference: Doc) -> int:
-        """RETURNS (int): The labels that the reference gives, whether they fit or not."""
-        return self.given
 
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.
@@ -59,9 +53,7 @@ def read_example_labels(example: Example, target: str) -> TokenLabels:
     theirs = read_labels(reference, target)
     given = [i for i, token in enumerate(reference) if theirs[i] and not token.is_space]
     misfits: list[Span] = []
-    if len(predicted) == len(reference) and all(
-        a.orth == b.orth for a, b in zip(predicted, reference, strict=True)
-    ):
+    if have_same_tokens(predicted, reference):
         labels = theirs
     else:
         align = example.alignment.x2y

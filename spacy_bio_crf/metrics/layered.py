@@ -7,7 +7,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
-from ..tags.spans import MISSING_SUFFIX, EntIob, Span
+from ..tags.spans import MISSING_SUFFIX, EntIob, Span, entities_in
 
 ONE_GROUP = "all"  # the name of the only group
 
@@ -28,11 +28,11 @@ class Layers:
 
     def predicted(self, doc: Doc) -> list[SpacySpan]:
         """RETURNS (list[SpacySpan]): The predicted entities of a document."""
-        return _spans(doc, self.spans_key)
+        return [span for span in entities_in(doc, self.spans_key) if len(span)]
 
     def gold(self, doc: Doc) -> list[SpacySpan]:
         """RETURNS (list[SpacySpan]): The gold entities of a reference."""
-        return _spans(doc, self.gold_key)
+        return [span for span in entities_in(doc, self.gold_key) if len(span)]
 
     def unknown(self, doc: Doc) -> dict[str, np.ndarray]:
         """Find the tokens of a reference that are not annotated.
@@ -89,9 +89,3 @@ def depth(span: Span, others: Sequence[Span]) -> int:
     """RETURNS (int): Number of spans that contain a span and are longer; 0 for an outermost one."""
     start, end, _ = span
     return sum(s <= start and end <= e and e - s > end - start for s, e in {o[:2] for o in others})
-
-
-def _spans(doc: Doc, key: str | None) -> list[SpacySpan]:
-    if key is None:
-        return list(doc.ents)
-    return list({(s.start, s.end, s.label): s for s in doc.spans.get(key, ()) if len(s)}.values())

@@ -11,7 +11,7 @@ from spacy.training import Example
 
 from ..errors import check_choice, describe, is_number
 from ..gold.annotation import Annotation, Preset, read_example, read_presets
-from ..gold.layers import gold_spans, read_layers
+from ..gold.layers import read_layers
 from ..gold.misfits import POLICIES
 from ..gold.notices import ENTITY_NOUN
 from ..heads.decode import Alternative, Entities, Presets, Reading
@@ -27,7 +27,7 @@ from ..tags.groups import (
     make_groups,
 )
 from ..tags.schemes import REPAIRS
-from ..tags.spans import Span
+from ..tags.spans import Span, entities_in
 from ..tags.tagset import SCHEMES
 from .confidence import write_scores
 
@@ -75,7 +75,7 @@ class EntityTask:
 
     def labels_of(self, doc: Doc) -> list[str]:
         """The label of each entity."""
-        return [span.label_ for span in gold_spans(doc, self.gold_spans_key)]
+        return [span.label_ for span in entities_in(doc, self.gold_spans_key)]
 
     def gold(self, example: Example, labels: Sequence[str]) -> Annotation:
         """Read the gold entities of an example, and the spans known to be wrong; see `Task.gold`.
@@ -83,7 +83,7 @@ class EntityTask:
         RAISES: ValueError for another label and, under "strict", for an entity that does not fit.
         """
         if self.gold_spans_key is not None:
-            for span in gold_spans(example.reference, self.gold_spans_key):
+            for span in entities_in(example.reference, self.gold_spans_key):
                 if span.label_ not in labels:
                     raise _unknown_label(span.text, span.label_, labels)
         annotation = self.read(example, labels)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
+from spacy.tokens import Doc
+from spacy.tokens import Span as SpacySpan
 
 Span = tuple[int, int, str]  # first token, end (exclusive), label
 # In `doc.user_data`: the number of gold entities that fit no tokens, and that no score counts.
@@ -19,6 +21,15 @@ class EntIob(IntEnum):
     INSIDE = 1
     OUTSIDE = 2
     BEGIN = 3
+
+
+def entities_in(doc: Doc, key: str | None) -> list[SpacySpan]:
+    """RETURNS (list[SpacySpan]): The entities of a Doc, each once: those of a group in `doc.spans`,
+    empty ones too, or of `doc.ents` if `key` is None."""
+    if key is None:
+        return list(doc.ents)
+    found = {(span.start, span.end, span.label): span for span in doc.spans.get(key, ())}
+    return list(found.values())
 
 
 def rows_of_spans(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:

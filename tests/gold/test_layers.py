@@ -8,7 +8,7 @@ import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_bio_crf.gold.layers import gold_spans, read_layers
+from spacy_bio_crf.gold.layers import read_layers
 from spacy_bio_crf.gold.notices import GoldTally, Notices
 from spacy_bio_crf.tags.groups import make_groups
 
@@ -140,7 +140,6 @@ def test_gold_of_doc_ents_is_shared_out():
     assert [layer.spans for layer in found.layers] == [[(0, 3, "ORG")], [(4, 5, "LOC")]]
     assert [layer.wrong for layer in found.layers] == [[], [(5, 6, "LOC")]]
     assert all(np.flatnonzero(~layer.known).tolist() == [6] for layer in found.layers)
-    assert gold_spans(reference, None) == list(reference.ents)
 
 
 def test_overlaps_are_counted_and_named_once():

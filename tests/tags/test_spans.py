@@ -4,7 +4,7 @@ import numpy as np
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
-from spacy_bio_crf.tags.spans import EntIob, rows_of_spans, spans_of_rows
+from spacy_bio_crf.tags.spans import EntIob, entities_in, rows_of_spans, spans_of_rows
 
 
 def test_ent_iob_has_spacys_values():
@@ -34,3 +34,15 @@ def test_rows_become_tokens():
     # Token 3 has no row and lies inside; 0, 5, 6 and 8 have none and lie beside.
     assert spans_of_rows(rows, tokens) == [(1, 5, "X"), (7, 8, "Y"), (9, 10, "X")]
     assert spans_of_rows([], tokens) == []
+
+
+def test_entities_of_a_doc_are_listed_once():
+    doc = Doc(Vocab(), words=["Porto", "de", "Galinhas"])
+    first, inner = Span(doc, 0, 3, label="LOC"), Span(doc, 2, 3, label="LOC")
+    doc.ents = [first]
+    empty = Span(doc, 1, 1, label="LOC")
+    doc.spans["gold"] = [first, inner, Span(doc, 0, 3, label="LOC"), empty]
+    places = [(span.start, span.end) for span in entities_in(doc, "gold")]
+    assert places == [(0, 3), (2, 3), (1, 1)]
+    assert [(span.start, span.end) for span in entities_in(doc, None)] == [(0, 3)]
+    assert entities_in(doc, "other") == []
