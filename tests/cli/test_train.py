@@ -137,6 +137,17 @@ def test_a_file_in_the_place_of_the_output(folder: Path, tmp_path: Path):
     )
 
 
+@pytest.mark.parametrize(("own", "steps"), [("false", 4), ("true", 0)])
+def test_a_bar_of_the_logger_is_the_only_one(folder: Path, tmp_path: Path, monkeypatch, own, steps):
+    seen: list[int] = []
+    monkeypatch.setattr(
+        "spacy_bio_crf.cli.progress.StepBar.watch", lambda bar, info: seen.append(info["step"])
+    )
+    options = ["--training.max_steps", "3", "--training.logger.progress_bar", own]
+    run_command(folder / "config.cfg", tmp_path / "output", *options)
+    assert len(seen) == steps
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
 @pytest.mark.slow
 def test_a_bar_on_a_terminal(folder: Path, tmp_path: Path):

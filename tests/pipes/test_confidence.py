@@ -11,6 +11,7 @@ import pytest
 from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 
+from spacy_bio_crf.doc_scores import read_scores
 from spacy_bio_crf.pipes.confidence import install_extension, write_scores
 from tests.support.pipelines import MakeNlp, make_examples, train
 
@@ -216,3 +217,12 @@ def test_an_extension_of_the_user_stays_and_is_told(make_nlp: MakeNlp):
     finally:
         Span.remove_extension("confidence")
         Span.set_extension("confidence", getter=ours[2])
+
+
+def test_spans_of_another_component_with_overlaps_stay():
+    doc = Doc(Vocab(), words=["Porto", "de", "Galinhas"])
+    write_scores(doc, "all", [(0, 3, "LOC"), (2, 3, "ORG")], [0.9, 0.8], labels=("LOC", "ORG"))
+    write_scores(doc, "all", [(0, 1, "PER")], [0.7], labels=("PER", "ORG"))
+    assert read_scores(doc, "all") == {(0, 1, "PER"): 0.7, (0, 3, "LOC"): 0.9}
+    write_scores(doc, "all", [(0, 1, "PER")], [0.7])
+    assert read_scores(doc, "all") == {(0, 1, "PER"): 0.7}

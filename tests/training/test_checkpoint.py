@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from spacy_bio_crf.errors import TrainingError
+from spacy_bio_crf.io import checksum
 from spacy_bio_crf.training.checkpoint import (
     Checkpoint,
     Schedule,
@@ -48,6 +49,18 @@ def test_what_is_written_is_read(tmp_path: Path):
     found = read_checkpoint(write(tmp_path, 1))
     assert found.values["number"] == 0.1 + 0.2 and math.isnan(found.values["nan"])
     assert found.values["text"] == "ä" and found.tensors["step"].shape == ()
+
+
+def test_nothing_is_in_place_before_it_is_whole(tmp_path: Path, monkeypatch):
+    seen = []
+
+    def look(path: Path) -> tuple[int, str]:
+        seen.append(names(tmp_path)[0].startswith("."))
+        return checksum(path)
+
+    monkeypatch.setattr("spacy_bio_crf.training.checkpoint.checksum", look)
+    write(tmp_path, 1)
+    assert seen == [True, True] and names(tmp_path) == ["step-00000001"]
 
 
 def test_two_are_kept_and_foreign_files_stay(tmp_path: Path):

@@ -194,6 +194,17 @@ def test_models_and_checkpoints_of_an_earlier_training_go(tmp_path: Path):
     assert not (tmp_path / "output" / "model-best" / "left").exists()
 
 
+def test_a_best_model_replaces_all_of_the_one_before(tmp_path: Path):
+    training = Training(init_nlp(spacy.util.load_config(folder_of(tmp_path))), tmp_path / "output")
+    training.run(io.StringIO(), io.StringIO())
+    left = tmp_path / "output" / "model-best" / "left"
+    left.touch()
+    training._save(tmp_path / "output", is_best=False)
+    assert left.exists()
+    training._save(tmp_path / "output", is_best=True)
+    assert not left.exists()
+
+
 def test_a_best_model_that_is_gone_is_told(tmp_path: Path):
     config, output = folder_of(tmp_path), tmp_path / "output"
     run_training(config, output, stop=7)
