@@ -103,13 +103,71 @@ def lattice_loss(
         words = emissions[torch.from_numpy(first).to(emissions.device)]
         total = total + _barred_loss(tagset, words, lengths, chain, barred)
     total = total / size
+    return float(total.detach()), _gradient(total, leaves, lattice.tokens)
+
+
+def expected_counts(lattice: Lattice) -> Lattice:
+    """Compute how often tags and pairs of tags are expected, by forward-backward.
+
+    They are the gradient of log Z (Wainwright & Jordan 2008, section 3.6).
+
+    lattice (Lattice): The scores; restricted and tempered, if the distribution is to be.
+    RETURNS (Lattice): The probability of each tag at each row [N, K], and over all documents the
+        expected number of starts [K], of pairs of neighbors [K, K] and of ends [K].
+    """
+    leaves = [scores.detach().requires_grad_() for scores in lattice.scores]
+    emissions, *chain = leaves
+    log_z = crf.log_partition(emissions, lattice.lengths, *chain).sum()
+    return _gradient(log_z, leaves, lattice.tokens)
+
+
+def posterior_loss(
+    head: Head, tagset: TagSet, lattice: Lattice, posterior: Lattice, *, size: int
+) -> tuple[float, Lattice]:
+    """Compute the cross-entropy of a lattice with a given distribution, and its gradient.
+
+    Distillation (Hinton et al. 2015) of a distribution p over tag sequences that is a chain, too:
+    `H(p, q) = log Z - E_p[score]`, and the expected score needs no more of p than its posteriors.
+    So this is exact, and its gradient is the difference of the expected counts of q and of p. For
+    a softmax it is the cross-entropy of each row.
+
+    posterior (Lattice): Posteriors of p as `expected_counts` gives them, with one row for each
+        token that has a row in the lattice. With `constrained_loss`, of legal sequences alone.
+    size (int): The divisor of the sum, the same for all parts of a batch.
+    RETURNS (tuple[float, Lattice]): The loss in nats, never below the entropy of p, and a lattice
+        that holds its gradient.
+    RAISES: ValueError for posteriors of another number of rows or tags.
+    """
+    first, lengths = lattice.first_rows()
+    expected = (sum(lengths), lattice.emissions.shape[1])
+    if tuple(posterior.emissions.shape) != expected:
+        got = tuple(posterior.emissions.shape)
+        raise ValueError(describe("posterior", expected=f"probabilities {expected}", got=got))
+    leaves = [scores.detach().requires_grad_() for scores in lattice.scores]
+    emissions, *chain = leaves
+    words = emissions[torch.from_numpy(first).to(emissions.device)]
+    # Connected to the leaves, so that documents without a row have a gradient.
+    total = 0.0 * emissions.sum()
+    if head.crf or head.constrained_loss:
+        if head.constrained_loss:
+            chain = list(constrain(tagset, *chain))
+        total = total + crf.log_partition(words, lengths, *chain).sum()
+        for scores, counts in zip((words, *chain), posterior.scores, strict=True):
+            # What is closed has a score of -inf and never happens.
+            total = total - torch.where(counts > 0, counts * scores, 0.0).sum()
+    else:
+        total = total - (posterior.emissions * words.log_softmax(dim=1)).sum()
+    total = total / size
+    return float(total.detach()), _gradient(total, leaves, lattice.tokens)
+
+
+def _gradient(total: Tensor, leaves: Sequence[Tensor], tokens: Sequence[np.ndarray]) -> Lattice:
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     d_emissions, d_start, d_transitions, d_end = (
         torch.zeros_like(leaf) if gradient is None else gradient
         for leaf, gradient in zip(leaves, gradients, strict=True)
     )
-    d_lattice = Lattice(d_emissions, d_start, d_transitions, d_end, lattice.tokens)
-    return float(total.detach()), d_lattice
+    return Lattice(d_emissions, d_start, d_transitions, d_end, tokens)
 
 
 def _rows(

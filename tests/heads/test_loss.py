@@ -10,8 +10,14 @@ from torch import Tensor
 from spacy_bio_crf import crf
 from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.heads.emitter import Head, build_crf_head, build_softmax_head
-from spacy_bio_crf.heads.lattice import Lattice
-from spacy_bio_crf.heads.loss import annotated_tokens, batch_loss, lattice_loss
+from spacy_bio_crf.heads.lattice import Lattice, restrict
+from spacy_bio_crf.heads.loss import (
+    annotated_tokens,
+    batch_loss,
+    expected_counts,
+    lattice_loss,
+    posterior_loss,
+)
 from spacy_bio_crf.tags.tagset import TagSet
 from tests.support.lattices import (
     RAGGED,
@@ -21,6 +27,7 @@ from tests.support.lattices import (
     log_sum,
     make_lattice,
     path_scores,
+    probabilities,
     random_allowed,
     scheme,
     split,
@@ -246,6 +253,109 @@ def test_weights_of_one_change_nothing(crf: bool):
     assert a == pytest.approx(b, rel=1e-6)
     for x, y in zip(da.scores, db.scores, strict=True):
         torch.testing.assert_close(x, y, atol=1e-6, rtol=1e-5)
+
+
+# From posteriors ---------------------------------------------------------------------------------
+
+
+def legal_only(head: Head, tagset: TagSet, lattice: Lattice) -> Lattice:
+    if not head.constrained_loss:
+        return lattice
+    return restrict(build_crf_head(constrained=True), tagset, lattice)
+
+
+plain_heads = pytest.mark.parametrize(
+    "head", [HEADS[name] for name in HEADS if "weighted" not in name and "both" not in name]
+)
+
+
+@scheme
+@plain_heads
+def test_cross_entropy_is_that_of_the_definition(scheme: str, head: Head):
+    """-Σ p(y) log q(y) over all paths, the probabilities of which are listed."""
+    tagset = TAGSETS[scheme]
+    for lengths in ([0], [1], [3], RAGGED):
+        teacher = make_lattice(tagset, lengths, crf=head.crf, seed=1)
+        lattice = make_lattice(tagset, lengths, crf=head.crf, seed=2)
+        expected = 0.0
+        for i, n in enumerate(lengths):
+            paths = every_path(scheme, n, legal=head.constrained_loss)
+            p, q = probabilities(teacher, i, paths), probabilities(lattice, i, paths)
+            expected -= float((p * np.log(q)).sum())
+        posterior = expected_counts(legal_only(head, tagset, teacher))
+        found, _ = posterior_loss(head, tagset, lattice, posterior, size=3)
+        assert found == pytest.approx(expected / 3, abs=1e-5)
+
+
+def test_expected_counts_are_sums_over_paths():
+    tagset, lengths = TAGSETS["BIO"], [2, 0, 3]
+    lattice = make_lattice(tagset, lengths, crf=True, seed=4)
+    rows, start, end = np.zeros((5, 5)), np.zeros(5), np.zeros(5)
+    pairs, base = np.zeros((5, 5)), 0
+    for i, n in enumerate(lengths):
+        paths = every_path("BIO", n)
+        for path, p in zip(paths, probabilities(lattice, i, paths), strict=True):
+            for t, tag in enumerate(path):
+                rows[base + t, tag] += p
+                if t:
+                    pairs[path[t - 1], tag] += p
+            if n:
+                start[path[0]] += p
+                end[path[-1]] += p
+        base += n
+    found = expected_counts(lattice)
+    for own, by_hand in zip(found.scores, (rows, start, pairs, end), strict=True):
+        np.testing.assert_allclose(own.numpy(), by_hand, atol=1e-6)
+
+
+@scheme
+@plain_heads
+def test_gradient_of_the_cross_entropy_is_its_slope(scheme: str, head: Head):
+    """In float64, by central differences, in each of the numbers of all four tensors."""
+    tagset, lengths = TAGSETS[scheme], [2, 0, 3, 1]
+    teacher = make_lattice(tagset, lengths, crf=True, seed=5, dtype=torch.float64)
+    lattice = make_lattice(tagset, lengths, crf=True, seed=6, dtype=torch.float64)
+    posterior = expected_counts(legal_only(head, tagset, teacher))
+
+    def loss(*scores: Tensor) -> float:
+        moved = Lattice(*scores, lattice.tokens)
+        return posterior_loss(head, tagset, moved, posterior, size=2)[0]
+
+    _, gradient = posterior_loss(head, tagset, lattice, posterior, size=2)
+    assert gradient.lengths == lengths
+    for which, slopes in enumerate(gradient.scores):
+        for place in np.ndindex(*slopes.shape):
+            around = []
+            for step in (-1e-5, 1e-5):
+                moved = [s.clone() for s in lattice.scores]
+                moved[which][place] += step
+                around.append(loss(*moved))
+            assert float(slopes[place]) == pytest.approx((around[1] - around[0]) / 2e-5, abs=1e-7)
+
+
+@scheme
+@plain_heads
+def test_a_lattice_has_nothing_to_learn_from_itself(scheme: str, head: Head):
+    tagset = TAGSETS[scheme]
+    lattice = make_lattice(tagset, RAGGED, crf=head.crf)
+    posterior = expected_counts(legal_only(head, tagset, lattice))
+    _, gradient = posterior_loss(head, tagset, lattice, posterior, size=1)
+    assert all(g.abs().max() < 1e-5 for g in gradient.scores)
+
+
+def test_posteriors_are_those_of_first_subwords():
+    tagset, head = TAGSETS["BIO"], Head(crf=True)
+    lattice = make_lattice(tagset, [4], crf=True)
+    lattice = Lattice(*lattice.scores, tokens=[np.array([0, 0, 1, 1])])
+    words = Lattice(lattice.emissions[[0, 2]], *lattice.scores[1:], tokens=[np.arange(2)])
+    posterior = expected_counts(make_lattice(tagset, [2], crf=True, seed=1))
+    loss, d = posterior_loss(head, tagset, lattice, posterior, size=1)
+    alone, d_alone = posterior_loss(head, tagset, words, posterior, size=1)
+    assert loss == pytest.approx(alone)
+    torch.testing.assert_close(d.emissions[[0, 2]], d_alone.emissions)
+    assert not d.emissions[[1, 3]].any()
+    with pytest.raises(ValueError, match=r"posterior: expected probabilities \(2, 5\), got \(3"):
+        posterior_loss(head, tagset, lattice, make_lattice(tagset, [3], crf=True), size=1)
 
 
 # From gold annotation -----------------------------------------------------------------------------
