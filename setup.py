@@ -104,6 +104,7 @@ setup(
         ],
         "spacy_architectures": [
             "spacy-bio-crf.BioTagger.v1 = spacy_bio_crf.model:build_bio_tagger",
+            "spacy-bio-crf.Ensemble.v1 = spacy_bio_crf.averaging:build_ensemble",
             "spacy-bio-crf.TransformerEncoder.v1"
             " = spacy_bio_crf.encoders.transformer.layer:build_transformer_encoder",
             "spacy-bio-crf.SharedEncoder.v1 = spacy_bio_crf.encoders.shared:build_shared_encoder",

@@ -115,6 +115,15 @@ def _projection(emitter: Model, *, train: bool) -> Project:
     return lambda vectors: network(vectors, dropout)
 
 
+def chain_scores(model: Model[list[Doc], Lattice]) -> tuple[Tensor, ...]:
+    """Read the scores of the chain; of an ensemble their mean over its networks.
+
+    RETURNS (tuple[Tensor, ...]): Start [K], transition [K, K] and end [K] scores.
+    """
+    found = [emitter_shim(n).network.scores() for n in model.walk() if n.name == "emitter"]
+    return tuple(torch.stack(own).detach().mean(dim=0) for own in zip(*found, strict=True))
+
+
 def emitter_shim(emitter: Model) -> "EmitterShim":
     """Get the shim of the layer "emitter" that `build_bio_tagger` makes."""
     return cast(EmitterShim, emitter.shims[0])

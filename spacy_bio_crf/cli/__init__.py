@@ -17,6 +17,7 @@ from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .debug import debug_cli
+from .ensemble import ensemble_cli
 from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
 from .init_config import init
@@ -44,6 +45,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     evaluate_cli: "evaluate training/model-best corpus/test.spacy --report report.html",
     calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
+    ensemble_cli: "ensemble seed-0/model-best seed-1/model-best my_ensemble",
     transitions_cli: "transitions training/model-best --plot transitions.svg",
     from_hf_cli: "from-hf dslim/bert-base-NER my_ner --lang en",
     to_hf_cli: "to-hf training/model-best checkpoint --corpus corpus/dev.spacy",

@@ -112,7 +112,9 @@ def read_settings(
 def _highest_rate(nlp: Language, component: str, pipe: BioNer) -> float:
     """The highest learning rate of the component's pre-trained transformer in training."""
     config = nlp.config.interpolate()
-    encoder = config["components"][component]["model"]["encoder"]
+    encoder = config["components"][component]["model"].get("encoder")
+    if encoder is None:  # an ensemble, which is not trained
+        return 0.0
     if isinstance(pipe.encoder, SharedEncoder):
         owner = pipe.encoder.upstream.owner.name
         encoder = config["components"][owner]["model"]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torchcrf import CRF
 
@@ -149,3 +150,18 @@ class Emitter(nn.Module):
             return crf.start_transitions, crf.transitions, crf.end_transitions
         zeros = self.dense.bias.new_zeros(self.dense.out_features)
         return zeros, zeros.new_zeros((len(zeros), len(zeros))), zeros
+
+    def reorder(self, order: Sequence[int]) -> None:
+        """Put the tags in another order.
+
+        order (Sequence[int]): For each tag in the new order its place in the present one; [K].
+        """
+        index = torch.tensor(order, device=self.dense.bias.device)
+        with torch.no_grad():
+            own: list[Tensor] = [self.dense.weight, self.dense.bias]
+            if self.crf is not None:
+                crf = self.crf
+                own += [crf.start_transitions, crf.end_transitions, crf.transitions]
+                crf.transitions.copy_(crf.transitions[:, index])
+            for scores in own:
+                scores.copy_(scores[index])

@@ -103,6 +103,38 @@ def constrain(
     )
 
 
+def mean_lattice(lattices: Sequence[Lattice]) -> Lattice:
+    """Average the scores of several lattices of the same documents and tags.
+
+    A row that is missing in some of them, because another tokenizer made no sub-word of its token,
+    is the mean of the others' rows.
+
+    lattices (Sequence[Lattice]): One row for each token that has a sub-word.
+    RETURNS (Lattice): The mean.
+    """
+    first = lattices[0]
+    start, transitions, end = (
+        torch.stack(own).mean(dim=0) for own in zip(*(x.scores[1:] for x in lattices), strict=True)
+    )
+    by_doc = list(zip(*(lattice.tokens for lattice in lattices), strict=True))
+    if all(np.array_equal(own, of_doc[0]) for of_doc in by_doc for own in of_doc[1:]):
+        emissions = torch.stack([lattice.emissions for lattice in lattices]).mean(dim=0)
+        return Lattice(emissions, start, transitions, end, first.tokens)
+    tokens = [np.unique(np.concatenate(of_doc)) for of_doc in by_doc]
+    bases = np.cumsum([0, *map(len, tokens)])
+    total = first.emissions.new_zeros((int(bases[-1]), len(start)))
+    count = total.new_zeros((len(total), 1))
+    for lattice in lattices:
+        rows = [
+            base + np.searchsorted(of_doc, own)
+            for base, of_doc, own in zip(bases, tokens, lattice.tokens, strict=False)
+        ]
+        index = torch.from_numpy(np.concatenate(rows)).to(total.device)
+        total[index] += lattice.emissions
+        count[index] += 1.0
+    return Lattice(total / count, start, transitions, end, tokens)
+
+
 @lru_cache(maxsize=64)
 def _illegal(tagset: TagSet, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     start, between, end = (

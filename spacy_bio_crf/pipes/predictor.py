@@ -17,7 +17,7 @@ from ..heads.decode import Alternative, Reading, check_finite
 from ..heads.emitter import Head
 from ..heads.grouped import all_tag_marginals
 from ..heads.lattice import Lattice
-from ..model import emitter_shim
+from ..model import chain_scores, emitter_shim
 from ..tags.groups import TagGroups
 from ..tags.tagset import TagSet
 from .disk import check_temperature
@@ -243,8 +243,7 @@ class Predictor(StreamedPipe):
             nats. Those from one group's tags to another's have no meaning.
         RAISES: ValueError before initialization.
         """
-        network = emitter_shim(self.model.get_ref("emitter")).network
-        start, transitions, end = (scores.detach().cpu().numpy() for scores in network.scores())
+        start, transitions, end = (scores.cpu().numpy() for scores in chain_scores(self.model))
         return start, transitions, end
 
     def chain_of(self, group: str | None) -> tuple[TagSet, tuple[np.ndarray, ...]]:

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from spacy_bio_crf.heads.lattice import NEVER, Lattice, constrain
+from spacy_bio_crf.heads.lattice import NEVER, Lattice, constrain, mean_lattice
 from tests.support.lattices import TAGSETS, every_path, make_lattice, scheme
 
 
@@ -50,3 +50,21 @@ def test_constrain_shuts_exactly_what_is_illegal(scheme: str):
     for shut, before in zip((start, transitions, end), lattice.scores[1:], strict=True):
         assert torch.equal(shut[shut != NEVER], before[shut != NEVER])
         assert before.isfinite().all()
+
+
+def test_the_mean_of_lattices_with_the_same_rows():
+    tagset = TAGSETS["BIO"]
+    one, two = (make_lattice(tagset, [2, 0, 3], crf=True, seed=seed) for seed in (0, 1))
+    mean = mean_lattice([one, two, two])
+    for found, a, b in zip(mean.scores, one.scores, two.scores, strict=True):
+        assert torch.allclose(found, (a + 2 * b) / 3)
+    assert mean.lengths == [2, 0, 3]
+
+
+def test_a_row_that_some_lattices_lack_is_the_mean_of_the_others():
+    one, two = lattice_of([[0, 2], [1]]), lattice_of([[0, 1], []])
+    one.emissions[:] = torch.tensor([[1.0], [2.0], [3.0]])
+    two.emissions[:] = torch.tensor([[5.0], [7.0]])
+    mean = mean_lattice([one, two])
+    assert [tokens.tolist() for tokens in mean.tokens] == [[0, 1, 2], [1]]
+    assert mean.emissions[:, 0].tolist() == [3.0, 7.0, 2.0, 3.0]

@@ -13,6 +13,7 @@ NAMES = [
     ("factories", "bio_ner", "pipes.bio_ner:make_bio_ner"),
     ("factories", "bio_tagger", "pipes.bio_tagger:make_bio_tagger"),
     ("architectures", "spacy-bio-crf.BioTagger.v1", "model:build_bio_tagger"),
+    ("architectures", "spacy-bio-crf.Ensemble.v1", "averaging:build_ensemble"),
     (
         "architectures",
         "spacy-bio-crf.TransformerEncoder.v1",

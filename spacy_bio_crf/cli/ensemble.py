@@ -1,0 +1,39 @@
+"""Command `bio-ner ensemble`: several pipelines as one."""
+
+from pathlib import Path
+
+import typer
+from wasabi import msg
+
+from .loading import check_new, load_pipeline, name_options, writing
+
+
+def ensemble_cli(
+    models: list[Path] = typer.Argument(  # noqa: B008
+        ..., metavar="MODEL...", help="Two trained pipelines or more"
+    ),
+    output: Path = typer.Argument(..., metavar="OUT", help="Folder of the new pipeline"),  # noqa: B008
+    soup: bool = typer.Option(
+        False, "--soup", help="Average weights, of models trained from one start: the cost of one"
+    ),
+    component: str | None = typer.Option(
+        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+    ),
+    force: bool = typer.Option(False, "--force", "-F", help="Write over an existing folder"),
+) -> None:
+    """Combine pipelines into one that averages their scores.
+
+    It takes the time and the memory of all of them, with --soup those of one.
+    """
+    from ..combine import make_ensemble, make_soup
+
+    check_new(output, force)
+    make = make_soup if soup else make_ensemble
+    try:
+        nlp = make({str(model): load_pipeline(model) for model in models}, component=component)
+    except ValueError as error:
+        msg.fail(name_options(str(error), ensemble_cli), exits=1)
+    with writing("OUT"):
+        nlp.to_disk(output)
+    kind = "Soup" if soup else "Ensemble"
+    msg.good(f"{kind} of {len(models)} models: {output}")

@@ -1,0 +1,50 @@
+"""`bio-ner ensemble`: what it writes, and its messages."""
+
+from pathlib import Path
+
+import pytest
+import spacy
+from typer.testing import CliRunner
+
+from spacy_bio_crf.averaging import members_of
+from spacy_bio_crf.cli import app
+from tests.support.combined import TEXTS, make_member
+from tests.support.components import component
+from tests.support.pipelines import MakeNlp
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(app, ["ensemble", *map(str, arguments)])
+    return result.exit_code, " ".join(result.output.split())
+
+
+@pytest.fixture
+def models(make_nlp: MakeNlp, tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"seed-{seed}" for seed in range(2)]
+    for seed, path in enumerate(paths):
+        make_member(make_nlp, seed=seed).to_disk(path)
+    return paths
+
+
+@pytest.mark.parametrize("options, size, kind", [([], 2, "Ensemble"), (["--soup"], 1, "Soup")])
+def test_a_pipeline_is_written(
+    models: list[Path], tmp_path: Path, options: list[str], size: int, kind: str
+):
+    code, output = run(*models, tmp_path / "out", *options)
+    assert code == 0 and f"{kind} of 2 models: {tmp_path / 'out'}" in output
+    nlp = spacy.load(tmp_path / "out")
+    assert len(members_of(component(nlp).model)) == size
+    assert len(list(nlp.pipe(TEXTS))) == len(TEXTS)
+    code, output = run(*models, tmp_path / "out", *options)
+    assert code == 1 and "OUT: expected a new file or folder, got" in output
+    assert run(*models, tmp_path / "out", *options, "--force")[0] == 0
+
+
+def test_messages(models: list[Path], tmp_path: Path):
+    code, output = run(models[0], tmp_path / "out")
+    assert code == 1 and "models: expected two trained pipelines or more, got" in output
+    code, output = run(models[0], models[0], tmp_path / "out")
+    assert code == 1 and "models: expected two trained pipelines or more, got" in output
+    code, output = run(*models, tmp_path / "out", "--component", "x")
+    assert code == 1 and "component: expected a bio_ner of bio_ner, got 'x'" in output
+    assert not (tmp_path / "out").exists()
