@@ -47,7 +47,7 @@ $(NEXT_STAMP): setup.py constraints-next.txt
 	touch $@
 
 setup: $(STAMP)
-	$(PY) scripts/fetch_encoder.py --out assets/encoder
+	$(PY) scripts/fetch_encoder.py minilm e5
 
 demo: setup
 	for head in $(HEADS); do $(PY) -m spacy project run all . --vars.head $$head || exit 1; done
@@ -75,7 +75,7 @@ test: setup lint
 
 # With both environments at hand, pipelines cross from one to the other.
 test-next: $(NEXT_STAMP)
-	$(NEXT)/bin/python scripts/fetch_encoder.py --out assets/encoder
+	$(NEXT)/bin/python scripts/fetch_encoder.py minilm e5
 	$(if $(wildcard $(PY)),BIO_NER_OTHER_PYTHON=$(abspath $(PY))) \
 		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile -m "not long"
 
