@@ -1,12 +1,23 @@
 """Benchmarks on a tiny encoder: they run, and measure what they say."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from thinc.types import Ragged
 
-from benchmarks import adapters, head_share, one_encoder, scale, speed, tagging, train_loops
+from benchmarks import (
+    adapters,
+    encoder_search,
+    head_share,
+    one_encoder,
+    scale,
+    speed,
+    tagging,
+    train_loops,
+)
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
 
@@ -112,3 +123,50 @@ def test_the_vector_of_a_token_is_that_of_its_first_subword() -> None:
     assert picked.tolist() == [[0, 1], [0, 0], [4, 5], [6, 7]]
     (d,) = backprop([np.ones((4, 2), dtype="float32")])
     assert d.dataXd.tolist() == [[1, 1], [0, 0], [1, 1], [1, 1]]
+
+
+@pytest.fixture
+def small_demo(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    small = (encoder_search.ASSETS / "dev.conll", "xx")
+    monkeypatch.setitem(encoder_search.CORPORA, "demo", small)
+    encoder_search.corpus.cache_clear()
+    yield
+    encoder_search.corpus.cache_clear()
+
+
+def test_search_trains_each_combination_once(
+    tiny_encoder: Path, small_demo, tmp_path, monkeypatch
+) -> None:
+    output = tmp_path / "found.jsonl"
+    command = ["search", str(tiny_encoder), "--output", str(output), "--curve", "1", "--grid"]
+    command += ["steps=2", "words=60", "head=crf,softmax", "mix=1,2"]
+    for part, rows in (("1/2", 2), ("2/2", 4), ("1/1", 4)):
+        monkeypatch.setattr("sys.argv", [*command, "--part", part])
+        encoder_search.main()
+        found = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+        assert len(found) == rows
+    asked = {(r["settings"]["head"], r["settings"]["mix"]) for r in found}
+    assert asked == {("crf", 1), ("crf", 2), ("softmax", 1), ("softmax", 2)}
+    assert all(list(r["f"]) == ["held_out", "dev"] and len(r["curve"]) == 2 for r in found)
+
+
+def test_search_holds_out_the_last_documents(small_demo) -> None:
+    docs, held_out = encoder_search.corpus("demo", 0)
+    together = [doc.text for doc in (*docs, *held_out["held_out"])]
+    assert together == [doc.text for doc in held_out["dev"]]
+    assert len(held_out["held_out"]) == round(0.1 * len(together))
+
+
+def test_search_gives_lower_layers_lower_rates(tiny_encoder: Path) -> None:
+    job = encoder_search.combinations(["layer_decay=0.5", "mix=2", "norm=1"])[0]
+    nlp = encoder_search.make(str(tiny_encoder), job, "xx")
+    docs = encoder_search.read(encoder_search.ASSETS / "dev.conll", lang="xx")[0][:5]
+    nlp.initialize(lambda: [encoder_search.example(nlp, doc) for doc in docs])
+    encoder_search.adjust(nlp, job)
+    encoder = nlp.get_pipe("bio_ner").model.get_ref("encoder")
+    shim = encoder.shims[0]
+    rates = [shim.lr_scale(f"{n}.weight") for n in ("encoder.layer.1", "encoder.layer.0")]
+    assert [*rates, shim.lr_scale("embeddings.x")] == [1.0, 0.5, 0.25]
+    vectors = encoder.predict([docs[0]])[0].dataXd
+    assert np.allclose(vectors.mean(axis=1), 0.0, atol=1e-5)
+    assert np.allclose(vectors.std(axis=1), 1.0, atol=1e-2)
