@@ -14,6 +14,7 @@ from ..io import open_parquet
 from .records import VALUE_SHOWN, BadRecord, find_problem, plain
 
 PART_BYTES = 1 << 22  # of a part, or a little more
+_TEXTS = 1000  # of a part that is read for its texts alone
 TAIL = 1 << 16  # bytes at the end of a Parquet file: places and statistics of all its columns
 BOM = b"\xef\xbb\xbf"
 SUFFIXES = {
@@ -125,6 +126,24 @@ class Input:
             except AnnotateError as err:
                 found.bad.append(BadRecord(place, str(err)))
         return found
+
+    def texts(self) -> Iterator[str]:
+        """Stream the texts alone.
+
+        YIELDS (str): Each text.
+        RAISES: AnnotateError for the first bad record.
+        """
+        for part in self.parts(_TEXTS):
+            found = self.read(part)
+            rows = found.rows if isinstance(found.rows, list) else to_rows(found.rows)
+            bad = found.bad[:1]
+            for place, row in zip(found.places, rows, strict=True):
+                if problem := find_problem(row, self.text_key, self.entities_key):
+                    bad.append(BadRecord(place, problem))
+                    break
+                yield row[self.text_key]
+            if bad:
+                raise AnnotateError(f"{bad[0].place}: {bad[0].reason}")
 
     def stamps(self) -> list[list[Any]]:
         """RETURNS (list[list[Any]]): Name, size and time of change of each file."""

@@ -25,6 +25,7 @@ from .push import push_cli
 from .to_hf import to_hf_cli
 from .train import train_cli
 from .transitions import transitions_cli
+from .trim import trim_cli
 
 warn_of_clash()
 # For the processes that a command starts, those of `spacy project run` among them.
@@ -47,6 +48,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
     ensemble_cli: "ensemble seed-0/model-best seed-1/model-best my_ensemble",
     transitions_cli: "transitions training/model-best --plot transitions.svg",
+    trim_cli: "trim training/model-best small --texts corpus/train.spacy",
     from_hf_cli: "from-hf dslim/bert-base-NER my_ner --lang en",
     to_hf_cli: "to-hf training/model-best checkpoint --corpus corpus/dev.spacy",
     push_cli: "push checkpoint someone/my-ner --private",

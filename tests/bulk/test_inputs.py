@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow.parquet
 import pytest
 
 from spacy_bio_crf.bulk import AnnotateError, inputs
@@ -144,3 +145,25 @@ def test_input_that_cannot_be_read(folder, name, format, message):
     with pytest.raises(AnnotateError) as caught:
         open_input(folder, name, format)
     assert str(caught.value).replace(f"{folder.path}/", "").startswith(message)
+
+
+def test_texts_alone(folder):
+    write_all(folder)
+    for name in ("a.txt", "many", "texts"):
+        found = list(open_input(folder, name).texts())
+        assert found == [row["text"] for row in EXPECTED[name]]
+    table = pyarrow.table({"text": ["a", "b"], "i": [1, 2]})
+    pyarrow.parquet.write_table(table, folder.path / "d.parquet")
+    assert list(open_input(folder, "d.parquet").texts()) == ["a", "b"]
+
+
+def test_bad_records_among_texts_are_named(folder):
+    write_all(folder)
+    texts = open_input(folder, "c.jsonl").texts()
+    with pytest.raises(AnnotateError, match=r"c\.jsonl, line 5: expected a JSON object, got 'bad'"):
+        list(texts)
+    folder.write("e.jsonl", '{"text": "a"}\n{"text": 1}\n')
+    texts = open_input(folder, "e.jsonl").texts()
+    assert next(texts) == "a"
+    with pytest.raises(AnnotateError, match=r"e\.jsonl, line 2: expected a string under 'text'"):
+        next(texts)

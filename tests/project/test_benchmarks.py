@@ -17,6 +17,7 @@ from benchmarks import (
     speed,
     tagging,
     train_loops,
+    trimming,
 )
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
@@ -170,3 +171,12 @@ def test_search_gives_lower_layers_lower_rates(tiny_encoder: Path) -> None:
     vectors = encoder.predict([docs[0]])[0].dataXd
     assert np.allclose(vectors.mean(axis=1), 0.0, atol=1e-5)
     assert np.allclose(vectors.std(axis=1), 1.0, atol=1e-2)
+
+
+def test_trimmed_vocabularies(tiny_encoder: Path, monkeypatch) -> None:
+    monkeypatch.setitem(trimming.CORPORA, "assets", ("en", "dev.conll", "dev.conll"))
+    monkeypatch.setattr(trimming, "SETTINGS", {"few": {"keep_characters": "none", "min_count": 50}})
+    whole, few = trimming.measure(str(tiny_encoder), Path(), "assets", 1, 0)
+    assert [whole["setting"], few["setting"]] == ["whole", "few"]
+    assert 0 <= few["memory"] <= whole["memory"] and 0 < few["rows"] < whole["rows"]
+    assert few["unknown"] > whole["unknown"]

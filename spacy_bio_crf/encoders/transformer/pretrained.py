@@ -110,7 +110,7 @@ def load_folder(folder: Path, *, base: Path | None = None) -> Pretrained:
         else:
             got = Plain(f"{len(others)} more, the first of them {others[0]}")
         raise ValueError(describe(str(place / WEIGHTS), expected=expected, got=got))
-    return Pretrained(network, _load_saved_tokenizer(folder))
+    return Pretrained(network, load_saved_tokenizer(folder))
 
 
 def save_folder(pretrained: Pretrained, folder: Path) -> None:
@@ -257,7 +257,7 @@ def own_weights(network: Any) -> None:
         tensor.data = tensor.data.to(dtype, copy=True)
 
 
-def _load_saved_tokenizer(folder: Path) -> Any:
+def load_saved_tokenizer(folder: Path) -> Any:
     from transformers import PreTrainedTokenizerFast
 
     if (folder / TOKENIZER).is_file():

@@ -202,6 +202,16 @@ class TransformerShim(TorchShim):
             width = self.network.config.hidden_size
             self.default_rate = WIDE_RATE if width >= WIDE else SMALL_RATE
 
+    def exchange(self, pretrained: Pretrained) -> Pretrained:
+        """Put another tokenizer in place, and a network with the same changes.
+
+        RETURNS (Pretrained): The former ones.
+        """
+        former = Pretrained(self.network, self.text.tokenizer)
+        self._text = _read_text(pretrained, self.options)
+        self.set_network(pretrained.network)
+        return former
+
     def grow(self, names: Iterable[str]) -> None:
         if any(is_adapter(name) for name in names):
             self._adapt()
