@@ -33,6 +33,10 @@ from .work import PartResult, Work
 from .workers import DEATHS, died
 
 COLUMN = "pickled"  # of a part that was read, and of its account
+# Ray takes about 30 ms for a task, and a part of short documents a few times as long.
+TASK_PARTS = 8
+# Tasks of each worker at the least, so that all of them end at about the same time.
+WORKER_TASKS = 8
 
 
 @dataclass(frozen=True)
@@ -69,9 +73,10 @@ class RayCluster:
             return
         with self._connected():
             task = ray.put((work, Path.cwd()))
+            groups = _groups(parts, self._room())
             dataset = ray.data.read_datasource(
-                _Parts(task, parts),
-                override_num_blocks=len(parts),
+                _Parts(task, groups),
+                override_num_blocks=len(groups),
                 num_cpus=1 if self.num_gpus else self._resources()["num_cpus"],
             )
             results = dataset.map_batches(
@@ -104,6 +109,16 @@ class RayCluster:
             "num_cpus": self.cores or (0 if self.num_gpus else 1),
             "num_gpus": self.num_gpus or None,
         }
+
+    def _room(self) -> int:
+        """RETURNS (int): How many workers there is room for now. A cluster may grow."""
+        there, own = ray.cluster_resources(), self._resources()
+        rooms = [
+            there.get(name, 0) // own[key]
+            for name, key in (("CPU", "num_cpus"), ("GPU", "num_gpus"))
+            if own[key]
+        ]
+        return max(1, int(min([*rooms, self.workers or float("inf")], default=1)))
 
     @contextmanager
     def _connected(self) -> Iterator[None]:
@@ -192,12 +207,18 @@ class _TableWorker:
         yield from self._worker([table])
 
 
-class _Parts(Datasource):
-    """Parts as rows of a dataset: one in each block, so that blocks are sized by their text."""
+def _groups(parts: Sequence[InputPart], workers: int) -> list[Sequence[InputPart]]:
+    """Put parts into tasks: `TASK_PARTS` in each, or fewer if workers would be without one."""
+    size = max(1, min(TASK_PARTS, len(parts) // (workers * WORKER_TASKS)))
+    return [parts[i : i + size] for i in range(0, len(parts), size)]
 
-    def __init__(self, task: Any, parts: Sequence[InputPart]) -> None:
+
+class _Parts(Datasource):
+    """Parts as rows of a dataset, some in each task, so that tasks are sized by their text."""
+
+    def __init__(self, task: Any, groups: Sequence[Sequence[InputPart]]) -> None:
         super().__init__()
-        self._task, self._parts = task, parts
+        self._task, self._groups = task, groups
 
     def estimate_inmemory_data_size(self) -> int | None:
         return None
@@ -205,17 +226,23 @@ class _Parts(Datasource):
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
     ) -> list[ReadTask]:
-        metadata = BlockMetadata(1, None, None, None)
-        return [ReadTask(partial(_read_part, self._task, part), metadata) for part in self._parts]
+        return [
+            ReadTask(
+                partial(_read_parts, self._task, group),
+                BlockMetadata(len(group), None, None, None),
+            )
+            for group in self._groups
+        ]
 
 
-def _read_part(task: Any, part: InputPart) -> list[pa.Table]:
-    found: Any
-    try:
-        found = _fetch(task).source.read(part)
-    except (AnnotateError, OSError) as err:
-        found = str(err)
-    return [_table((part, found))]
+def _read_parts(task: Any, parts: Sequence[InputPart]) -> Iterator[pa.Table]:
+    for part in parts:
+        found: Any
+        try:
+            found = _fetch(task).source.read(part)
+        except (AnnotateError, OSError) as err:
+            found = str(err)
+        yield _table((part, found))
 
 
 class _PartWorker:
@@ -228,12 +255,16 @@ class _PartWorker:
         self._task, self._load = task, load
         self._nlp: Language | None = None
 
-    def __call__(self, table: pa.Table) -> pa.Table:
-        ((part, found),) = map(pickle.loads, table[COLUMN].to_pylist())
-        try:
-            return _table(self._do(part, found))
-        except (AnnotateError, OSError) as err:
-            return _table(str(err))
+    def __call__(self, table: pa.Table) -> Iterator[pa.Table]:
+        for content in table[COLUMN].to_pylist():
+            part, found = pickle.loads(content)
+            try:
+                result: Any = self._do(part, found)
+            except (AnnotateError, OSError) as err:
+                result = str(err)
+            yield _table(result)
+            if isinstance(result, str):
+                return
 
     def _do(self, part: InputPart, found: Any) -> PartResult:
         if isinstance(found, str):

@@ -16,6 +16,7 @@ from tests.support.ray_tools import Workshop, cluster, rows_of  # noqa: F401
 
 pytest.importorskip("ray")
 
+import pyarrow as pa
 import ray.data
 
 from spacy_bio_crf.bulk import on_ray
@@ -236,10 +237,11 @@ def test_what_a_worker_does_after_the_death_of_another(tmp_path, monkeypatch):
     work.folder.begin_run()
     monkeypatch.setattr(on_ray, "_fetch", lambda task: work)
     (part,) = source.parts(10)
-    (table,) = on_ray._read_part(None, part)
+    (table,) = on_ray._read_parts(None, [part])
 
     def do(load):
-        (content,) = on_ray._PartWorker(None, load)(table)[on_ray.COLUMN].to_pylist()
+        (account,) = on_ray._PartWorker(None, load)(table)
+        (content,) = account[on_ray.COLUMN].to_pylist()
         return pickle.loads(content)
 
     for _ in range(3):
@@ -258,6 +260,51 @@ def test_what_a_worker_does_after_the_death_of_another(tmp_path, monkeypatch):
     (path,) = tmp_path.glob("part-*")
     path.write_text("as it was")
     assert do(pytest.fail) == result and path.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    ("n_parts", "workers", "sizes"),
+    [(5, 1, {1}), (64, 1, {8}), (67, 1, {8, 3}), (64, 2, {4}), (1000, 200, {1})],
+)
+def test_parts_of_a_task(n_parts: int, workers: int, sizes: set[int]):
+    groups = on_ray._groups(range(n_parts), workers)
+    assert {len(group) for group in groups} == sizes
+    assert [part for group in groups for part in group] == list(range(n_parts))
+
+
+def test_a_bad_record_ends_the_task_of_its_part(tmp_path, monkeypatch):
+    """Parts behind it in the task are not begun, and those before it are written."""
+    lines = ['{"text": "Rio"}', '{"text": "Ana Ruiz"}', "{}", '{"text": "Bo"}']
+    (tmp_path / "a.jsonl").write_text("\n".join(lines))
+    source = Input(tmp_path / "a.jsonl", "auto", "text", "entities")
+    work = Work(source, PartsFolder(tmp_path), Output("jsonl", "entities", None), None, False)
+    work.folder.begin_run()
+    monkeypatch.setattr(on_ray, "_fetch", lambda task: work)
+    table = pa.concat_tables(on_ray._read_parts(None, list(source.parts(1))))
+    accounts = [
+        pickle.loads(content)
+        for account in on_ray._PartWorker(None, make_ruler)(table)
+        for content in account[on_ray.COLUMN].to_pylist()
+    ]
+    assert [type(account) for account in accounts] == [PartResult, PartResult, str]
+    assert "a.jsonl" in accounts[-1]
+    assert len(list(tmp_path.glob("part-*"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "room"),
+    [
+        ({}, 6),
+        ({"workers": 4}, 4),
+        ({"cores": 4}, 1),
+        ({"cores": 9}, 1),
+        ({"num_gpus": 1}, 2),
+        ({"num_gpus": 0.5, "cores": 2}, 3),
+    ],
+)
+def test_room_for_workers(monkeypatch, options, room):
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 6.0, "GPU": 2.0})
+    assert RayCluster(**options)._room() == room
 
 
 class Lost:
@@ -288,6 +335,7 @@ class Lost:
 def test_a_cluster_that_is_lost(shop, monkeypatch, error, message):
     monkeypatch.setattr(ray, "is_initialized", lambda: True)
     monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2})
     monkeypatch.setattr(ray.data, "read_datasource", lambda *args, **options: Lost(error))
     with pytest.raises(AnnotateError) as caught:
         Two(shop, TEXTS).on_ray()
