@@ -3,8 +3,9 @@
     BIO_NER_CORPORA=FOLDER python -m benchmarks.adapters [--steps N] [--encoder PATH] [--json PATH]
 
 Each training runs in a process of its own, by the settings of `configs/crf.cfg` with fewer steps.
-Memory is the peak of the resident set above that of the data and the libraries. Then pipelines with
-one and with three `bio_ner` on one base are loaded, each in its own process, and annotate a text.
+Memory is the peak of the resident set above that of the data and the libraries, or with `--gpu`
+that of the GPU's tensors. Then pipelines with one and with three `bio_ner` on one base are loaded,
+each in its own process, and annotate a text.
 """
 
 import argparse
@@ -58,13 +59,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--gpu", type=int, default=-1, help="a GPU for the trainings, or -1")
     parser.add_argument("--json", type=Path, default=None, help="write the figures here too")
     args = parser.parse_args()
     figures: dict[str, Any] = {"training": {}, "base": {}}
     for name in args.names:
         for system, options in SYSTEMS.items():
             settings = (args.encoder, args.corpora, name, options, args.steps, args.threads)
-            runs = [apart(measure_training, *settings, seed) for seed in args.seeds]
+            runs = [apart(measure_training, *settings, seed, args.gpu) for seed in args.seeds]
             figures["training"][f"{name}, {system}"] = runs
             show_training(f"{name}, {system}", runs)
     with tempfile.TemporaryDirectory() as place:
@@ -91,6 +93,7 @@ def measure_training(
     steps: int,
     threads: int,
     seed: int,
+    gpu: int,
 ) -> dict[str, float]:
     """Train on a corpus, and measure F1 on its test set, time, memory and size.
 
@@ -101,10 +104,13 @@ def measure_training(
     steps (int): Steps of about `BATCH_WORDS` words.
     threads (int): Of torch.
     seed (int): Of weights, dropout and the order of documents.
+    gpu (int): A GPU, or -1 for the CPU.
     RETURNS (dict[str, float]): F1 in percent; seconds of all steps; megabytes of memory and of the
         encoder on disk; numbers of weights that learn, and of all.
     """
     torch.set_num_threads(threads)
+    if gpu >= 0:
+        spacy.require_gpu(gpu)
     lang, *files = CORPORA[name]
     place = ROOT / "assets" if name == "assets" else Path(corpora)
     train, test = (read([place / file], lang=lang)[0] for file in files)
@@ -131,7 +137,7 @@ def measure_training(
     return {
         "f1": 100.0 * scores["ents_f"],
         "seconds": seconds,
-        "memory": watch.rise / MEGABYTE,
+        "memory": (watch.rise if gpu < 0 else torch.cuda.max_memory_allocated()) / MEGABYTE,
         "disk": size / MEGABYTE,
         "learning": sum(p.numel() for p in weights if p.requires_grad),
         "weights": sum(p.numel() for p in weights),

@@ -1,7 +1,8 @@
 """Two tasks on one encoder: their time, and their scores beside pipelines trained apart.
 
     python -m benchmarks.one_encoder speed [--encoder PATH] [--repeats N] [--threads N]
-    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N] [--layers N]
+    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N ...]
+        [--layers N] [--gpu N] [--json PATH]
 
 The tasks are the entities of the corpus in `assets/` and a label for each of its tokens, made from
 the text: a function word, number or punctuation mark has its class, any other token the class of
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import spacy
+import srsly
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -51,14 +53,20 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--layers", type=int, default=3, help="layers of the encoder in training")
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--gpu", type=int, default=-1, help="a GPU, or -1 for the CPU")
+    parser.add_argument("--json", type=Path, default=None, help="write the scores here too")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
+    if args.gpu >= 0:
+        spacy.require_gpu(args.gpu)
     if args.figure == "speed":
         show_speed(args.encoder, args.repeats)
     else:
-        show_scores(args.encoder, args.steps, args.seeds, args.layers)
+        found = show_scores(args.encoder, args.steps, args.seeds, args.layers)
+        if args.json is not None:
+            srsly.write_json(args.json, {"steps": args.steps, "seeds": args.seeds, **found})
 
 
 def show_speed(encoder: str, repeats: int) -> None:
@@ -105,11 +113,16 @@ def annotate(nlp: Language, docs: list[Doc]) -> list[Doc]:
     return list(nlp.pipe([blank(nlp, doc) for doc in docs], batch_size=256))
 
 
-def show_scores(encoder: str, steps: int, seeds: int, layers: int | None = None) -> None:
-    """Print the scores of each seed, their means and the differences of these."""
+def show_scores(
+    encoder: str, steps: int, seeds: list[int], layers: int | None = None
+) -> dict[str, list[float]]:
+    """Print the scores of each seed, their means and the differences of these.
+
+    RETURNS (dict[str, list[float]]): Scores of the seeds, by kind of pipeline and task.
+    """
     train, test = corpus("train"), corpus("test")
     rows, found = [], {(kind, task): [] for kind in ("shared", "apart") for task in ("F1", "acc")}
-    for seed in range(seeds):
+    for seed in seeds:
         shared = fit(pipeline(encoder, "both", layers), train, steps, seed)
         scores = {"shared": score(shared, test), "apart": {}}
         for task in ("ner", "tagger"):
@@ -125,9 +138,10 @@ def show_scores(encoder: str, steps: int, seeds: int, layers: int | None = None)
     msg.table(rows, header=header, aligns=("l", "r", "r", "r", "r"), divider=True)
     for task in ("F1", "acc"):
         one, two = found["shared", task], found["apart", task]
-        error = ((spread_of(one) ** 2 + spread_of(two) ** 2) / seeds) ** 0.5
+        error = ((spread_of(one) ** 2 + spread_of(two) ** 2) / len(seeds)) ** 0.5
         difference = statistics.mean(one) - statistics.mean(two)
         msg.text(f"{task}: shared - apart = {difference:+.2f}, standard error {error:.2f}")
+    return {f"{task}, {kind}": values for (kind, task), values in found.items()}
 
 
 def spread_of(values: list[float]) -> float:
