@@ -119,6 +119,9 @@ setup(
             "spacy-bio-crf.batch_by_subwords.v1"
             " = spacy_bio_crf.encoders.batcher:configure_batch_by_subwords",
         ],
+        "spacy_readers": [
+            "spacy-bio-crf.MixedCorpus.v1 = spacy_bio_crf.corpora.mixed:build_mixed_corpus",
+        ],
         "spacy_scorers": [
             "spacy-bio-crf.bio_ner_scorer.v1 = spacy_bio_crf.metrics.scorer:make_bio_ner_scorer",
             "spacy-bio-crf.bio_tagger_scorer.v1"

@@ -161,6 +161,20 @@ class EmitterShim(TorchShim):
         return self
 
 
+def widen(model: Model[list[Doc], Lattice], less: Sequence[float], *, like: Sequence[int]) -> None:
+    """Add tags to a trained network, behind the present ones; see `Emitter.grown`.
+
+    less (Sequence[float]): The margin of each new tag.
+    like (Sequence[int]): The ids of the tags that new ones begin as.
+    """
+    emitter = model.layers[1]
+    shim = emitter_shim(emitter)
+    shim.widen_network(shim.network.grown(less, like=like))
+    n_tags = emitter.get_dim("nO") + len(less)
+    for node in (model, emitter):
+        node.set_dim("nO", n_tags, force=True)
+
+
 def torch_shims(model: Model) -> Sequence[TorchShim]:
     """Find the networks of a model that this package steps itself, in the order of its layers."""
     return [s for node in model.walk() for s in node.shims if isinstance(s, TorchShim)]

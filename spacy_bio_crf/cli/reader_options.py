@@ -23,6 +23,7 @@ _AS_TEXT: dict[str, Any] = {
     "tag_names": str | None,
     "rename": list[str],
     "drop": list[str],
+    "labels_annotated": list[str],
     "entity_elements": list[str],
 }
 

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +12,11 @@ from wasabi import msg
 from ..errors import Plain, describe
 
 if TYPE_CHECKING:
+    from spacy.language import Language
     from thinc.api import Config
 
-_BLOCK = "checkpoint"
+_BLOCKS = ("checkpoint", "rehearsal")  # of a config, beside those that spaCy knows
+_SAMPLE = 100  # examples of a stream that spaCy reads at the beginning
 
 
 def train_cli(
@@ -37,6 +40,8 @@ def train_cli(
 
     The result is that of spacy train. Values of the config may follow as --section.key value. The
     block [checkpoint] of the config tells when to write checkpoints: --checkpoint.minutes 10.
+    Components with a source get the labels that are new in the data, and rehearse what they know
+    with --rehearsal.weight 1.
     """
     from spacy import util
     from spacy.cli._util import import_code, setup_gpu, show_validation_error
@@ -62,7 +67,7 @@ def train_cli(
     rows: Any = RowStream(sys.stdout)
     say = {"info": msg.info, "warn": msg.warn, "good": msg.good}
     try:
-        schedule = read_schedule(config.interpolate().get(_BLOCK))
+        schedule = read_schedule(config.interpolate().get("checkpoint"))
         if output is None:
             msg.info("No output directory provided")
         else:
@@ -71,6 +76,7 @@ def train_cli(
         msg.divider("Initializing pipeline")
         with show_validation_error(config_path, hint_fill=False):
             nlp = init_nlp(config, use_gpu=gpu_id)
+        _resume_components(nlp, config)
         msg.good("Initialized pipeline")
         msg.divider("Training pipeline")
         training = Training(
@@ -93,15 +99,60 @@ def train_cli(
         msg.fail(str(error), exits=1)
 
 
+def _resume_components(nlp: "Language", config: "Config") -> None:
+    """Add labels of the data to components that go on from a trained pipeline, and let them
+    rehearse."""
+    from spacy.util import get_sourced_components, resolve_dot_names
+
+    from ..errors import SettingsError, is_number
+    from ..pipes.labels import LabelledPipe
+
+    resolved = nlp.config.interpolate()
+    block, settings = resolved.get("rehearsal", {}), resolved["training"]
+    if set(block) - {"weight"} or not is_number(block.get("weight", 1.0)):
+        expected = "a number as weight"
+        raise SettingsError(describe("[rehearsal]", expected=expected, got=block))
+    found = {
+        name: pipe
+        for name, pipe in nlp.pipeline
+        if name in get_sourced_components(config)
+        and name not in settings["frozen_components"]
+        and isinstance(pipe, LabelledPipe)
+    }
+    if not found:
+        if block:
+            expected = "a bio_ner or bio_tagger with a source"
+            raise SettingsError(describe("[rehearsal]", expected=expected, got=Plain("none")))
+        return
+    [corpus] = resolve_dot_names(resolved, [settings["train_corpus"]])
+    limit = _SAMPLE if settings["max_epochs"] == -1 else None
+    examples = list(islice(corpus(nlp), limit))
+    for name, pipe in found.items():
+        try:
+            labels = pipe.add_labels_of(examples)
+            pipe.rehearsal = block.get("weight", 0.0)
+        except ValueError as error:
+            raise SettingsError(f"{name}: {error}") from None
+        if labels:
+            msg.info(f"New labels of {name}: {', '.join(labels)}")
+
+
 def _load_config(path: Path, given: list[str]) -> "Config":
-    """Read a config with values of the command line, those of a missing [checkpoint] too."""
+    """Read a config with values of the command line, those of missing blocks of ours too."""
     from spacy import util
     from spacy.cli._util import parse_config_overrides
 
     overrides = parse_config_overrides(given)
-    own = {k: overrides.pop(k) for k in list(overrides) if k.startswith(f"{_BLOCK}.")}
+    blocks = {
+        name: {
+            key.partition(".")[2]: overrides.pop(key)
+            for key in list(overrides)
+            if key.startswith(f"{name}.")
+        }
+        for name in _BLOCKS
+    }
     config = util.load_config(path, overrides=overrides, interpolate=False)
-    if own:
-        block = config.setdefault(_BLOCK, {})
-        block.update({key.removeprefix(f"{_BLOCK}."): value for key, value in own.items()})
+    for name, own in blocks.items():
+        if own:
+            config.setdefault(name, {}).update(own)
     return config

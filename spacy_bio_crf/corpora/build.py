@@ -12,7 +12,7 @@ from spacy.vocab import Vocab
 
 from ..errors import ConvertError
 from ..gold.misfits import Fit, fit_to_tokens
-from ..tags.spans import LEFT_ASIDE, MISSING_SUFFIX, EntIob
+from ..tags.spans import LABELS_ANNOTATED, LEFT_ASIDE, MISSING_SUFFIX, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
@@ -37,7 +37,7 @@ class Builder:
     vocab (Vocab): The Docs' vocabulary.
     tokenize (Callable[[str], Doc]): The tokenizer for texts that come without tokens.
     options (ConvertOptions): `n_sents`, `group_docs`, `rename`, `drop`, `misaligned`, `overlaps`
-        and `layers` are read.
+        `layers` and `labels_annotated` are read.
     summary (Summary): Gets the counts.
     """
 
@@ -297,6 +297,8 @@ class Builder:
         layers = self.options.layers and self.options.gold_spans_key in doc.spans
         found = doc.spans[self.options.gold_spans_key] if layers else doc.ents
         self.summary.entities.update(span.label_ for span in found)
+        if self.options.labels_annotated:
+            doc.user_data[LABELS_ANNOTATED] = list(self.options.labels_annotated)
         return doc
 
 

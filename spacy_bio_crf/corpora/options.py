@@ -303,6 +303,12 @@ class ConvertOptions:
     drop: tuple[str, ...] = _option(
         (), "Turn a label's entities into O; may be repeated", metavar="LABEL"
     )
+    labels_annotated: tuple[str, ...] = _option(
+        (),
+        "Label that is annotated, if not all are: a token outside of entities may have another "
+        "one; may be repeated. Only .spacy keeps it",
+        metavar="LABEL",
+    )
     force: bool = _option(
         False, "Overwrite an existing output", flags=("--force", "-F"), only_convert=True
     )
@@ -312,11 +318,12 @@ class ConvertOptions:
             choices = option.metadata["choices"]
             if choices:
                 check_choice(option.name, getattr(self, option.name), choices, error=ConvertError)
-        for name in ("tag_names", "drop", "entity_elements"):
+        for name in ("tag_names", "drop", "labels_annotated", "entity_elements"):
             if isinstance(getattr(self, name), str):
                 _fail(name, "a sequence of strings", getattr(self, name))
         self._set("rename", dict(self.rename or {}))
         self._set("drop", tuple(self.drop))
+        self._set("labels_annotated", tuple(self.labels_annotated))
         self._set("entity_elements", tuple(self.entity_elements))
         self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
         if self.scheme.upper() == IO:

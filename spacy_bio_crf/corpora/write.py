@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin, Token
 from ..errors import ConvertError, Plain, describe
 from ..io import replacing
 from ..tags.schemes import MISSING, OUTSIDE
-from ..tags.spans import EntIob
+from ..tags.spans import LABELS_ANNOTATED, EntIob
 from .passages import Summary
 from .readers.columns import FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
 from .readers.layout import DOCSTART
@@ -19,6 +19,7 @@ from .readers.layout import DOCSTART
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
 UNWRITABLE_LABEL = "token with a part of speech or the like, which only .spacy can hold"
 UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"
+UNWRITABLE_MARK = "document's list of annotated labels, which only .spacy can hold"
 ALTERED = "tokens changed because a column file can't hold them"
 CUT = "entities that go past the end of a sentence were cut there: a column file has no others"
 
@@ -102,6 +103,8 @@ def _count_unwritable(doc: Doc, summary: Summary) -> None:
     n_labels = sum(bool(t.tag or t.pos) or t.has_morph() for t in doc)
     if n_labels:
         summary.dropped[UNWRITABLE_LABEL] += n_labels
+    if LABELS_ANNOTATED in doc.user_data:
+        summary.dropped[UNWRITABLE_MARK] += 1
     n_spans = sum(map(len, doc.spans.values()))
     if n_spans:
         summary.dropped[UNWRITABLE_GROUP] += n_spans

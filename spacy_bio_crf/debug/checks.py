@@ -58,6 +58,11 @@ GROUPS: dict[str, dict[str, Check]] = {
         "missing_tokens": Check(
             "info", "tokens without annotation", "they are trained as unknown, never as O"
         ),
+        "partly_annotated": Check(
+            "info",
+            "documents in which some labels alone are annotated",
+            "their other tokens may have any other label, in training and in scores",
+        ),
         "rare_labels": Check(
             "warning",
             "labels with too few entities in the training data",
@@ -74,7 +79,7 @@ GROUPS: dict[str, dict[str, Check]] = {
         "unknown_labels": Check(
             "error",
             "entities with labels that the trained model lacks",
-            "training on it stops with an error",
+            "they are added when its training is resumed; without that it stops with an error",
         ),
         "unused_tags": Check(
             "info", "tags of the scheme that no training document has", "nothing teaches them"

@@ -56,7 +56,8 @@ def diagnose(
         figures[part.name] = numbers
     known = settings.labels if settings is not None else ()
     counts = {name: numbers["labels"] for name, numbers in figures.items()}
-    check_labels(counts, recorders, least=least, known=known)
+    annotated = {name: numbers["labels_annotated"] for name, numbers in figures.items()}
+    check_labels(counts, recorders, least=least, known=known, annotated=annotated)
     if settings is not None:
         check_tags(parts[0].docs, settings.scheme, recorders["train"], gold_key)
         if settings.subwords is None:

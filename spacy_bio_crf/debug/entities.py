@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from ..errors import counted
-from ..tags.spans import MISSING_SUFFIX, EntIob, entities_in
+from ..tags.spans import MISSING_SUFFIX, EntIob, annotated_labels, entities_in
 from ..tags.tagset import TagSet
 from .findings import Occurrence, Recorder, excerpt, place_of
 
@@ -27,10 +27,15 @@ def check_annotation(
     labels: Counter[str] = Counter()
     sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
     longest = 0
+    annotated: set[str] | None = set()  # None for all
     for doc in docs:
         if not len(doc):
             recorder.document("empty_documents", doc)
             continue
+        own = annotated_labels(doc)
+        if own is not None:
+            recorder.document("partly_annotated", doc, note=", ".join(sorted(own)))
+        annotated = None if own is None or annotated is None else annotated | own
         (missing,) = np.nonzero(_unannotated(doc, gold_key))
         if len(missing) == len(doc):
             recorder.document("no_annotation", doc)
@@ -53,6 +58,7 @@ def check_annotation(
         "entities": sum(labels.values()),
         "longest_entity": longest,
         "labels": dict(sorted(labels.items())),
+        "labels_annotated": None if annotated is None else sorted(annotated),
     }
 
 
@@ -98,6 +104,7 @@ def check_labels(
     *,
     least: int,
     known: Sequence[str] = (),
+    annotated: Mapping[str, Sequence[str] | None] | None = None,
 ) -> None:
     """Compare the frequencies of labels in the parts.
 
@@ -105,6 +112,8 @@ def check_labels(
     recorders (Mapping[str, Recorder]): Gets the findings, by part.
     least (int): Labels with fewer entities in the training data are too rare.
     known (Sequence[str]): The labels of a trained model; empty if there is none.
+    annotated (Mapping[str, Sequence[str] | None] | None): For each part the labels that its
+        documents annotate; None for all.
     """
     train = counts["train"]
     for label, count in train.items():
@@ -119,7 +128,10 @@ def check_labels(
                 recorders[part].add("unknown_labels", found, count=count)
             if label not in train and not known:
                 recorders[part].add("unlearnt_labels", found)
+        own = None if annotated is None else annotated[part]
         for label in train.keys() - labels.keys():
+            if own is not None and label not in own:
+                continue
             recorders[part].add(
                 "absent_labels", Occurrence("", label, note=f"{train[label]} in train")
             )

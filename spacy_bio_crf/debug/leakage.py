@@ -7,7 +7,7 @@ from typing import Any
 from spacy.tokens import Doc
 
 from ..corpora.split import plain_text
-from ..tags.spans import Span
+from ..tags.spans import Span, annotated_labels
 from .checks import FEW_TOKENS
 from .findings import Occurrence, Recorder, excerpt, place_of
 
@@ -24,24 +24,36 @@ class Index:
 def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
     """Record documents that occur several times in one part, and return the part's texts."""
     index = Index()
-    annotations: dict[str, frozenset[Span]] = {}
+    annotations: dict[str, tuple[frozenset[Span], frozenset[str] | None]] = {}
     for doc in docs:
         text = plain_text(doc.text)
         if not text:
             continue
-        spans = frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents)
+        found = (
+            frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents),
+            annotated_labels(doc),
+        )
         if text in index.documents:
             first = f"first in {index.documents[text]}"
             recorder.document("repeated_documents", doc, note=first)
-            if spans != annotations[text]:
+            if _differ(found, annotations[text]):
                 recorder.document("conflicting_annotation", doc, note=first)
         else:
             index.documents[text] = place_of(doc)
-            annotations[text] = spans
+            annotations[text] = found
         for sentence in _sentences(doc):
             index.sentences.setdefault(sentence, place_of(doc))
         index.names.update(plain_text(ent.text) for ent in doc.ents)
     return index
+
+
+def _differ(*annotations: tuple[frozenset[Span], frozenset[str] | None]) -> bool:
+    """Whether two annotations differ in a label that both have annotated."""
+    (one, labels), (two, others) = annotations
+    return any(
+        (labels is None or span[2] in labels) and (others is None or span[2] in others)
+        for span in one ^ two
+    )
 
 
 def check_leakage(docs: Sequence[Doc], train: Index, recorder: Recorder) -> dict[str, Any]:

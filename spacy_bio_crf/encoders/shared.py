@@ -179,3 +179,10 @@ class SharedEncoder(Encoder):
 def resolve_encoder(encoder: Encoder) -> Encoder:
     """RETURNS (Encoder): The interface of the encoder that holds the weights an encoder uses."""
     return encoder.upstream.encoder if isinstance(encoder, SharedEncoder) else encoder
+
+
+def reads_elsewhere(model: Model) -> bool:
+    """RETURNS (bool): A model reads from another component: a copy of it would not be whole."""
+    return any(
+        isinstance(node, SharedLayer) or hasattr(node, "upstream_name") for node in model.walk()
+    )

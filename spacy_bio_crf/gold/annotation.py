@@ -8,7 +8,7 @@ from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 
 from ..errors import Plain, describe
-from ..tags.spans import EntIob, Span, rows_of_spans
+from ..tags.spans import EntIob, Span, annotated_labels, rows_of_spans
 from ..tags.tagset import TagSet
 from .misfits import carry_over, carry_spans
 
@@ -26,6 +26,8 @@ class Annotation:
     overlaps (list[Span]): Entities that are left out because they share tokens with another one of
         their group, in the tokens that they were annotated on.
     given (int | None): Labels that the reference gives, all in all; None for its `doc.ents`.
+    annotated (frozenset[str] | None): The labels that are annotated; None for all. A known token
+        outside of entities then has none of these, and may have any other.
     """
 
     spans: list[Span]
@@ -34,9 +36,12 @@ class Annotation:
     misfits: list[Span] = field(default_factory=list)
     overlaps: list[Span] = field(default_factory=list)
     given: int | None = None
+    annotated: frozenset[str] | None = None
 
     def knows(self, span: Span) -> bool:
-        """RETURNS (bool): All tokens of a span are annotated."""
+        """RETURNS (bool): All tokens of a span are annotated, and its label is."""
+        if self.annotated is not None and span[2] not in self.annotated:
+            return False
         return bool(self.known[span[0] : span[1]].all())
 
     def count_given(self, reference: Doc) -> int:
@@ -54,7 +59,8 @@ class Annotation:
             sub-words; int64 [n].
         continued (bool): Whether later sub-words of a word continue its entity (B- becomes I-), as
             in BIO they can, or repeat its tag.
-        RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
+        RETURNS (np.ndarray): One tag for a known token, all for an unknown one, and O with the tags
+            of other labels for one outside of the `annotated` ones; bool [n, K].
         """
         opens = np.ones(len(tokens), dtype=bool)
         opens[1:] = tokens[1:] != tokens[:-1]
@@ -62,25 +68,46 @@ class Annotation:
         spans = [span for span in rows_of_spans(self.spans, words) if span[2] in tagset.labels]
         known = self.known[words]
         tags = tagset.encode(spans, len(words))
-        # shape: [n_words, K]
-        allowed = np.eye(len(tagset.tags), dtype=bool)[tags] | ~known[:, None]
-        # No entity continues into an unknown token if a known token ends it: the last token of an
-        # annotated entity, or a token between them that has no row.
-        before = np.concatenate([[0], np.cumsum(self.known)])
+        # shape: [K], the tags of labels that are not annotated
+        open_tags = self._open_tags(tagset)
+        # shape: [n_words, K], tags that a word may have beside its own
+        others = ~known[:, None] | ((tags == 0)[:, None] & open_tags)
+        allowed = np.eye(len(tagset.tags), dtype=bool)[tags] | others
+        # No entity continues into an open token if a known token ends it: the last token of an
+        # annotated entity, or a token between them that has no row. The latter may be in an entity
+        # of a label that is not annotated.
+        unsettled = others[1:].any(axis=1)
         ended = known[:-1] & (tags[:-1] > 0)
-        parted = before[words[1:]] > before[words[:-1] + 1]
-        allowed[1:][~known[1:] & (ended | parted)] &= tagset.legal_start
+        parted = _between(self._settled(tagset, open_tags), words)
+        allowed[1:][unsettled & (ended | parted)] &= tagset.legal_start
+        allowed[1:][unsettled & _between(self.known, words)] &= tagset.legal_start | open_tags
         if opens.all():
             return allowed
-        rows = allowed[np.cumsum(opens) - 1]
+        places = np.cumsum(opens) - 1
+        rows = allowed[places]
         if continued:
-            word_tags = tags[np.cumsum(opens) - 1]
+            word_tags = tags[places]
             # In BIO, I- follows B- of the same label.
             inner = word_tags + tagset.begins[word_tags]
             going_on = np.eye(len(tagset.tags), dtype=bool)[inner]
-            # Later sub-words of an unknown word may continue the entity that it begins.
-            rows[~opens] = (going_on | ~self.known[tokens, None])[~opens]
+            # Later sub-words of an open word may continue the entity that it begins.
+            rows[~opens] = (going_on | others[places])[~opens]
         return rows
+
+    def _open_tags(self, tagset: TagSet) -> np.ndarray:
+        """The tags that a token outside of entities may have beside O; bool [K]."""
+        if self.annotated is None:
+            return np.zeros(len(tagset.tags), dtype=bool)
+        return ~tagset.has_label(self.annotated) & (tagset.label_of >= 0)
+
+    def _settled(self, tagset: TagSet, open_tags: np.ndarray) -> np.ndarray:
+        """The tokens that have one tag only; bool [n_tokens]."""
+        if not open_tags.any():
+            return self.known
+        settled = np.zeros_like(self.known)
+        for start, end, label in self.spans:
+            settled[start:end] = label in tagset.labels
+        return settled & self.known
 
 
 @dataclass(frozen=True)
@@ -99,6 +126,13 @@ class Preset(Annotation):
         for start, end, _ in self.spans:
             blocked[start:end] = False
         return [(int(i), int(i) + 1) for i in np.flatnonzero(blocked)]
+
+
+def _between(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Whether any of some tokens, bool [n_tokens], is between two words that have rows; bool
+    [n_words - 1]."""
+    before = np.concatenate([[0], np.cumsum(tokens)])
+    return before[words[1:]] > before[words[:-1] + 1]
 
 
 def read_example(
@@ -134,7 +168,7 @@ def read_example(
         chars = [(span.start_char, span.end_char, span.label_) for span in group]
         wrong = carry_spans(reference, predicted, chars)
     check_wrong(predicted, spans, wrong, wrong_key)
-    return Annotation(spans, known, wrong, misfits)
+    return Annotation(spans, known, wrong, misfits, annotated=annotated_labels(reference))
 
 
 def check_wrong(doc: Doc, spans: list[Span], wrong: list[Span], key: str | None) -> None:

@@ -17,7 +17,7 @@ from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from ..tags.spans import MISSING_SUFFIX, EntIob, Span, entities_in
+from ..tags.spans import MISSING_SUFFIX, EntIob, Span, annotated_labels, entities_in
 from .annotation import Annotation, check_wrong, have_same_tokens, read_example
 from .misfits import carry_over, carry_spans
 
@@ -86,6 +86,7 @@ def read_layers(
         misfits=[span for layer in layers for span in layer.misfits],
         overlaps=[span for layer in layers for span in layer.overlaps],
         given=len(entities_in(reference, gold_key)),
+        annotated=annotated_labels(reference),
         layers=tuple(layers),
         labels=tuple(labels),
     )
@@ -96,7 +97,7 @@ def _of_labels(whole: Annotation, labels: Collection[str]) -> Annotation:
         [span for span in spans if span[2] in labels]
         for spans in (whole.spans, whole.wrong, whole.misfits)
     )
-    return Annotation(spans, whole.known, wrong, misfits)
+    return Annotation(spans, whole.known, wrong, misfits, annotated=whole.annotated)
 
 
 def _wrong_spans(example: Example, key: str | None) -> list[Span]:
@@ -132,7 +133,9 @@ def _read_layer(example: Example, labels: Collection[str], key: str, misaligned:
             reference, predicted, policy=misaligned, layer=(spans, iob.astype(np.int64))
         )
         misfits = [*empty, *(_plain(kept[i]) for i in unfit)]
-    return Annotation(spans, known, [], misfits, list(map(_plain, overlapping)))
+    overlaps = list(map(_plain, overlapping))
+    annotated = annotated_labels(reference)
+    return Annotation(spans, known, [], misfits, overlaps, annotated=annotated)
 
 
 def _plain(span: SpacySpan) -> Span:

@@ -7,7 +7,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..tags.spans import Span
+from ..tags.spans import Span, annotated_labels
 from ..tags.tagset import TagSet
 from ..tags.targets import has_own_label, read_label, read_labels
 from .annotation import Annotation, have_same_tokens
@@ -28,7 +28,8 @@ class TokenLabels(Annotation):
         The arguments are those of `Annotation.allowed`; `continued` has no meaning here. A label
         outside the tag set allows every tag.
 
-        RETURNS (np.ndarray): One tag for a known token, all for an unknown one; bool [n, K].
+        RETURNS (np.ndarray): One tag for a known token, and for an unknown one all that are not
+            `annotated`; bool [n, K].
         """
         ids = np.array(
             [tagset.ids.get(label, -1) if label is not None else -1 for label in self.labels],
@@ -36,7 +37,10 @@ class TokenLabels(Annotation):
         )
         # shape: [n], the tag of each row, -1 for any
         tags = np.where(self.known, ids, -1)[tokens]
-        return (tags[:, None] == np.arange(len(tagset.tags))) | (tags < 0)[:, None]
+        others = ~tagset.has_label(self.annotated or ())
+        # Where all labels are annotated, a token without one says nothing.
+        others |= not others.any()
+        return (tags[:, None] == np.arange(len(tagset.tags))) | ((tags < 0)[:, None] & others)
 
 
 def read_example_labels(example: Example, target: str) -> TokenLabels:
@@ -66,7 +70,10 @@ def read_example_labels(example: Example, target: str) -> TokenLabels:
         [x is not None and not t.is_space for x, t in zip(labels, predicted, strict=True)],
         dtype=bool,
     )
-    return TokenLabels([], known, misfits=misfits, labels=labels, given=len(given))
+    annotated = annotated_labels(reference)
+    return TokenLabels(
+        [], known, misfits=misfits, labels=labels, given=len(given), annotated=annotated
+    )
 
 
 def read_preset_labels(doc: Doc, target: str) -> TokenLabels | None:

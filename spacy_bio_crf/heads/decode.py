@@ -29,12 +29,14 @@ class Reading:
     head (Head): Whether sequences have to be legal.
     temperature (float): The divisor of scores for probabilities.
     groups (TagGroups | None): The tags of groups of labels, for the functions of `grouped`.
+    untrained (tuple[str, ...]): Labels that are never found, because nothing has trained them yet.
     """
 
     tagset: TagSet
     head: Head
     temperature: float = 1.0
     groups: TagGroups | None = None
+    untrained: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -245,10 +247,10 @@ def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
 
 
 def close_paths(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice:
-    """Close the paths that presets and the scheme forbid."""
+    """Close the paths that presets and the scheme forbid, and those of labels without training."""
     allowed = None
+    n_tags = len(reading.tagset.tags)
     if any(preset is not None for preset in presets):
-        n_tags = len(reading.tagset.tags)
         allowed = np.concatenate(
             [
                 np.ones((len(tokens), n_tags), dtype=bool)
@@ -257,6 +259,12 @@ def close_paths(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice
                 for preset, tokens in zip(presets, lattice.tokens, strict=True)
             ]
         )
+    closed = reading.tagset.has_label(reading.untrained)
+    if closed.any():
+        if allowed is None:
+            allowed = np.ones((len(lattice.emissions), n_tags), dtype=bool)
+        # A preset entity keeps its tags.
+        allowed &= ~closed | ~(allowed & ~closed).any(axis=1, keepdims=True)
     return restrict(reading.head, reading.tagset, lattice, allowed)
 
 

@@ -165,3 +165,39 @@ class Emitter(nn.Module):
                 crf.transitions.copy_(crf.transitions[:, index])
             for scores in own:
                 scores.copy_(scores[index])
+
+    def grown(self, less: Sequence[float], *, like: Sequence[int]) -> "Emitter":
+        """Copy this network with more tags, behind the present ones, whose scores stay the same.
+
+        A new tag begins as the mean of some tags, those that its tokens have had so far, less a
+        margin (Cermelli et al. 2020, "Modeling the Background for Incremental Learning in Semantic
+        Segmentation", section 3.3). No sequence with a new tag has the highest score then: with
+        one of those tags in its place the score is higher by the margin.
+
+        less (Sequence[float]): The margin of each new tag, in nats.
+        like (Sequence[int]): The ids of those tags.
+        RETURNS (Emitter): The network; its parameters are new ones.
+        """
+        weight, bias = self.dense.weight.detach(), self.dense.bias.detach()
+        width, n_new, own = weight.shape[1], len(less), list(like)
+        network = Emitter(
+            width,
+            len(bias) + n_new,
+            crf=self.crf is not None,
+            transform=self.transform is not None,
+        )
+        margins = torch.tensor(less, device=bias.device)
+        state = {name: value.detach() for name, value in self.state_dict().items()}
+        state["dense.weight"] = torch.cat([weight, weight[own].mean(0).expand(n_new, -1)])
+        state["dense.bias"] = torch.cat([bias, bias[own].mean() - margins])
+        if self.crf is not None:
+            for name in ("start_transitions", "end_transitions"):
+                scores = state[f"crf.{name}"]
+                state[f"crf.{name}"] = torch.cat([scores, scores[own].mean().expand(n_new)])
+            # shape: [K, K], then with rows of the new tags, then with their columns
+            scores = state["crf.transitions"]
+            scores = torch.cat([scores, scores[own].mean(0).expand(n_new, -1)])
+            columns = scores[:, own].mean(1, keepdim=True).expand(-1, n_new)
+            state["crf.transitions"] = torch.cat([scores, columns], dim=1)
+        network.load_state_dict(state)
+        return network

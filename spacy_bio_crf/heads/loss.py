@@ -122,7 +122,7 @@ def expected_counts(lattice: Lattice) -> Lattice:
 
 
 def posterior_loss(
-    head: Head, tagset: TagSet, lattice: Lattice, posterior: Lattice, *, size: int
+    head: Head, tagset: TagSet, lattice: Lattice, posterior: Lattice, *, size: float
 ) -> tuple[float, Lattice]:
     """Compute the cross-entropy of a lattice with a given distribution, and its gradient.
 
@@ -133,7 +133,7 @@ def posterior_loss(
 
     posterior (Lattice): Posteriors of p as `expected_counts` gives them, with one row for each
         token that has a row in the lattice. With `constrained_loss`, of legal sequences alone.
-    size (int): The divisor of the sum, the same for all parts of a batch.
+    size (float): The divisor of the sum, the same for all parts of a batch.
     RETURNS (tuple[float, Lattice]): The loss in nats, never below the entropy of p, and a lattice
         that holds its gradient.
     RAISES: ValueError for posteriors of another number of rows or tags.

@@ -2,19 +2,19 @@
 
 import warnings
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.training import Corpus, Example
 
-from ..doc_scores import read_scores
+from ..doc_scores import SCORES, read_scores
 from ..errors import Plain, describe
-from ..tags.spans import Span
+from ..tags.spans import Span, annotated_labels
 from .layered import ONE_GROUP, Layers
 
 _ENTS = Layers(None, None)  # not overlapping
@@ -26,7 +26,7 @@ class Document:
 
     words (list[str]): The tokens, each with the white space after it; together they are the text.
     known (np.ndarray): False for tokens without annotation; bool [n_tokens].
-    gold (list[Span]): Start, exclusive end and label of each gold entity.
+    gold (list[Span]): Start, exclusive end and label of each gold entity whose label is annotated.
     predicted (list[Span]): The same of the predictions that count, from left to right. They may
         overlap where the prediction's tokens are shorter than the reference's.
     confidence (list[float | None]): The probability of each prediction; None if it has none.
@@ -141,7 +141,35 @@ def read_documents(examples: Iterable[Example], layers: Layers | None = None) ->
     return [_read_document(example, layers) for example in examples]
 
 
+def of_annotated_labels(example: Example) -> Example:
+    """Leave out what can't be scored: entities of labels that are not annotated.
+
+    example (Example): Predicted and reference document, which stay as they are.
+    RETURNS (Example): The same one where all labels are annotated; otherwise one with copies, in
+        `doc.ents` and `doc.spans` of which only annotated labels occur.
+    """
+    labels = annotated_labels(example.reference)
+    if labels is None:
+        return example
+    return Example(*(_with_labels(doc, labels) for doc in (example.predicted, example.reference)))
+
+
+def _with_labels(doc: Doc, labels: Collection[str]) -> Doc:
+    doc = doc.copy()
+    outside = [ent for ent in doc.ents if ent.label_ not in labels]
+    doc.set_ents([], outside=outside, default="unmodified")
+    for key, group in list(doc.spans.items()):
+        scores = group.attrs.get(SCORES, ())
+        chosen = [i for i, span in enumerate(group) if span.label_ in labels or not span.label]
+        attrs = dict(group.attrs)
+        if scores:
+            attrs[SCORES] = [scores[i] for i in chosen]
+        doc.spans[key] = SpanGroup(doc, name=key, attrs=attrs, spans=[group[i] for i in chosen])
+    return doc
+
+
 def _read_document(example: Example, layers: Layers | None) -> Document:
+    example = of_annotated_labels(example)
     reference = example.reference
     where = layers or _ENTS
     unknown = where.unknown(reference)

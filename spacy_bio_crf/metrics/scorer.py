@@ -26,7 +26,7 @@ from spacy.training import Example
 
 from ..tags.schemes import OUTSIDE, split_tag
 from ..tags.spans import EntIob, Span
-from .documents import Document, read_documents
+from .documents import Document, of_annotated_labels, read_documents
 from .layered import make_layers
 
 Scores = dict[str, Any]
@@ -55,11 +55,12 @@ def score_examples(
     kwargs (Any): Arguments that spaCy passes to every scorer; unused.
     RETURNS (dict): `ents_p`, `ents_r`, `ents_f` and `ents_per_type`, equal to those of spaCy's
         `ner`, and the keys of `token_scores`. Only the tokens count that the reference annotates,
-        and of these not the ones of an entity that does not fit the predicted tokens. Where
+        and of these not the ones of an entity that does not fit the predicted tokens. Of a document
+        with `labels_annotated` only these labels count. Where
         entities may overlap, or the gold ones are in `doc.spans`, also `spans_{key}_p` and so on,
         equal to those of spaCy's `spancat`, with the key of the predictions.
     """
-    examples = list(examples)
+    examples = [of_annotated_labels(example) for example in examples]
     layers = make_layers(groups, spans_key=spans_key, gold_spans_key=gold_spans_key)
     if layers is not None:
         key = layers.spans_key or layers.gold_key or "ents"

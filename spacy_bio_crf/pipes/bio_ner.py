@@ -207,18 +207,19 @@ class BioNer(SequenceLabeller):
             return None
         return make_groups(self.groups, self.labels, self.scheme)
 
-    def tags_of(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """The tags with these labels; see `Predictor.tags_of`."""
+    def chains_of(self, labels: Sequence[str]) -> list[tuple[TagSet, slice]]:
+        """The tags with these labels; see `Predictor.chains_of`."""
         if self.groups is None:
-            return super().tags_of(labels)
-        return make_groups(self.groups, labels, self.scheme).tags
+            return super().chains_of(labels)
+        groups = make_groups(self.groups, labels, self.scheme)
+        return list(zip(groups.tagsets, groups.columns, strict=True))
 
     def reading(self, *, temperature: float | None = None) -> Reading:
         """The settings of decoding; see `Predictor.reading`."""
         if self.groups is None:
             return super().reading(temperature=temperature)
         own = self.temperature if temperature is None else temperature
-        return Reading(TagSet((), self.scheme), self.head, own, self.tag_groups)
+        return Reading(TagSet((), self.scheme), self.head, own, self.tag_groups, self.untrained)
 
     def check_labels(self, labels: Sequence[str], tags: Sequence[str]) -> None:
         """Raise a ValueError if an option names a label that is none of these."""

@@ -274,11 +274,11 @@ class TokenTagger(SequenceLabeller):
         return self.target
 
     def add_label(self, label: str) -> int:
-        """Add a label, before the model has its size.
+        """Add a label; see `LabelledPipe.add_label`.
 
         label (str): The label; of "morph" all features of a token, in any order.
         RETURNS (int): 1, or 0 for a label that the component has.
-        RAISES: ValueError once the model has its size, and for a "pos" that is none.
+        RAISES: ValueError for a "pos" that is none.
         """
         own = normal_label(self.target, label) if isinstance(label, str) else label
         return super().add_label(own)

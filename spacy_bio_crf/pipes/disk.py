@@ -89,7 +89,7 @@ class StoredPipe(TrainablePipe):
         damage = find_damage(folder, exclude)
         deserialize: dict[str, Callable[[Path], Any]] = {
             # Not by srsly, which refuses a NaN without a word of where it is.
-            "cfg": lambda p: self.cfg.update(json.loads(p.read_bytes())),
+            "cfg": lambda p: self.cfg.update({"untrained": [], **json.loads(p.read_bytes())}),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
             "model": self.model.from_disk,
         }

@@ -101,12 +101,27 @@ class Predictor(StreamedPipe):
         """The tags of groups of labels that are tagged apart; None without groups."""
         return None
 
-    def tags_of(self, labels: Sequence[str]) -> tuple[str, ...]:
-        """RETURNS (tuple[str, ...]): The tags, K, that the component has with these labels.
+    @property
+    def untrained(self) -> tuple[str, ...]:
+        """The labels that were added to a trained component, until the next update: it finds none
+        of them."""
+        return tuple(self.cfg["untrained"])
+
+    def chains_of(self, labels: Sequence[str]) -> list[tuple[TagSet, slice]]:
+        """RETURNS (list[tuple[TagSet, slice]]): The tags that the component has with these labels,
+        of each group apart, and their columns.
 
         RAISES: ValueError for labels that it can't have.
         """
-        return TagSet(tuple(labels), self.scheme).tags
+        tagset = TagSet(tuple(labels), self.scheme)
+        return [(tagset, slice(0, len(tagset.tags)))]
+
+    def tags_of(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """RETURNS (tuple[str, ...]): All tags, K, that the component has with these labels.
+
+        RAISES: ValueError for labels that it can't have.
+        """
+        return tuple(tag for tagset, _ in self.chains_of(labels) for tag in tagset.tags)
 
     @property
     def head(self) -> Head:
@@ -209,7 +224,7 @@ class Predictor(StreamedPipe):
         RETURNS (Reading): The settings.
         """
         own = self.temperature if temperature is None else temperature
-        return _make_reading(self.tagset, self.head, own)
+        return _make_reading(self.tagset, self.head, own, untrained=self.untrained)
 
     @property
     def temperature(self) -> float:

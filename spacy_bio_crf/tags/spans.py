@@ -7,9 +7,13 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
+from ..errors import describe
+
 Span = tuple[int, int, str]  # first token, end (exclusive), label
 # In `doc.user_data`: the number of gold entities that fit no tokens, and that no score counts.
 LEFT_ASIDE = "entities_left_aside"
+# In `doc.user_data`: the labels that are annotated, a list. Without it all are.
+LABELS_ANNOTATED = "labels_annotated"
 # Behind the name of a gold group in `doc.spans`: the group of spans without annotation.
 MISSING_SUFFIX = "_missing"
 
@@ -30,6 +34,21 @@ def entities_in(doc: Doc, key: str | None) -> list[SpacySpan]:
         return list(doc.ents)
     found = {(span.start, span.end, span.label): span for span in doc.spans.get(key, ())}
     return list(found.values())
+
+
+def annotated_labels(doc: Doc) -> frozenset[str] | None:
+    """Read `doc.user_data["labels_annotated"]`: a token outside of entities has none of them.
+
+    RETURNS (frozenset[str] | None): The labels; None if all are annotated.
+    RAISES: ValueError for anything but a list of labels.
+    """
+    labels = doc.user_data.get(LABELS_ANNOTATED)
+    if labels is None:
+        return None
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+        place = f"{LABELS_ANNOTATED} of document {doc.text[:40]!r}"
+        raise ValueError(describe(place, expected="a list of labels", got=labels))
+    return frozenset(labels)
 
 
 def rows_of_spans(spans: Sequence[Span], tokens: np.ndarray) -> list[Span]:

@@ -3,7 +3,7 @@
 Without a scheme the labels are the tags, one for each token, and every sequence is legal.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -110,6 +110,11 @@ class TagSet:
     @cached_property
     def _continues(self) -> np.ndarray:
         return np.isin(self.prefix_of, ["I", "L"])
+
+    def has_label(self, labels: Collection[str]) -> np.ndarray:
+        """RETURNS (np.ndarray): Whether each tag is one of these labels; bool [K]."""
+        chosen = np.array([label in labels for label in self.labels] + [False], dtype=bool)
+        return chosen[self.label_of]  # the last one is that of O, -1
 
     def encode(self, spans: Iterable[Span], n: int) -> np.ndarray:
         """Write spans as tags.

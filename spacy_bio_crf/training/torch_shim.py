@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
-from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, xp2torch
+from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
 from torch import Tensor, nn
 
 from ..errors import describe
@@ -36,6 +36,8 @@ class TorchShim(PyTorchShim):
         # How often the weights have been changed by what this class does.
         self.changes = 0
         self._step: FusedStep | None = None
+        # Shapes of parameters at the last step, if they have grown since.
+        self._shapes: dict[str, torch.Size] = {}
 
     @property
     def network(self) -> Any:
@@ -58,6 +60,47 @@ class TorchShim(PyTorchShim):
         self._model = network.to(get_torch_default_device())
         self.changes += 1
         self._step = None
+        self._shapes = {}
+
+    def widen_network(self, network: nn.Module) -> None:
+        """Put a network in place whose parameters hold the present ones, and more behind them.
+
+        Gradients and the optimizer's state of the present ones stay.
+        """
+        optimizer = None if self._step is None else self._step.optimizer
+        moments, before = self.step_state(), dict(self.network.named_parameters())
+        shapes = {name: p.shape for name, p in before.items()} | self._shapes
+        self.set_network(network)
+        self._shapes = shapes
+        for name, parameter in self.network.named_parameters():
+            if (gradient := before[name].grad) is not None:
+                parameter.grad = widened(gradient, torch.zeros_like(parameter))
+        if optimizer is not None:
+            new = {name: torch.zeros_like(p) for name, p in self.network.named_parameters()}
+            self.set_step_state(
+                optimizer,
+                {
+                    # The number of steps is one for all of a parameter.
+                    key: widened(value, new[key.partition("/")[2]]) if value.ndim else value
+                    for key, value in moments.items()
+                },
+            )
+
+    def _widen_state(self, optimizer: Optimizer) -> None:
+        """Bring what thinc's optimizer keeps of parameters to the size that they have now."""
+        averages: Any = optimizer.averages
+        both: Any = (optimizer.mom1, optimizer.mom2)
+        for name, parameter in self.network.named_parameters():
+            key = (self.id, name)
+            if name in self._shapes and averages is not None and key in averages:
+                average = xp2torch(averages[key], device=parameter.device)
+                averages[key] = torch2xp(widened(average, parameter))
+            for moments in both:
+                if name in self._shapes and key in moments:
+                    moment = xp2torch(moments[key], device=parameter.device)
+                    whole = widened(moment.view(self._shapes[name]), torch.zeros_like(parameter))
+                    moments[key] = torch2xp(whole.view(-1))
+        self._shapes = {}
 
     def grow(self, names: Iterable[str]) -> None:
         """Make parameters of these names that only the first step of a training makes, if any."""
@@ -95,6 +138,8 @@ class TorchShim(PyTorchShim):
         trained = self.trained()
         if finite and trained:
             self.changes += 1
+            if self._shapes:
+                self._widen_state(optimizer)
             if optimizer.b1 > 0.0 and optimizer.b2 > 0.0 and not optimizer.use_radam:
                 if self._step is None or self._step.optimizer is not optimizer:
                     self._step = FusedStep(optimizer, self.network, self.lr_scale)
@@ -134,6 +179,9 @@ class TorchShim(PyTorchShim):
         others = {
             name: params[self.id, name] for name, _ in parameters if (self.id, name) in params
         }
+        for name, parameter in parameters:
+            if name in others and name in self._shapes:
+                others[name] = torch2xp(widened(xp2torch(others[name]), parameter))
         before = {name: p.detach().clone() for name, p in parameters if name in others}
 
         def put(weights: Mapping[str, Tensor]) -> None:
@@ -154,6 +202,14 @@ class TorchShim(PyTorchShim):
             yield
         finally:
             put(before)
+
+
+def widened(values: Tensor, new: Tensor) -> Tensor:
+    """RETURNS (Tensor): A copy of `new`, of the same or a larger shape, that begins with `values`
+    in each dimension."""
+    result = new.detach().clone()
+    result[tuple(map(slice, values.shape))] = values.to(new.device)
+    return result
 
 
 def clip_global_norm(shims: Iterable[TorchShim], limit: float) -> float:

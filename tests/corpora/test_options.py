@@ -25,6 +25,7 @@ OPTIONS = {option.name: option for option in fields(ConvertOptions)}
         ({"n_sents": 2, "group_docs": True}, "n_sents: expected 1 with `group_docs`, got 2"),
         ({"rename": {"X": ""}}, "rename: expected two labels that are not empty, got 'X' to ''"),
         ({"rename": {"X": "Y"}, "drop": ["X"]}, "drop: expected labels that `rename` does not ha"),
+        ({"labels_annotated": "X"}, "labels_annotated: expected a sequence of strings, got 'X'"),
         ({"drop": "X"}, "drop: expected a sequence of strings, got 'X'"),
         ({"tag_names": "O,B-X"}, "tag_names: expected a sequence of strings, got 'O,B-X'"),
         ({"split": "80"}, "split: expected two or three shares above 0 such as 80/20 or 80/10/10"),
@@ -58,7 +59,7 @@ OTHER = {
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
     "entity_elements": ("a",), "label": "X", "split_tokens": True, "token_prefix": "x",
     "untagged": True, "skip_bad": True, "pos_column": 2, "chunk_column": 2, "layers": True,
-    "gold_spans_key": "x",
+    "gold_spans_key": "x", "labels_annotated": ("A",),
 }  # fmt: skip
 
 

@@ -61,6 +61,26 @@ def test_labels_that_are_rare_or_in_one_part_only():
     assert len(find(diagnose([train], least=11), "rare_labels", "train").examples) == 2
 
 
+def test_labels_that_are_not_annotated_are_not_missing():
+    train = CorpusPart("train", [*PLENTY, make_doc(["K2"], [(0, 1, "MISC")])])
+    dev = make_doc(["K3", "Bo"], [(1, 2, "PER")])
+    dev.user_data["labels_annotated"] = ["PER", "MISC"]
+    report = diagnose([train, CorpusPart("dev", [dev])])
+    absent = find(report, "absent_labels", "dev")
+    assert [s.text for s in absent.examples] == ["MISC"]
+    partly = find(report, "partly_annotated", "dev")
+    assert [s.note for s in partly.examples] == ["MISC, PER"]
+    assert report.figures["dev"]["labels_annotated"] == ["MISC", "PER"]
+    assert report.figures["train"]["labels_annotated"] is None
+    # The same text with other labels is no contradiction; with the same label it is one.
+    other = make_doc(["K3", "Bo"], [(0, 1, "LOC")])
+    other.user_data["labels_annotated"] = ["LOC"]
+    report = diagnose([train, CorpusPart("dev", [dev, other])])
+    assert ("dev", "conflicting_annotation") not in found(report)
+    report = diagnose([train, CorpusPart("dev", [dev, make_doc(["K3", "Bo"], [(0, 2, "PER")])])])
+    assert ("dev", "conflicting_annotation") in found(report)
+
+
 def test_tags_that_nothing_teaches(settings):
     docs = [make_doc(["Bo"], [(0, 1, "PER")]) for _ in range(10)]
     train = [CorpusPart("train", docs)]

@@ -314,6 +314,63 @@ def test_allowed_sequences_are_those_that_mean_the_same(scheme, rows):
     assert n_seen > 50
 
 
+@pytest.mark.parametrize("tagset", [BIO, BILUO], ids=["BIO", "BILUO"])
+@pytest.mark.parametrize("rows", [[0, 1, 2], [0, 2], [1, 2]])
+def test_labels_that_are_not_annotated_may_be_anywhere_else(tagset: TagSet, rows: list[int]):
+    """X is annotated and Y is not: of all legal sequences those are allowed that have just the
+    annotated X, and Y wherever they leave room."""
+    legal = []
+    for path in itertools.product(range(len(tagset.tags)), repeat=len(rows)):
+        tags = [tagset.tags[i] for i in path]
+        spans, repairs = spans_of_tags(tags, scheme=tagset.scheme)
+        if not repairs:
+            legal.append((path, spans_of_rows(spans, np.array(rows))))
+
+    def visible(span) -> tuple:
+        return (*(i for i in rows if span[0] <= i < span[1]), span[2])
+
+    n_seen = 0
+    for annotation in all_annotations(3):
+        annotation = Annotation(annotation.spans, annotation.known, annotated=frozenset({"X", "Z"}))
+        allowed = annotation.allowed(tagset, np.array(rows), continued=False)
+        wanted = {visible(span) for span in annotation.spans if len(visible(span)) > 1}
+        inside = [i for start, end, _ in annotation.spans for i in range(start, end)]
+        for path, entities in legal:
+            found = {visible(span) for span in entities}
+            others = [span for span in entities if visible(span) not in wanted]
+            fits = wanted <= found and not any(
+                annotation.known[s:e].any()
+                if label == "X"
+                else not set(inside).isdisjoint(range(s, e))
+                for s, e, label in others
+            )
+            assert fits == all(allowed[row, tag] for row, tag in enumerate(path))
+            n_seen += fits
+    assert n_seen > 50
+
+
+def test_later_subwords_of_labels_that_are_not_annotated():
+    annotation = Annotation([(0, 1, "X")], np.array([T, T, F]), annotated=frozenset({"X"}))
+    rows = annotation.allowed(BIO, np.array([0, 0, 1, 1, 2]), continued=True)
+    assert names(BIO, rows) == ["B-X", "I-X", "O B-Y", "O B-Y I-Y", "*"]
+    # All labels are annotated after all.
+    annotation = Annotation([(0, 1, "X")], np.array([T, T]), annotated=frozenset({"X", "Y"}))
+    assert names(BIO, annotation.allowed(BIO, np.arange(2), continued=False)) == ["B-X", "O"]
+
+
+def test_the_labels_annotated_are_those_of_the_reference():
+    for words in (list("abc"), ["ab", "c"]):
+        reference = make_doc(list("abc"), [(2, 3, "X")])
+        reference.user_data["labels_annotated"] = ["X"]
+        doc = Doc(VOCAB, words=words, spaces=[False] * len(words))
+        annotation = gold.read_example(Example(doc, reference))
+        assert annotation.annotated == {"X"}
+        assert annotation.knows((0, 1, "X")) and not annotation.knows((0, 1, "Y"))
+    reference.user_data["labels_annotated"] = "X"
+    with pytest.raises(ValueError, match="labels_annotated of document 'abc'.*a list of labels"):
+        gold.read_example(Example(doc, reference))
+
+
 # -- what it means for the loss -------------------------------------------------------------------
 
 

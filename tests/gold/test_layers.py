@@ -11,6 +11,7 @@ from spacy.training import Example
 from spacy_bio_crf.gold.layers import read_layers
 from spacy_bio_crf.gold.notices import GoldTally, Notices
 from spacy_bio_crf.tags.groups import make_groups
+from spacy_bio_crf.tags.tagset import TagSet
 
 WORDS = ["University", "of", "Porto", "and", "Ana", "Ruiz", "Costa"]
 LABELS = [("ORG", "PER"), ("LOC",)]
@@ -163,3 +164,20 @@ def test_an_empty_span_is_a_misfit():
     found = read_layers(given, LABELS, gold_key="gold")
     assert found.misfits == [(1, 1, "LOC")]
     assert found.spans == [(2, 3, "LOC")]
+
+
+@pytest.mark.parametrize("key", ["gold", None])
+def test_labels_annotated_concern_each_group(key: str | None):
+    reference = Doc(VOCAB, words=list("abc"))
+    reference.ents = [Span(reference, 0, 1, label="A")]
+    reference.spans["gold"] = list(reference.ents)
+    reference.user_data["labels_annotated"] = ["A"]
+    both = Example(Doc(VOCAB, words=list("abc")), reference)
+    read = read_layers(both, [["A"], ["B"]], gold_key=key)
+    found = [
+        layer.allowed(TagSet((label,), "BIO"), np.arange(3), continued=False).tolist()
+        for layer, label in zip(read.layers, "AB", strict=True)
+    ]
+    outside, anything = [True, False, False], [True, True, True]
+    assert found == [[[False, True, False], outside, outside], [anything] * 3]
+    assert read.knows((1, 2, "A")) and not read.knows((1, 2, "B"))

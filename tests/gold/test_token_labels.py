@@ -88,3 +88,16 @@ def test_presets_are_what_is_set():
     found = read_preset_labels(doc, "tag")
     assert found is not None
     assert found.labels == ["A", None, "_SP"] and found.known.tolist() == [True, False, True]
+
+
+def test_a_token_without_a_label_has_none_of_the_annotated_ones():
+    reference = make(list("ab"), [False, False], ["A", ""])
+    reference.user_data["labels_annotated"] = ["A"]
+    found = read_example_labels(Example(make(list("ab"), [False, False]), reference), "tag")
+    allowed = found.allowed(TAGSET, np.arange(2), continued=False)
+    assert allowed.tolist() == [[True, False], [False, True]]
+    assert found.known.tolist() == [True, False]
+    # Where all are, a token without one is unknown.
+    reference.user_data["labels_annotated"] = ["A", "B"]
+    found = read_example_labels(Example(make(list("ab"), [False, False]), reference), "tag")
+    assert found.allowed(TAGSET, np.arange(2), continued=False).tolist()[1] == [True, True]

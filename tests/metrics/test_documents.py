@@ -6,7 +6,7 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
 
 from spacy_bio_crf.metrics import analyze, predict, read_corpus
-from spacy_bio_crf.metrics.documents import read_documents
+from spacy_bio_crf.metrics.documents import of_annotated_labels, read_documents
 from spacy_bio_crf.metrics.scorer import score_examples
 from tests.support.pipelines import make_examples, spans_of
 
@@ -99,3 +99,40 @@ def test_the_alignment_is_computed_once():
     example = Counting(Example(doc_of(words, ents), doc_of(words, ents)))
     assert read_documents([example])[0].predicted == ents
     assert example.count == 1
+
+
+def partly_annotated() -> Example:
+    """PER is annotated; the prediction has one right, one wrong, and two of other labels."""
+    words = ["Bo", "met", "Ana", "in", "Rome", "."]
+    gold = doc_of(words, [(0, 1, "PER"), (2, 3, "PER"), (5, 6, "ORG")])
+    gold.user_data["labels_annotated"] = ["PER"]
+    predicted = doc_of(words, [(0, 1, "PER"), (1, 2, "PER"), (4, 5, "LOC"), (5, 6, "ORG")])
+    predicted.spans["bio_ner"] = list(predicted.ents)
+    predicted.spans["bio_ner"].attrs["scores"] = [0.9, 0.8, 0.7, 0.6]
+    return Example(predicted, gold)
+
+
+def test_labels_that_are_not_annotated_do_not_count():
+    example = partly_annotated()
+    before = spans_of(example.predicted), spans_of(example.reference)
+    document = read_documents([example])[0]
+    assert document.gold == [(0, 1, "PER"), (2, 3, "PER")]
+    assert document.predicted == [(0, 1, "PER"), (1, 2, "PER")]
+    assert document.confidence == pytest.approx([0.9, 0.8])
+    scores = score_examples([example])
+    assert scores["ents_p"] == scores["ents_r"] == 0.5
+    assert list(scores["ents_per_type"]) == ["PER"]
+    assert scores["ner_token_acc"] == pytest.approx(4 / 6)
+    figures = analyze([example])
+    assert figures["entity"]["all"]["p"] == 0.5
+    assert (spans_of(example.predicted), spans_of(example.reference)) == before
+    assert of_annotated_labels(make_examples(spacy.blank("en"))[0]).reference.ents
+
+
+def test_labels_that_are_not_annotated_do_not_count_in_groups():
+    example = partly_annotated()
+    example.reference.spans["gold"] = list(example.reference.ents)
+    options = {"groups": "per_label", "spans_key": "bio_ner", "gold_spans_key": "gold"}
+    scores = score_examples([example], **options)
+    assert scores["spans_bio_ner_p"] == scores["spans_bio_ner_r"] == 0.5
+    assert list(scores["spans_bio_ner_per_type"]) == ["PER"]

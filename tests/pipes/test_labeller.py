@@ -302,14 +302,6 @@ def test_labels_added_are_enough(make_nlp: MakeNlp):
     assert nlp("Ana met Bo").has_annotation("ENT_IOB")
 
 
-def test_no_label_can_be_added_to_a_model_that_has_its_size(make_nlp: MakeNlp):
-    ner = initialized(make_nlp())
-    assert ner.add_label("PER") == 0
-    with pytest.raises(ValueError, match=r"label: expected .* \['LOC', 'PER'\].*got 'PROD'"):
-        ner.add_label("PROD")
-    assert ner.labels == ("LOC", "PER")
-
-
 @pytest.mark.parametrize("label", [5, None, ""])
 def test_a_label_is_a_string_that_is_not_empty(make_nlp: MakeNlp, label):
     ner = component(make_nlp())

@@ -1,10 +1,17 @@
 """spaCy's `ent_iob` values, and spans counted in tokens or in rows."""
 
 import numpy as np
+import pytest
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
-from spacy_bio_crf.tags.spans import EntIob, entities_in, rows_of_spans, spans_of_rows
+from spacy_bio_crf.tags.spans import (
+    EntIob,
+    annotated_labels,
+    entities_in,
+    rows_of_spans,
+    spans_of_rows,
+)
 
 
 def test_ent_iob_has_spacys_values():
@@ -46,3 +53,14 @@ def test_entities_of_a_doc_are_listed_once():
     assert places == [(0, 3), (2, 3), (1, 1)]
     assert [(span.start, span.end) for span in entities_in(doc, None)] == [(0, 3)]
     assert entities_in(doc, "other") == []
+
+
+def test_annotated_labels_are_read_and_checked():
+    doc = Doc(Vocab(), words=["a"])
+    assert annotated_labels(doc) is None
+    doc.user_data["labels_annotated"] = ["X", "Y"]
+    assert annotated_labels(doc) == {"X", "Y"}
+    for wrong in ("X", [1]):
+        doc.user_data["labels_annotated"] = wrong
+        with pytest.raises(ValueError, match="labels_annotated of document 'a"):
+            annotated_labels(doc)

@@ -1,0 +1,222 @@
+"""Rehearsal of a trained component, and data that is annotated with new labels alone."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+from thinc.api import Adam
+
+from spacy_bio_crf import crf
+from spacy_bio_crf.tags.spans import LABELS_ANNOTATED
+from tests.support.components import clear, component, gradients, weights
+from tests.support.layered import fit_layers, layered_example
+from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, spans_of, train
+from tests.support.sharing import make_shared
+from tests.support.taggers import make_bio_tagger, tagged_examples
+
+NO_DROPOUT = {"dropout": 0.0}
+SIZE = sum(len(words) for words, _ in SENTENCES)
+
+
+@pytest.fixture(scope="module")
+def fitted(make_nlp: MakeNlp) -> Language:
+    nlp = make_nlp(encoder_options=NO_DROPOUT)
+    return train(nlp, make_examples(nlp), steps=30)
+
+
+def raw(nlp: Language) -> list[Example]:
+    """Texts without annotation."""
+    docs = [Doc(nlp.vocab, words=words) for words, _ in SENTENCES]
+    return [Example(doc, doc.copy()) for doc in docs]
+
+
+def is_unchanged(nlp: Language, before: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(value, before[key]) for key, value in weights(component(nlp)).items())
+
+
+def test_nothing_happens_before_training_is_resumed(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    before = weights(component(nlp))
+    assert nlp.rehearse(raw(nlp), sgd=Adam(0.01)) == {"bio_ner": 0.0}
+    assert is_unchanged(nlp, before)
+
+
+def test_at_first_there_is_nothing_to_learn(fitted: Language):
+    """The loss is the entropy of the old model, and its gradient zero."""
+    nlp = copy.deepcopy(fitted)
+    ner = component(nlp)
+    nlp.resume_training()
+    ner.add_label("TIME")
+    losses = ner.rehearse(raw(nlp))
+    assert max(float(g.abs().max()) for g in gradients(ner).values()) < 1e-5
+    lattice = component(fitted).lattice([eg.predicted for eg in raw(fitted)])
+    entropy = float(crf.entropy(*lattice.arguments).sum())
+    assert losses["bio_ner"] == pytest.approx(entropy / SIZE, abs=1e-5)
+    assert ner.untrained == ("TIME",)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_rehearsal_brings_old_predictions_back(fitted: Language, own: bool):
+    """By an optimizer that is given, or by the pipeline's: `nlp.rehearse` gives components none."""
+    nlp = copy.deepcopy(fitted)
+    optimizer = nlp.resume_training(sgd=Adam(2e-3))
+    # Everything is outside now.
+    empty = [make_example(nlp, words, []) for words, _ in SENTENCES]
+    for _ in range(30):
+        nlp.update(empty, sgd=optimizer)
+    assert not any(nlp(eg.predicted.copy()).ents for eg in empty)
+    losses = []
+    for _ in range(40):
+        if own:
+            losses.append(component(nlp).rehearse(raw(nlp), sgd=optimizer)["bio_ner"])
+        else:
+            losses.append(nlp.rehearse(raw(nlp), sgd=optimizer)["bio_ner"])
+    assert losses[-1] < losses[0] / 5
+    for words, ents in SENTENCES:
+        assert spans_of(nlp(Doc(nlp.vocab, words=words))) == ents
+
+
+def test_gradients_wait_for_an_optimizer(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    ner = component(nlp)
+    nlp.resume_training()
+    nlp.update(make_examples(nlp), sgd=Adam(1e-2))
+    before = weights(ner)
+    ner.rehearse(raw(nlp))
+    once = gradients(ner)
+    clear(ner)
+    ner.rehearse(raw(nlp), weight=3.0, sgd=False)
+    assert is_unchanged(nlp, before) and any(g.any() for g in once.values())
+    for name, gradient in gradients(ner).items():
+        torch.testing.assert_close(gradient, 3.0 * once[name], rtol=1e-4, atol=1e-6)
+    for weight in (0.0, -1, "1", None):
+        with pytest.raises(ValueError, match="weight: expected a number above 0"):
+            ner.rehearse(raw(nlp), weight=weight)  # type: ignore[arg-type]
+
+
+def test_the_gradient_does_not_depend_on_parts(make_nlp: MakeNlp):
+    found: list[dict[str, torch.Tensor]] = []
+    for budget in (None, 16):
+        nlp = make_nlp(
+            encoder_options={**NO_DROPOUT, "batch_subwords": budget}, subword_labels="all"
+        )
+        train(nlp, make_examples(nlp), steps=3)
+        nlp.resume_training()
+        nlp.update(make_examples(nlp), sgd=Adam(1e-3))
+        component(nlp).rehearse(raw(nlp))
+        found.append(gradients(component(nlp)))
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name], rtol=1e-3, atol=1e-6)
+
+
+def test_documents_without_tokens(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    nlp.resume_training()
+    empty = Doc(nlp.vocab)
+    assert nlp.rehearse([Example(empty, empty.copy())]) == {"bio_ner": 0.0}
+    nlp.rehearse([Example(empty, empty.copy()), *raw(nlp)])
+
+
+def test_another_beginning_forgets_the_old_model(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    nlp.resume_training()
+    nlp.initialize(lambda: make_examples(nlp))
+    assert nlp.rehearse(raw(nlp)) == {"bio_ner": 0.0}
+
+
+def test_a_shared_encoder_is_not_copied(tiny_encoder: Path):
+    nlp = make_shared(tiny_encoder)
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.resume_training()
+    assert not hasattr(component(nlp), "_rehearsal_model")
+    with pytest.raises(ValueError, match="rehearse: expected an encoder of its own"):
+        nlp.rehearse(raw(nlp))
+
+
+def test_groups_rehearse(make_nlp: MakeNlp):
+    nlp = fit_layers(make_nlp, groups="per_label", steps=20)
+    optimizer = nlp.resume_training(sgd=Adam(1e-3))
+    component(nlp).add_label("TIME")
+    assert max(float(g.abs().max()) for g in gradients(component(nlp)).values()) < 1e-5
+    for _ in range(20):
+        nlp.update([layered_example(nlp, ["Bo", "met", "Ana"], [])], sgd=optimizer)
+    first = nlp.rehearse(raw(nlp), sgd=optimizer)["bio_ner"]
+    for _ in range(20):
+        last = nlp.rehearse(raw(nlp), sgd=optimizer)["bio_ner"]
+    assert last < first
+
+
+@pytest.mark.parametrize("head", ["crf", "softmax"])
+def test_a_tagger_rehearses(tiny_encoder: Path, head: str):
+    nlp = make_bio_tagger(tiny_encoder, head)
+    train(nlp, tagged_examples(nlp), steps=30)
+    optimizer = nlp.resume_training(sgd=Adam(2e-3))
+    tagger: Any = nlp.get_pipe("bio_tagger")
+    tagger.add_label("SYM")
+    examples = tagged_examples(nlp)
+    for eg in examples:
+        for token in eg.reference:
+            token.pos_ = "SYM"
+    for _ in range(10):
+        nlp.update(examples, sgd=optimizer)
+    assert {t.pos_ for t in nlp(examples[0].predicted.copy())} == {"SYM"}
+    losses = [tagger.rehearse(examples, sgd=optimizer)["bio_tagger"] for _ in range(60)]
+    assert losses[-1] < losses[0] / 2
+
+
+# -- data with new labels alone -----------------------------------------------------------------
+
+
+def partly(nlp: Language) -> list[Example]:
+    """The new label alone is annotated."""
+    found = []
+    for words, _ in SENTENCES:
+        words = [*words, "yesterday", "twice"]
+        example = make_example(nlp, words, [(len(words) - 2, len(words), "TIME")])
+        example.reference.user_data[LABELS_ANNOTATED] = ["TIME"]
+        found.append(example)
+    return found
+
+
+def extended(nlp: Language) -> list[tuple[Doc, list]]:
+    return [
+        (Doc(nlp.vocab, words=[*words, "yesterday", "twice"]), ents) for words, ents in SENTENCES
+    ]
+
+
+def old_found(nlp: Language) -> float:
+    """The share of sentences whose old entities are found."""
+    right = 0
+    for doc, ents in extended(nlp):
+        right += [span for span in spans_of(nlp(doc)) if span[2] != "TIME"] == ents
+    return right / len(SENTENCES)
+
+
+@pytest.mark.parametrize("rehearses", [True, False])
+@pytest.mark.parametrize("head", ["crf", "softmax"])
+def test_new_labels_are_learned_and_old_ones_stay(make_nlp: MakeNlp, head: str, rehearses: bool):
+    nlp = make_nlp(head, encoder_options=NO_DROPOUT)
+    train(nlp, make_examples(nlp), steps=40)
+    before = old_found(nlp)
+    optimizer = nlp.resume_training(sgd=Adam(2e-3))
+    for _ in range(30):
+        nlp.update(partly(nlp), sgd=optimizer)
+        if rehearses:
+            nlp.rehearse(partly(nlp), sgd=optimizer)
+    for doc, _ in extended(nlp):
+        n = len(doc)
+        assert [span for span in spans_of(nlp(doc)) if span[2] == "TIME"] == [(n - 2, n, "TIME")]
+    if rehearses:
+        assert old_found(nlp) >= before - 0.2
+    # Naive training forgets everything.
+    for _ in range(15):
+        examples = partly(nlp)
+        for example in examples:
+            del example.reference.user_data[LABELS_ANNOTATED]
+        nlp.update(examples, sgd=optimizer)
+    assert old_found(nlp) <= 0.4
