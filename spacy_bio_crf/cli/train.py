@@ -105,7 +105,7 @@ def _resume_components(nlp: "Language", config: "Config") -> None:
     from spacy.util import get_sourced_components, resolve_dot_names
 
     from ..errors import SettingsError, is_number
-    from ..pipes.labels import LabelledPipe
+    from ..pipes.new_labels import LabelledPipe
 
     resolved = nlp.config.interpolate()
     block, settings = resolved.get("rehearsal", {}), resolved["training"]

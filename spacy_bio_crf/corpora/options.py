@@ -304,10 +304,7 @@ class ConvertOptions:
         (), "Turn a label's entities into O; may be repeated", metavar="LABEL"
     )
     labels_annotated: tuple[str, ...] = _option(
-        (),
-        "Label that is annotated, if not all are: a token outside of entities may have another "
-        "one; may be repeated. Only .spacy keeps it",
-        metavar="LABEL",
+        (), "Label that is annotated, if not all are; may be repeated", metavar="LABEL"
     )
     force: bool = _option(
         False, "Overwrite an existing output", flags=("--force", "-F"), only_convert=True
@@ -322,9 +319,8 @@ class ConvertOptions:
             if isinstance(getattr(self, name), str):
                 _fail(name, "a sequence of strings", getattr(self, name))
         self._set("rename", dict(self.rename or {}))
-        self._set("drop", tuple(self.drop))
-        self._set("labels_annotated", tuple(self.labels_annotated))
-        self._set("entity_elements", tuple(self.entity_elements))
+        for name in ("drop", "labels_annotated", "entity_elements"):
+            self._set(name, tuple(getattr(self, name)))
         self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
         if self.scheme.upper() == IO:
             self._set("scheme", IO)

@@ -29,7 +29,7 @@ from ..model import torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
-from .labels import LabelledPipe
+from .new_labels import LabelledPipe
 from .predictor import Origin
 from .task import Task
 

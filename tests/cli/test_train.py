@@ -3,11 +3,14 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import spacy
+from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
+from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, train
 from tests.support.trainings import (
     TAGGER,
     TOK2VEC,
@@ -173,3 +176,52 @@ def test_a_bar_on_a_terminal(folder: Path, tmp_path: Path):
     text = shown.decode()
     assert "words/s, loss" in text and "/9 [" in text
     assert text.index("LOSS TAGGER") < text.index("words/s")
+
+
+def test_labels_of_the_data_are_added_and_old_ones_rehearsed(
+    make_nlp: MakeNlp, tiny_encoder: Path, tmp_path: Path
+):
+    source = make_nlp("softmax", encoder_options={"dropout": 0.0})
+    train(source, make_examples(source), steps=5)
+    source.to_disk(tmp_path / "source")
+    doc = make_example(source, ["Bo", "left", "yesterday", "."], [(2, 3, "TIME")]).reference
+    write_training(tmp_path, {"bio_ner": {"source": str(tmp_path / "source")}})
+    for name in ("train", "dev"):
+        DocBin(docs=[doc] * 4).to_disk(tmp_path / f"{name}.spacy")
+    options = ["--training.max_steps", "4", "--training.dropout", "0.0"]
+    printed = run_command(tmp_path / "config.cfg", tmp_path / "plain", *options)
+    assert "New labels of bio_ner: TIME" in printed
+    plain = spacy.load(tmp_path / "plain" / "model-last")
+    assert plain.get_pipe("bio_ner").labels == ("LOC", "PER", "TIME")
+    assert plain.get_pipe("bio_ner").untrained == ()
+    options += ["--rehearsal.weight", "5"]
+    run_command(tmp_path / "config.cfg", tmp_path / "rehearsed", *options)
+    other = spacy.load(tmp_path / "rehearsed" / "model-last")
+    assert other.config["rehearsal"] == {"weight": 5}
+    text = " ".join(SENTENCES[0][0])
+    old, new, kept = (
+        nlp.get_pipe("bio_ner").marginals(nlp.make_doc(text)) for nlp in (source, plain, other)
+    )
+    k = old.shape[1]
+    drift = [
+        np.abs(x[:, :k] / x[:, :k].sum(axis=1, keepdims=True) - old).max() for x in (new, kept)
+    ]
+    assert 0.0 < drift[1] < drift[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--rehearsal.weight", "x"],
+            r"[rehearsal]: expected a number as weight, got {'weight': 'x'}",
+        ),
+        (["--rehearsal.corpus", "x"], r"[rehearsal]: expected a number as weight"),
+        (
+            ["--rehearsal.weight", "1"],
+            r"[rehearsal]: expected a bio_ner or bio_tagger with a source",
+        ),
+    ],
+)
+def test_bad_rehearsals(folder: Path, tmp_path: Path, options: list[str], message: str):
+    assert message in refusal(str(folder / "config.cfg"), "-o", str(tmp_path / "out"), *options)

@@ -15,7 +15,7 @@ from spacy.training import Example
 from thinc.api import SGD, Adam, Optimizer, RAdam
 
 from spacy_bio_crf.model import emitter_shim
-from spacy_bio_crf.pipes.labels import NEW_TAG_MARGIN
+from spacy_bio_crf.pipes.new_labels import NEW_TAG_MARGIN
 from tests.support.components import component, weights
 from tests.support.layered import fit_layers
 from tests.support.pipelines import MakeNlp, make_example, make_examples, spans_of, train
