@@ -62,6 +62,23 @@ def test_labels_of_other_schemes_go_out_as_they_came(names: tuple[str, ...], tmp
     assert load_reference(tmp_path / "out")[0].config.id2label == dict(enumerate(names))
 
 
+def test_a_pipeline_with_a_new_label(make_nlp: MakeNlp, tmp_path: Path):
+    """The rows of old labels are those of before, and the entities, too."""
+    nlp = make_nlp(head="softmax", head_options={"constrained": False})
+    train(nlp, make_examples(nlp))
+    texts = [" ".join(token.text for token in eg.reference) for eg in make_examples(nlp)]
+    component(nlp).add_label("TIME")
+    export_pipeline(nlp, tmp_path / "grown")
+    names = json.loads((tmp_path / "grown" / "config.json").read_text())["id2label"]
+    assert list(names.values()) == list(component(nlp).tagset.tags)
+    weights = load_file(tmp_path / "grown" / "model.safetensors")["classifier.weight"]
+    own = emitter_shim(component(nlp).model.get_ref("emitter")).network.dense.weight
+    assert torch.equal(weights, own.detach()) and len(weights) == 7
+    found = [[(e.start_char, e.end_char, e.label_) for e in nlp(text).ents] for text in texts]
+    assert any(found)
+    assert found_by_transformers(tmp_path / "grown", texts) == found
+
+
 def test_a_softmax_trained_here(make_nlp: MakeNlp, tmp_path: Path):
     nlp = make_nlp(head="softmax", head_options={"constrained": False})
     examples = make_examples(nlp)

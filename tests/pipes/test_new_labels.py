@@ -14,8 +14,10 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import SGD, Adam, Optimizer, RAdam
 
+from spacy_bio_crf.combine import make_ensemble
 from spacy_bio_crf.model import emitter_shim
 from spacy_bio_crf.pipes.new_labels import NEW_TAG_MARGIN
+from tests.support.combined import make_member
 from tests.support.components import component, weights
 from tests.support.layered import fit_layers
 from tests.support.pipelines import MakeNlp, make_example, make_examples, spans_of, train
@@ -323,3 +325,11 @@ def test_a_tagger_grows(tiny_encoder: Path, head: str):
     for _ in range(30):
         nlp.update([Example(docs[0].copy(), reference)], sgd=Adam(2e-3))
     assert [t.pos_ for t in nlp(docs[0].copy())] == ["PROPN", "VERB", "SYM"]
+
+
+def test_an_ensemble_gets_no_label(make_nlp: MakeNlp):
+    members = {str(seed): make_member(make_nlp, seed=seed, steps=1) for seed in range(2)}
+    ensemble = make_ensemble(members)
+    with pytest.raises(ValueError, match="label: expected a single model, got an ensemble; add"):
+        component(ensemble).add_label("TIME")
+    assert component(ensemble).labels == ("LOC", "PER")

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import spacy
 from thinc.types import Ragged
 
 from benchmarks import (
     adapters,
     encoder_search,
     head_share,
+    new_labels,
     one_encoder,
     scale,
     speed,
@@ -21,6 +23,7 @@ from benchmarks import (
 )
 from benchmarks.contestants import bio_ner, inference
 from benchmarks.stages import stages
+from tests.support.pipelines import make_example
 
 STAGES = ["spaCy tokenizer", "sub-words", "encoder", "head, with confidence", "writing entities"]
 
@@ -180,3 +183,26 @@ def test_trimmed_vocabularies(tiny_encoder: Path, monkeypatch) -> None:
     assert [whole["setting"], few["setting"]] == ["whole", "few"]
     assert 0 <= few["memory"] <= whole["memory"] and 0 < few["rows"] < whole["rows"]
     assert few["unknown"] > whole["unknown"]
+
+
+def test_new_labels_are_trained_in_all_ways(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    ents = [(0, 1, "person"), (2, 3, "product")]
+    nlp = spacy.blank("en")
+    docs = [make_example(nlp, ["Ana", "sells", "Zap", str(i)], ents).reference for i in range(8)]
+    monkeypatch.setattr(new_labels, "corpus", lambda part, limit: docs)
+    output = tmp_path / "found.jsonl"
+    command = ["x", "--encoder", str(tiny_encoder), "--output", str(output)]
+    command += ["--steps", "30", "--rate", "2e-3", "--seeds", "0", "--weights", "2"]
+    monkeypatch.setattr("sys.argv", command)
+    new_labels.main()
+    found = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    scores = {result["method"]: (result["old"], result["new"]) for result in found}
+    assert list(scores) == ["all six", "old alone", "naive", "annotated", "rehearsed, 2"]
+    assert scores["all six"] == scores["rehearsed, 2"] == (100.0, 100.0)
+    assert scores["old alone"] == (100.0, 0.0) and scores["naive"] == (0.0, 100.0)
+    monkeypatch.setattr("sys.argv", ["x", "--show", str(output)])
+    new_labels.main()
+    table = " ".join(capsys.readouterr().out.split())
+    assert "naive 1 0.0 ± 0.0 -100.0 100.0 ± 0.0 +0.0" in table

@@ -34,6 +34,7 @@ NAMES = [
         "spacy-bio-crf.bio_tagger_scorer.v1",
         "metrics.tag_scorer:make_bio_tagger_scorer",
     ),
+    ("readers", "spacy-bio-crf.MixedCorpus.v1", "corpora.mixed:build_mixed_corpus"),
     ("loggers", "spacy-bio-crf.CurveLogger.v1", "training.logger:build_curve_logger"),
     (
         "batchers",
