@@ -81,6 +81,22 @@ def test_rehearsal_brings_old_predictions_back(fitted: Language, own: bool):
         assert spans_of(nlp(Doc(nlp.vocab, words=words))) == ents
 
 
+def test_new_tags_are_left_to_the_annotation(fitted: Language):
+    """Whether they were added before training was resumed or after it."""
+    for first in (True, False):
+        nlp = copy.deepcopy(fitted)
+        ner = component(nlp)
+        if first:
+            ner.add_label("TIME")
+        optimizer = nlp.resume_training(sgd=Adam(1e-2))
+        example = make_example(nlp, ["Bo", "left", "yesterday"], [(2, 3, "TIME")])
+        nlp.update([example], sgd=optimizer)
+        ner.rehearse(raw(nlp))
+        found = {name: g for name, g in gradients(ner).items() if name.endswith("dense.bias")}
+        (emitter,) = [g for g in found.values() if len(g) == 7]
+        assert emitter[:5].any() and not emitter[5:].any()
+
+
 def test_gradients_wait_for_an_optimizer(fitted: Language):
     nlp = copy.deepcopy(fitted)
     ner = component(nlp)
