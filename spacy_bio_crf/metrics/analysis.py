@@ -48,7 +48,9 @@ def analyze(
         "documents": len(documents),
         "counts": _counts(documents, examples),
         "entity": {**strict_table(counted), "intervals": intervals(counted, chance)},
-        "token": _token_table(examples) if layers is None else _layered_token_table(documents),
+        "token": _token_table(
+            score_examples(examples) if layers is None else score_layers(documents), documents
+        ),
         "partial": semeval_table(documents),
         "confusion": confusion(documents),
         "breakdowns": breakdowns(documents, known),
@@ -86,21 +88,11 @@ def _counts(documents: Sequence[Document], examples: Sequence[Example]) -> dict[
     }
 
 
-def _token_table(examples: Sequence[Example]) -> dict[str, Any]:
-    scores = score_examples(examples)
-    gold = Counter(t.ent_type_ for example in examples for t in example.reference if t.ent_type_)
-    return _token_rows(scores, gold)
-
-
-def _layered_token_table(documents: Sequence[Document]) -> dict[str, Any]:
+def _token_table(scores: dict[str, Any], documents: Sequence[Document]) -> dict[str, Any]:
     gold: Counter[str] = Counter()
     for doc in documents:
         for start, end, label in doc.gold:
             gold[label] += end - start
-    return _token_rows(score_layers(documents), gold)
-
-
-def _token_rows(scores: dict[str, Any], gold: Counter[str]) -> dict[str, Any]:
     per_type = {
         label: {**row, "gold": gold[label]}
         for label, row in sorted((scores["ner_token_per_type"] or {}).items())

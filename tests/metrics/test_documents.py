@@ -125,6 +125,7 @@ def test_labels_that_are_not_annotated_do_not_count():
     assert scores["ner_token_acc"] == pytest.approx(4 / 6)
     figures = analyze([example])
     assert figures["entity"]["all"]["p"] == 0.5
+    assert figures["token"]["all"]["gold"] == 2
     assert (spans_of(example.predicted), spans_of(example.reference)) == before
     assert of_annotated_labels(make_examples(spacy.blank("en"))[0]).reference.ents
 

@@ -236,3 +236,19 @@ def test_new_labels_are_learned_and_old_ones_stay(make_nlp: MakeNlp, head: str, 
             del example.reference.user_data[LABELS_ANNOTATED]
         nlp.update(examples, sgd=optimizer)
     assert old_found(nlp) <= 0.4
+
+
+def test_labels_that_are_not_annotated_do_not_calibrate(fitted: Language):
+    examples = make_examples(fitted)
+    docs = [eg.predicted for eg in examples]
+    ner = component(fitted)
+
+    def rated() -> list[tuple[float, bool]]:
+        presets = ner.presets(docs)
+        return ner.task.rate(examples, ner.labels, ner.lattice(docs), presets, ner.reading())
+
+    everything = rated()
+    for example in examples:
+        example.reference.user_data[LABELS_ANNOTATED] = ["PER"]
+    persons = sum(label == "PER" for _, ents in SENTENCES for _, _, label in ents)
+    assert len(rated()) == persons < len(everything)
