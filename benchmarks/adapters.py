@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--encoder", default=str(ROOT / "assets" / "encoder"))
     parser.add_argument("--corpora", type=Path, default=os.environ.get("BIO_NER_CORPORA", "."))
     parser.add_argument("--names", nargs="*", default=["WNUT 17", "Bosque"], choices=CORPORA)
+    parser.add_argument("--systems", nargs="*", default=list(SYSTEMS), choices=SYSTEMS)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -64,7 +65,8 @@ def main() -> None:
     args = parser.parse_args()
     figures: dict[str, Any] = {"training": {}, "base": {}}
     for name in args.names:
-        for system, options in SYSTEMS.items():
+        for system in args.systems:
+            options = SYSTEMS[system]
             settings = (args.encoder, args.corpora, name, options, args.steps, args.threads)
             runs = [apart(measure_training, *settings, seed, args.gpu) for seed in args.seeds]
             figures["training"][f"{name}, {system}"] = runs

@@ -2,7 +2,7 @@
 
     python -m benchmarks.one_encoder speed [--encoder PATH] [--repeats N] [--threads N]
     python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N ...]
-        [--layers N] [--gpu N] [--json PATH]
+        [--layers N] [--tagger-factor X] [--gpu N] [--json PATH]
 
 The tasks are the entities of the corpus in `assets/` and a label for each of its tokens, made from
 the text: a function word, number or punctuation mark has its class, any other token the class of
@@ -53,6 +53,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--layers", type=int, default=3, help="layers of the encoder in training")
+    parser.add_argument(
+        "--tagger-factor", type=float, default=1.0, help="grad_factor of the labels of tokens"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--gpu", type=int, default=-1, help="a GPU, or -1 for the CPU")
     parser.add_argument("--json", type=Path, default=None, help="write the scores here too")
@@ -64,7 +67,7 @@ def main() -> None:
     if args.figure == "speed":
         show_speed(args.encoder, args.repeats)
     else:
-        found = show_scores(args.encoder, args.steps, args.seeds, args.layers)
+        found = show_scores(args.encoder, args.steps, args.seeds, args.layers, args.tagger_factor)
         if args.json is not None:
             srsly.write_json(args.json, {"steps": args.steps, "seeds": args.seeds, **found})
 
@@ -114,7 +117,7 @@ def annotate(nlp: Language, docs: list[Doc]) -> list[Doc]:
 
 
 def show_scores(
-    encoder: str, steps: int, seeds: list[int], layers: int | None = None
+    encoder: str, steps: int, seeds: list[int], layers: int | None, factor: float
 ) -> dict[str, list[float]]:
     """Print the scores of each seed, their means and the differences of these.
 
@@ -123,7 +126,7 @@ def show_scores(
     train, test = corpus("train"), corpus("test")
     rows, found = [], {(kind, task): [] for kind in ("shared", "apart") for task in ("F1", "acc")}
     for seed in seeds:
-        shared = fit(pipeline(encoder, "both", layers), train, steps, seed)
+        shared = fit(pipeline(encoder, "both", layers, factor), train, steps, seed)
         scores = {"shared": score(shared, test), "apart": {}}
         for task in ("ner", "tagger"):
             scores["apart"] |= score(fit(pipeline(encoder, task, layers), train, steps, seed), test)
@@ -163,12 +166,13 @@ def corpus(part: str) -> list[Doc]:
     return docs
 
 
-def pipeline(encoder: str, tasks: str, layers: int | None = None) -> Language:
+def pipeline(encoder: str, tasks: str, layers: int | None = None, factor: float = 1.0) -> Language:
     """Make a pipeline.
 
     encoder (str): A Hugging Face folder.
     tasks (str): "ner", "tagger", or "both" on one encoder.
     layers (int | None): The encoder's first layers to use; None takes all.
+    factor (float): On the gradient that the tagger gives to an encoder for both.
     """
     nlp = spacy.blank("xx")
     own = {
@@ -178,14 +182,16 @@ def pipeline(encoder: str, tasks: str, layers: int | None = None) -> Language:
         "layers": layers,
         "lr_scale": 1.0,
     }
-    model = {"encoder": own}
     if tasks == "both":
         nlp.add_pipe("bio_encoder", config={"model": own})
-        model = {"encoder": {"@architectures": "spacy-bio-crf.SharedEncoder.v1"}}
-    if tasks != "ner":
-        nlp.add_pipe("bio_tagger", config={"model": model})
-    if tasks != "tagger":
-        nlp.add_pipe("bio_ner", config={"model": model})
+    for name, only, grad_factor in (("bio_tagger", "tagger", factor), ("bio_ner", "ner", 1.0)):
+        shared = {
+            "@architectures": "spacy-bio-crf.SharedEncoder.v1",
+            "grad_factor": grad_factor,
+        }
+        if tasks in ("both", only):
+            model = {"encoder": shared if tasks == "both" else own}
+            nlp.add_pipe(name, config={"model": model})
     return nlp
 
 

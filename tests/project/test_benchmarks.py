@@ -70,7 +70,7 @@ def test_two_tasks_on_one_encoder(tiny_encoder: Path, capsys, monkeypatch) -> No
     assert tags["the"] == "the" and tags["."] == "mark"
     assert {"after-the", "after-of", "first"} & {*tags.values()}
     monkeypatch.setattr(one_encoder, "corpus", lambda part: docs)
-    one_encoder.show_scores(str(tiny_encoder), 4, 2)
+    one_encoder.show_scores(str(tiny_encoder), 4, [0, 1], None, 0.5)
     one_encoder.show_speed(str(tiny_encoder), 1)
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "bio_ner alone" in " ".join(rows) and any(row.startswith("deviation") for row in rows)
@@ -89,7 +89,7 @@ def test_adapters_and_all_weights(
     (tmp_path / "a.conll").write_text("Ana B-PER\nmet O\nBo B-PER\n\nNo O\n\n" * 3)
     monkeypatch.setitem(adapters.CORPORA, "small", ("en", "a.conll", "a.conll"))
     full, lora = (
-        adapters.measure_training(str(tiny_encoder), tmp_path, "small", options, 2, 1, 0)
+        adapters.measure_training(str(tiny_encoder), tmp_path, "small", options, 2, 1, 0, -1)
         for options in adapters.SYSTEMS.values()
     )
     assert full["learning"] == full["weights"] < lora["weights"]
