@@ -4,8 +4,8 @@
         [--encoder PATH] [--gpu 0] [--output FILE.json]
 
 A pipeline is trained on each corpus as in `benchmarks.adapters`, and trimmed for the texts that it
-was trained on, by each of `SETTINGS`. Scores are those of the test set. Figures are written after
-each training.
+was trained on, by each of `SETTINGS`: with "more" for those of `MORE`, too, and with "then" it is
+trained on for so many steps. Scores are those of the test set. Figures are written as they come.
 """
 
 import argparse
@@ -20,6 +20,7 @@ import srsly
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training import Example
 from spacy.util import fix_random_seed
 from thinc.api import Adam, warmup_linear
 
@@ -45,6 +46,14 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "no characters": {"keep_characters": "none"},
     "twice or more": {"min_count": 2},
     "5 times or more": {"min_count": 5},
+    "more texts": {"more": True},
+    "trained on": {"then": 100},
+    "more texts, trained on": {"more": True, "then": 100},
+}
+# Texts of the same language and kind: files in the folder of corpora.
+MORE = {
+    "WNUT 17": ["btc/btc.train", "btc/btc.dev", "btc/btc.test"],
+    "Bosque": ["lener_br/leNER-Br/train/train.conll"],
 }
 
 
@@ -55,11 +64,14 @@ def main() -> None:
     parser.add_argument("--names", nargs="*", default=["WNUT 17", "Bosque"], choices=CORPORA)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0])
+    parser.add_argument("--settings", nargs="*", default=list(SETTINGS), choices=SETTINGS)
     parser.add_argument("--gpu", type=int, default=-1, help="GPU, or -1 for the CPU")
     parser.add_argument("--output", type=Path, default=None, help="write the figures here too")
     args = parser.parse_args()
     if args.gpu >= 0:
         spacy.require_gpu(args.gpu)
+    for setting in [setting for setting in SETTINGS if setting not in args.settings]:
+        del SETTINGS[setting]
     figures: list[dict[str, Any]] = []
     for name in args.names:
         for seed in args.seeds:
@@ -92,18 +104,29 @@ def measure(
     nlp = pipeline(lang, encoder, 1, {"casing": True, "layers": -1})
     gold = examples(nlp, train)
     nlp.initialize(lambda: gold)
+    learn(nlp, gold, steps, seed)
+    texts = [doc.text for doc in train]
+    others = [doc.text for file in MORE.get(name, ()) for doc in read([place / file], lang=lang)[0]]
+    with tempfile.TemporaryDirectory() as folder:
+        nlp.to_disk(folder)
+        yield {"setting": "whole", **facts(nlp, test)}
+        for setting, options in SETTINGS.items():
+            small, options = spacy.load(folder), dict(options)
+            chosen = [*texts, *others] if options.pop("more", False) else texts
+            then = options.pop("then", 0)
+            trim_pipeline(small, lambda chosen=chosen: chosen, **options)
+            if then:
+                learn(small, examples(small, train), then, seed)
+            yield {"setting": setting, **facts(small, test)}
+
+
+def learn(nlp: Language, gold: list[Example], steps: int, seed: int) -> None:
+    """Train for some steps, with a learning rate that rises and falls."""
     sgd = Adam(warmup_linear(RATE, steps // 10, steps), L2=0.01, grad_clip=1.0)
     batches = batches_of(gold, seed)
     for _ in range(steps):
         nlp.update(next(batches), sgd=sgd, drop=DROPOUT)
         sgd.step_schedules()
-    with tempfile.TemporaryDirectory() as folder:
-        nlp.to_disk(folder)
-        yield {"setting": "whole", **facts(nlp, test)}
-        for setting, options in SETTINGS.items():
-            small = spacy.load(folder)
-            trim_pipeline(small, lambda: (doc.text for doc in train), **options)
-            yield {"setting": setting, **facts(small, test)}
 
 
 def facts(nlp: Language, test: list[Doc]) -> dict[str, Any]:

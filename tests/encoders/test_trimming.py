@@ -166,15 +166,15 @@ def test_vectors_and_roles_stay(family: str, tmp_path: Path):
 
 
 def test_positions_are_counted_from_the_same_padding(tmp_path: Path):
-    options = {"pad_token_id": 9, "max_position_embeddings": 50}
-    folder = write_checkpoint(tmp_path, "roberta", **options)
+    options = {"pad_token_id": 29, "max_position_embeddings": 80}
+    folder = write_checkpoint(tmp_path, "xlm-roberta", **options)
     _, shim = make_encoder(folder, dropout=0.0)
     counts = PieceCounts(Pretrained(shim.network, shim.text.tokenizer))
     docs = docs_of(["Maria"])
     counts.add(docs, shim.text.cut(docs))
     trimmed, old_ids = counts.trim()
-    assert trimmed.network.config.pad_token_id == 9 == trimmed.network.embeddings.padding_idx
-    assert old_ids[:10].tolist() == [*range(10)]
+    assert trimmed.network.config.pad_token_id == 29 == trimmed.network.embeddings.padding_idx
+    assert old_ids[:30].tolist() == [*range(30)] and old_ids[30] > 30
 
 
 def test_weights_stay_shared_and_lists_of_ids_are_renumbered():
@@ -186,6 +186,7 @@ def test_weights_stay_shared_and_lists_of_ids_are_renumbered():
     words.weight.requires_grad_(False)
     network.config.eos_token_id = [300, 2]
     network.config.bos_token_id = 301
+    words.padding_idx = 300
     before = words.weight.clone()
     trimmed, old_ids = counted(pretrained, ["Maria"]).trim()
     own = trimmed.network
@@ -194,6 +195,7 @@ def test_weights_stay_shared_and_lists_of_ids_are_renumbered():
     assert torch.equal(own.output.weight, before[old_ids])
     assert old_ids[own.config.eos_token_id].tolist() == [300, 2]
     assert old_ids[own.config.bos_token_id] == 301
+    assert old_ids[own.get_input_embeddings().padding_idx] == 300
     # The given network is as it was, and all other weights are its own.
     assert torch.equal(words.weight, before) and network.config.vocab_size == len(before)
     assert own.encoder.layer[0].output.dense.weight is network.encoder.layer[0].output.dense.weight

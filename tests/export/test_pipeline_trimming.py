@@ -1,6 +1,7 @@
 """Trimmed pipelines: the same predictions, every kind of encoder in a pipeline, and refusals."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import DocBin
 
+from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder
 from spacy_bio_crf.encoders.transformer.trimming import PieceCounts
 from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.export.exporting import export_pipeline
@@ -129,6 +131,24 @@ def test_texts_with_other_subwords_are_named(pipeline: Language, monkeypatch: py
     with pytest.raises(BioError, match=message):
         trim_pipeline(pipeline, lambda: TEXTS)
     assert rows_of(pipeline) == size and lattices(pipeline) == before
+
+
+@pytest.mark.parametrize("field", ["ids", "rows", "lengths", "word_starts"])
+def test_every_part_of_subwords_is_compared(
+    pipeline: Language, monkeypatch: pytest.MonkeyPatch, field: str
+):
+    size, cut = rows_of(pipeline), TransformerEncoder.cut
+
+    def cut_otherwise(self: TransformerEncoder, docs: Any) -> Any:
+        found = cut(self, docs)
+        if len(self.shim.network.get_input_embeddings().weight) < size:
+            found = [replace(own, **{field: getattr(own, field)[::-1]}) for own in found]
+        return found
+
+    monkeypatch.setattr(TransformerEncoder, "cut", cut_otherwise)
+    with pytest.raises(BioError, match=r"text 1 \('Ana Ruiz"):
+        trim_pipeline(pipeline, lambda: TEXTS)
+    assert rows_of(pipeline) == size
 
 
 def test_texts_with_other_vectors_are_named(pipeline: Language, monkeypatch: pytest.MonkeyPatch):

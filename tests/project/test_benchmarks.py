@@ -178,11 +178,14 @@ def test_search_gives_lower_layers_lower_rates(tiny_encoder: Path) -> None:
 
 def test_trimmed_vocabularies(tiny_encoder: Path, monkeypatch) -> None:
     monkeypatch.setitem(trimming.CORPORA, "assets", ("en", "dev.conll", "dev.conll"))
-    monkeypatch.setattr(trimming, "SETTINGS", {"few": {"keep_characters": "none", "min_count": 50}})
-    whole, few = trimming.measure(str(tiny_encoder), Path(), "assets", 1, 0)
-    assert [whole["setting"], few["setting"]] == ["whole", "few"]
-    assert 0 <= few["memory"] <= whole["memory"] and 0 < few["rows"] < whole["rows"]
-    assert few["unknown"] > whole["unknown"]
+    few = {"keep_characters": "none", "min_count": 50}
+    monkeypatch.setattr(trimming, "SETTINGS", {"few": few, "more": {"more": True, "then": 1}})
+    monkeypatch.setattr(trimming, "MORE", {"assets": ["dev.conll"]})
+    whole, less, more = trimming.measure(str(tiny_encoder), Path(), "assets", 1, 0)
+    assert [row["setting"] for row in (whole, less, more)] == ["whole", "few", "more"]
+    assert 0 <= less["memory"] <= whole["memory"] and 0 < less["rows"] < more["rows"]
+    assert more["rows"] <= whole["rows"] and more["unknown"] == whole["unknown"]
+    assert less["unknown"] > whole["unknown"]
 
 
 def test_new_labels_are_trained_in_all_ways(

@@ -109,6 +109,14 @@ def test_the_lowest_score_of_a_unigram_model_stays():
     assert {*small.get_vocab()} == {"<unk>", "k", "lx", "kkkl", "q"}
 
 
+def test_unknown_text_of_a_unigram_model_has_its_new_id():
+    vocab = [("a", -1.0), ("b", -2.0), ("<unk>", 0.0), ("k", -9.0)]
+    engine = Tokenizer(models.Unigram(vocab, unk_id=2))
+    small = select(engine, {"k"})
+    assert small.encode("kx").ids == [1, 0] and pieces_of(small, "kx") == ["k", "x"]
+    assert {*small.get_vocab()} == {"<unk>", "k"}
+
+
 def test_ids_of_special_subwords_are_written_anew():
     engine = Tokenizer(WORDPIECE)
     engine.add_special_tokens(["[CLS]", "[SEP]", "[PAD]"])

@@ -87,7 +87,7 @@ class PieceCounts:
         kept |= self._vocabulary.always_needed() | {*tokenizer.all_special_ids}
         kept |= _ids_in_config(network, len(self._counts)) | _ids_in_place(network, special)
         content, order = self._vocabulary.select(self._vocabulary.needed_with(kept))
-        own = _with_content(tokenizer, content, {old: new for new, old in enumerate(order)})
+        own = _with_content(tokenizer, content)
         return Pretrained(_with_rows(network, order), own), np.array(order, dtype=np.int64)
 
 
@@ -106,7 +106,7 @@ def _ids_in_place(network: Any, special: SpecialIds) -> set[int]:
     return {*range(special.padding + 1)} if counts else {special.padding}
 
 
-def _with_content(tokenizer: Any, content: dict[str, Any], new: dict[int, int]) -> Any:
+def _with_content(tokenizer: Any, content: dict[str, Any]) -> Any:
     """The tokenizer with another tokenizer.json, as it will be when it is loaded again."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -117,8 +117,8 @@ def _with_content(tokenizer: Any, content: dict[str, Any], new: dict[int, int]) 
                 path.unlink()
         write_json(folder / TOKENIZER, content)
         settings = json.loads((folder / TOKENIZER_SETTINGS).read_text(encoding="utf-8"))
-        if added := settings.get("added_tokens_decoder"):
-            settings["added_tokens_decoder"] = {str(new[int(i)]): t for i, t in added.items()}
+        # The ids there are the old ones; tokenizer.json says the same with the new ones.
+        settings.pop("added_tokens_decoder", None)
         write_json(folder / TOKENIZER_SETTINGS, settings)
         return load_saved_tokenizer(folder)
 
