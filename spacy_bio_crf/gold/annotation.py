@@ -28,6 +28,7 @@ class Annotation:
     given (int | None): Labels that the reference gives, all in all; None for its `doc.ents`.
     annotated (frozenset[str] | None): The labels that are annotated; None for all. A known token
         outside of entities then has none of these, and may have any other.
+    weight (float): The factor on the loss of the document.
     """
 
     spans: list[Span]
@@ -37,6 +38,7 @@ class Annotation:
     overlaps: list[Span] = field(default_factory=list)
     given: int | None = None
     annotated: frozenset[str] | None = None
+    weight: float = 1.0
 
     def knows(self, span: Span) -> bool:
         """RETURNS (bool): All tokens of a span are annotated, and its label is."""

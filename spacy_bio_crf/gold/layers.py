@@ -13,13 +13,23 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from ..tags.spans import MISSING_SUFFIX, EntIob, Span, annotated_labels, entities_in
+from ..errors import describe
+from ..tags.spans import (
+    LABELS_ANNOTATED,
+    MISSING_SUFFIX,
+    EntIob,
+    Span,
+    annotated_labels,
+    entities_in,
+)
 from .annotation import Annotation, check_wrong, have_same_tokens, read_example
-from .misfits import carry_over, carry_spans
+from .misfits import carry_alternatives, carry_over, carry_spans
+from .soft import SoftAnnotation, read_probabilities, read_weight
 
 
 @dataclass(frozen=True)
@@ -47,6 +57,7 @@ def read_layers(
     labels: Sequence[Collection[str]],
     *,
     gold_key: str | None = None,
+    soft: bool = False,
     wrong_key: str | None = None,
     misaligned: str = "missing",
 ) -> LayeredAnnotation:
@@ -58,6 +69,8 @@ def read_layers(
     example (Example): Predicted and reference Doc.
     labels (Sequence[Collection[str]]): The labels of each group; others are left out.
     gold_key (str | None): The gold group in `reference.spans`; None reads `doc.ents`.
+    soft (bool): Read the probabilities of the spans in the gold group, all of which count; those of
+        one group of labels that share tokens exclude each other.
     wrong_key, misaligned: As for `read_example`.
     RETURNS (LayeredAnnotation): A layer for each group.
     RAISES: ValueError as `read_example`.
@@ -68,7 +81,8 @@ def read_layers(
         return LayeredAnnotation(**vars(whole), layers=tuple(layers), labels=tuple(labels))
     predicted, reference = example.predicted, example.reference
     try:
-        found = [_read_layer(example, own, gold_key, misaligned) for own in labels]
+        read = _read_soft_layer if soft else _read_layer
+        found = [read(example, own, gold_key, misaligned) for own in labels]
         wrong = _wrong_spans(example, wrong_key)
     except ValueError as error:
         raise ValueError(f"document {reference.text[:40]!r}: {error}") from error
@@ -90,6 +104,18 @@ def read_layers(
         layers=tuple(layers),
         labels=tuple(labels),
     )
+
+
+def weigh(annotation: Annotation, reference: Doc) -> Annotation:
+    """RETURNS (Annotation): The annotation with the weight of its document. RAISES: ValueError as
+    `read_weight`."""
+    weight = read_weight(reference)
+    if weight == 1.0:
+        return annotation
+    if isinstance(annotation, LayeredAnnotation):
+        layers = tuple(replace(layer, weight=weight) for layer in annotation.layers)
+        return replace(annotation, weight=weight, layers=layers)
+    return replace(annotation, weight=weight)
 
 
 def _of_labels(whole: Annotation, labels: Collection[str]) -> Annotation:
@@ -115,13 +141,9 @@ def _read_layer(example: Example, labels: Collection[str], key: str, misaligned:
     empty = [_plain(span) for span in own if not len(span)]
     kept = filter_spans([span for span in own if len(span)])
     overlapping = [span for span in own if len(span) and span not in kept]
-    # shape: [n_tokens]
-    iob = np.full(len(reference), EntIob.OUTSIDE if key in reference.spans else EntIob.MISSING)
+    iob = _unannotated(reference, labels, key)
     for span in overlapping:
         iob[span.start : span.end] = EntIob.MISSING
-    for span in reference.spans.get(key + MISSING_SUFFIX, ()):
-        if not span.label or span.label_ in labels:
-            iob[span.start : span.end] = EntIob.MISSING
     for span in kept:
         iob[span.start : span.end] = EntIob.INSIDE
     spans = list(map(_plain, kept))
@@ -130,12 +152,54 @@ def _read_layer(example: Example, labels: Collection[str], key: str, misaligned:
         known = iob != EntIob.MISSING
     else:
         spans, known, unfit = carry_over(
-            reference, predicted, policy=misaligned, layer=(spans, iob.astype(np.int64))
+            reference, predicted, policy=misaligned, layer=(spans, iob)
         )
         misfits = [*empty, *(_plain(kept[i]) for i in unfit)]
     overlaps = list(map(_plain, overlapping))
     annotated = annotated_labels(reference)
     return Annotation(spans, known, [], misfits, overlaps, annotated=annotated)
+
+
+def _read_soft_layer(
+    example: Example, labels: Collection[str], key: str, misaligned: str
+) -> SoftAnnotation:
+    predicted, reference = example.predicted, example.reference
+    annotated = annotated_labels(reference)
+    if annotated is not None and not annotated.issuperset(labels):
+        expected = (
+            f"all of {sorted(labels)} with `soft_gold`, where a token outside has none of them"
+        )
+        raise ValueError(describe(LABELS_ANNOTATED, expected=expected, got=sorted(annotated)))
+    given = {
+        span: p
+        for span, p in read_probabilities(reference, key).items()
+        if span[2] in labels and p > 0.0
+    }
+    empty = [span for span in given if span[0] == span[1]]
+    spans = sorted(given.keys() - {*empty})
+    iob = _unannotated(reference, labels, key)
+    for start, end, _ in spans:
+        iob[start:end] = EntIob.INSIDE
+    misfits = empty
+    origins = list(range(len(spans)))
+    known = iob != EntIob.MISSING
+    kept = spans
+    if not have_same_tokens(predicted, reference):
+        kept, origins, known, unfit = carry_alternatives(
+            reference, predicted, (spans, iob), policy=misaligned
+        )
+        misfits = [*empty, *(spans[i] for i in unfit)]
+    probabilities = tuple(given[spans[i]] for i in origins)
+    return SoftAnnotation(kept, known, [], misfits, probabilities=probabilities)
+
+
+def _unannotated(reference: Doc, labels: Collection[str], key: str) -> np.ndarray:
+    """The value of `EntIob` for each token, before there are entities; int64 [n_tokens]."""
+    iob = np.full(len(reference), EntIob.OUTSIDE if key in reference.spans else EntIob.MISSING)
+    for span in reference.spans.get(key + MISSING_SUFFIX, ()):
+        if not span.label or span.label_ in labels:
+            iob[span.start : span.end] = EntIob.MISSING
+    return iob.astype(np.int64)
 
 
 def _plain(span: SpacySpan) -> Span:

@@ -145,6 +145,30 @@ def carry_over(
     return sorted(kept), known, [i for i in range(len(spans)) if i not in fitting]
 
 
+def carry_alternatives(
+    reference: Doc, predicted: Doc, layer: tuple[Sequence[Span], np.ndarray], *, policy: str
+) -> tuple[list[Span], list[int], np.ndarray, list[int]]:
+    """Put entities that may overlap on the tokens of another document, as `carry_over` does those
+    without overlap: all that fit, or are made to fit, stay.
+
+    reference, predicted (Doc), layer (tuple), policy (str): As for `carry_over`.
+    RETURNS (tuple): On the tokens of `predicted` the entities, the index of each among those given,
+        and whether a token is known, bool [n_tokens]; and the indices of those that do not fit.
+    RAISES: ValueError as `carry_over`.
+    """
+    given, iob = layer
+    theirs, ours = _match_characters(reference.text, predicted.text)
+    spans = [(reference[s].idx, reference[s:e].end_char, label) for s, e, label in given]
+    chars, moved = _moved(spans, theirs, ours)
+    fit = fit_to_tokens(predicted, chars, policy=policy)
+    known = _outside(iob, reference, predicted, theirs, ours)
+    for start, end, _ in fit.spans:
+        known[start:end] = True
+    fitting = {origin for i, origin in enumerate(moved) if i not in {*fit.misaligned}}
+    unfit = [i for i in range(len(spans)) if i not in fitting]
+    return fit.spans, [moved[i] for i in fit.origins], known, unfit
+
+
 def carry_spans(reference: Doc, predicted: Doc, spans: Sequence[CharSpan]) -> list[Span]:
     """Put spans in characters of `reference`, which may overlap, on the tokens of `predicted`, as
     `carry_over` does. Those that do not fit are left out."""

@@ -26,7 +26,7 @@ from .decode import (
 )
 from .emitter import Head
 from .lattice import Lattice
-from .loss import batch_loss
+from .soft_loss import gold_loss
 
 
 def find_all_entities(
@@ -108,7 +108,7 @@ def loss_of_groups(
     continued: bool,
     size: int,
 ) -> tuple[float, Lattice]:
-    """Add up the losses of all groups; see `batch_loss`.
+    """Add up the losses of all groups; see `gold_loss`.
 
     annotations (Sequence[LayeredAnnotation]): The gold, a layer for each group.
     RETURNS (tuple[float, Lattice]): The loss, and a lattice that holds its gradient.
@@ -117,7 +117,7 @@ def loss_of_groups(
     gradient = Lattice(emissions, start, transitions, end, lattice.tokens)
     total = 0.0
     for i, columns in enumerate(groups.columns):
-        loss, part = batch_loss(
+        loss, part = gold_loss(
             [annotation.layers[i] for annotation in annotations],
             lattice.part(columns),
             head=head,

@@ -36,6 +36,8 @@ def batch_loss(
 ) -> tuple[float, Lattice]:
     """Compute the loss of some documents, or of a part of a batch, given the gold of each.
 
+    The loss of a document is multiplied by its weight.
+
     continued (bool): Whether a word's later sub-words continue its entity.
     size (int): The divisor of the loss: `annotated_tokens` of the whole batch, so that the gradient
         does not depend on how the batch is cut.
@@ -45,12 +47,30 @@ def batch_loss(
     allowed = np.concatenate(
         [a.allowed(tagset, tokens, continued=continued) for a, tokens in documents]
     )
-    barred = [
+    return lattice_loss(
+        head,
+        tagset,
+        lattice,
+        allowed,
+        size=size,
+        barred=barred_spans(annotations, lattice),
+        document_weights=document_weights(annotations),
+    )
+
+
+def barred_spans(annotations: Sequence[Annotation], lattice: Lattice) -> list[BarredSpan]:
+    """RETURNS (list[BarredSpan]): The spans that are known to be wrong, in tokens with a row."""
+    return [
         (i, *span)
-        for i, (annotation, tokens) in enumerate(documents)
+        for i, (annotation, tokens) in enumerate(zip(annotations, lattice.tokens, strict=True))
         for span in rows_of_spans(annotation.wrong, np.unique(tokens))
     ]
-    return lattice_loss(head, tagset, lattice, allowed, size=size, barred=barred)
+
+
+def document_weights(annotations: Sequence[Annotation]) -> np.ndarray | None:
+    """RETURNS (np.ndarray | None): The weight of each document, float64 [A]; None if all are 1."""
+    weights = np.array([annotation.weight for annotation in annotations], dtype=np.float64)
+    return None if (weights == 1.0).all() else weights
 
 
 def lattice_loss(
@@ -61,6 +81,7 @@ def lattice_loss(
     *,
     size: int,
     barred: Sequence[BarredSpan] = (),
+    document_weights: np.ndarray | None = None,
 ) -> tuple[float, Lattice]:
     """Compute the negative log-likelihood of the allowed tags, and its gradient.
 
@@ -76,6 +97,7 @@ def lattice_loss(
     allowed (np.ndarray): The tags that each row may have; bool [N, K].
     size (int): The divisor of the sum, the same for all parts of a batch.
     barred (Sequence[BarredSpan]): Spans that are known to be no entity of their label.
+    document_weights (np.ndarray | None): The factor on the loss of each document, [A]; None is 1.
     RETURNS (tuple[float, Lattice]): The loss, and a lattice that holds its gradient.
     RAISES: ValueError if a row allows no tag.
     """
@@ -94,16 +116,32 @@ def lattice_loss(
     # Connected to the leaves, so that documents without a row have a gradient.
     total = 0.0 * emissions.sum()
     if on_chain.any():
-        total = total + _chain_loss(
+        losses = _chain_losses(
             *_rows(emissions, allowed, weights, on_chain), lengths, chain, bool(head.class_weights)
         )
+        total = total + weighted_sum(losses, document_weights)
     if not on_chain.all():
+        if document_weights is not None:
+            by_row = np.repeat(document_weights, lattice.lengths)
+            weights = (weights * by_row).astype(weights.dtype)
         total = total + _softmax_loss(*_rows(emissions, allowed, weights, ~on_chain))
     if barred:
         words = emissions[torch.from_numpy(first).to(emissions.device)]
-        total = total + _barred_loss(tagset, words, lengths, chain, barred)
+        losses = barred_losses(tagset, words, lengths, chain, barred)
+        by_span = None if document_weights is None else document_weights[[i for i, *_ in barred]]
+        total = total + weighted_sum(losses, by_span)
     total = total / size
-    return float(total.detach()), _gradient(total, leaves, lattice.tokens)
+    return float(total.detach()), gradient_of(total, leaves, lattice.tokens)
+
+
+def weighted_sum(losses: Tensor, weights: np.ndarray | None) -> Tensor:
+    """RETURNS (Tensor): The sum of losses [n], each times its weight [n] if there are weights."""
+    return losses.sum() if weights is None else (losses * as_tensor(weights, losses)).sum()
+
+
+def as_tensor(array: np.ndarray, like: Tensor) -> Tensor:
+    """RETURNS (Tensor): An array with the type and on the device of a tensor."""
+    return torch.from_numpy(array).to(like)
 
 
 def expected_counts(lattice: Lattice) -> Lattice:
@@ -118,7 +156,7 @@ def expected_counts(lattice: Lattice) -> Lattice:
     leaves = [scores.detach().requires_grad_() for scores in lattice.scores]
     emissions, *chain = leaves
     log_z = crf.log_partition(emissions, lattice.lengths, *chain).sum()
-    return _gradient(log_z, leaves, lattice.tokens)
+    return gradient_of(log_z, leaves, lattice.tokens)
 
 
 def posterior_loss(
@@ -146,22 +184,41 @@ def posterior_loss(
     leaves = [scores.detach().requires_grad_() for scores in lattice.scores]
     emissions, *chain = leaves
     words = emissions[torch.from_numpy(first).to(emissions.device)]
+    if head.constrained_loss:
+        chain = list(constrain(tagset, *chain))
     # Connected to the leaves, so that documents without a row have a gradient.
-    total = 0.0 * emissions.sum()
-    if head.crf or head.constrained_loss:
-        if head.constrained_loss:
-            chain = list(constrain(tagset, *chain))
-        total = total + crf.log_partition(words, lengths, *chain).sum()
-        for scores, counts in zip((words, *chain), posterior.scores, strict=True):
-            # What is closed has a score of -inf and never happens.
-            total = total - torch.where(counts > 0, counts * scores, 0.0).sum()
-    else:
-        total = total - (posterior.emissions * words.log_softmax(dim=1)).sum()
+    total = 0.0 * emissions.sum() + cross_entropy(head, words, lengths, chain, posterior)
     total = total / size
-    return float(total.detach()), _gradient(total, leaves, lattice.tokens)
+    return float(total.detach()), gradient_of(total, leaves, lattice.tokens)
 
 
-def _gradient(total: Tensor, leaves: Sequence[Tensor], tokens: Sequence[np.ndarray]) -> Lattice:
+def cross_entropy(
+    head: Head,
+    words: Tensor,
+    lengths: Sequence[int],
+    chain: Sequence[Tensor],
+    posterior: Lattice,
+    weights: np.ndarray | None = None,
+) -> Tensor:
+    """Compute what `posterior_loss` does, as a sum that torch can differentiate.
+
+    words (Tensor): A row of emissions for each token; [n, K].
+    lengths (Sequence[int]): Rows of each document.
+    chain (Sequence[Tensor]): Start, transition and end scores.
+    weights (np.ndarray | None): The factor on log Z of each document, [A]; those on its expected
+        score are in the posteriors.
+    """
+    if not (head.crf or head.constrained_loss):
+        return -(posterior.emissions * words.log_softmax(dim=1)).sum()
+    total = weighted_sum(crf.log_partition(words, lengths, *chain), weights)
+    for scores, counts in zip((words, *chain), posterior.scores, strict=True):
+        # What is closed has a score of -inf and never happens.
+        total = total - torch.where(counts > 0, counts * scores, 0.0).sum()
+    return total
+
+
+def gradient_of(total: Tensor, leaves: Sequence[Tensor], tokens: Sequence[np.ndarray]) -> Lattice:
+    """RETURNS (Lattice): The gradient of a loss with respect to the four tensors of a lattice."""
     gradients = torch.autograd.grad(total, leaves, allow_unused=True)
     d_emissions, d_start, d_transitions, d_end = (
         torch.zeros_like(leaf) if gradient is None else gradient
@@ -186,7 +243,7 @@ def _softmax_loss(emissions: Tensor, allowed: Tensor, weights: Tensor) -> Tensor
     return -(weights * log_allowed).sum()
 
 
-def _chain_loss(
+def _chain_losses(
     emissions: Tensor,
     allowed: Tensor,
     weights: Tensor,
@@ -194,33 +251,39 @@ def _chain_loss(
     chain: Sequence[Tensor],
     weighted: bool,
 ) -> Tensor:
+    """The loss of each document, [A]."""
     if not weighted:
         known = bool((allowed.sum(dim=1) == 1).all())
         gold = {"tags": allowed.byte().argmax(dim=1)} if known else {"allowed": allowed}
-        nll = crf.negative_log_likelihood(emissions, lengths, *chain, **gold)
-        return nll.sum()
+        return crf.negative_log_likelihood(emissions, lengths, *chain, **gold)
     costs = weights.log()[:, None].masked_fill(allowed, 0.0)
     log_z = crf.log_partition(emissions + costs, lengths, *chain)
     open_emissions = emissions.masked_fill(~allowed, NEVER)
-    return (log_z - crf.log_partition(open_emissions, lengths, *chain)).sum()
+    return log_z - crf.log_partition(open_emissions, lengths, *chain)
 
 
 def _row_weights(head: Head, tagset: TagSet, allowed: np.ndarray) -> np.ndarray:
     """The weight of each row's gold label; 1 if several tags are allowed. float32 [N]."""
-    by_label = dict(head.class_weights)
-    names = (OUTSIDE, *tagset.labels)
-    by_tag = np.array([by_label.get(names[i + 1], 1.0) for i in tagset.label_of], np.float32)
+    by_tag = tag_weights(head, tagset)
     return np.where(allowed.sum(axis=1) == 1, by_tag[allowed.argmax(axis=1)], np.float32(1.0))
 
 
-def _barred_loss(
+def tag_weights(head: Head, tagset: TagSet) -> np.ndarray:
+    """RETURNS (np.ndarray): The weight of each tag's label; float32 [K]."""
+    by_label = dict(head.class_weights)
+    names = (OUTSIDE, *tagset.labels)
+    return np.array([by_label.get(names[i + 1], 1.0) for i in tagset.label_of], np.float32)
+
+
+def barred_losses(
     tagset: TagSet,
     emissions: Tensor,
     lengths: Sequence[int],
     chain: Sequence[Tensor],
     barred: Sequence[BarredSpan],
 ) -> Tensor:
-    """Sum `-log (1 - P(span))`; P(span) is a quotient of two partition functions."""
+    """Compute `-log (1 - P(span))` of each span, [n]; P(span) is a quotient of two partition
+    functions."""
     ends = np.cumsum(lengths)
     whole, clamped, rows = [], [], []
     for document, start, end, label in barred:
@@ -238,7 +301,7 @@ def _barred_loss(
     log_z = crf.log_partition(torch.cat(whole), rows, *chain)
     # Probabilities of 1 would make the loss infinite; float32 can't tell 1 from 1 - 3e-8.
     log_p = (crf.log_partition(torch.cat(clamped), rows, *chain) - log_z).clamp(max=-1e-6)
-    return -_log1mexp(log_p).sum()
+    return -_log1mexp(log_p)
 
 
 def _log1mexp(x: Tensor) -> Tensor:

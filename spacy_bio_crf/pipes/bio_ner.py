@@ -12,6 +12,7 @@ from thinc.api import Config, Model
 from ..errors import Plain, describe
 from ..heads.decode import Reading
 from ..heads.lattice import Lattice
+from ..heads.soft_loss import check_soft
 from ..tags.groups import PER_LABEL, Groups, TagGroups, check_flat_rule, make_groups
 from ..tags.tagset import TagSet
 from .confidence import check_extension
@@ -29,6 +30,7 @@ misaligned = "missing"
 incorrect_spans_key = null
 groups = null
 gold_spans_key = null
+soft_gold = false
 ents = null
 spans_key = "bio_ner"
 threshold = 0.0
@@ -78,6 +80,7 @@ def make_bio_ner(
     incorrect_spans_key: str | None,
     groups: dict[str, list[str]] | str | None,
     gold_spans_key: str | None,
+    soft_gold: bool,
     ents: str | None,
     spans_key: str | None,
     threshold: float,
@@ -100,6 +103,8 @@ def make_bio_ner(
         that entities of different groups may overlap; "per_label" makes a group of each label.
     gold_spans_key (str | None): Group in the gold `doc.spans` of the entities to learn, which may
         overlap; null learns `doc.ents`.
+    soft_gold (bool): Learn the entities of `gold_spans_key` with the probabilities in the group's
+        `attrs["scores"]`; those that overlap exclude each other.
     ents (str | None): With groups, the rule for the entities that go to `doc.ents`:
         "most_probable", which null means, "outermost" or "group:NAME".
     spans_key (str | None): Group in `doc.spans` for the entities with their confidence; null does
@@ -122,6 +127,7 @@ def make_bio_ner(
         incorrect_spans_key=incorrect_spans_key,
         groups=groups,
         gold_spans_key=gold_spans_key,
+        soft_gold=soft_gold,
         ents=ents,
         spans_key=spans_key,
         threshold=threshold,
@@ -150,6 +156,7 @@ class BioNer(SequenceLabeller):
     misaligned = TaskOption()
     incorrect_spans_key = TaskOption()
     gold_spans_key = TaskOption()
+    soft_gold = TaskOption()
     ents = TaskOption()
     spans_key = TaskOption()
     threshold = TaskOption()
@@ -224,6 +231,8 @@ class BioNer(SequenceLabeller):
     def check_labels(self, labels: Sequence[str], tags: Sequence[str]) -> None:
         """Raise a ValueError if an option names a label that is none of these."""
         super().check_labels(labels, tags)
+        if self.soft_gold:
+            check_soft(self.head)
         if self.ents is not None and self.groups == PER_LABEL:
             check_flat_rule(self.ents, {label: [label] for label in labels})
 

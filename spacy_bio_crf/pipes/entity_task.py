@@ -37,7 +37,7 @@ class EntityTask:
     """Named entities as labels: the `Task` of `bio_ner`.
 
     repair, overwrite, misaligned, incorrect_spans_key, spans_key, threshold, groups,
-        gold_spans_key, ents: Options of `make_bio_ner`.
+        gold_spans_key, soft_gold, ents: Options of `make_bio_ner`.
     RAISES: ValueError for an option out of range.
     """
 
@@ -49,6 +49,7 @@ class EntityTask:
     threshold: float = 0.0
     groups: Groups = None
     gold_spans_key: str | None = None
+    soft_gold: bool = False
     ents: str | None = None
     noun: ClassVar[str] = ENTITY_NOUN
 
@@ -58,12 +59,16 @@ class EntityTask:
         if not is_number(self.threshold) or not 0.0 <= self.threshold <= 1.0:
             expected = "a probability, 0 to 1"
             raise ValueError(describe("threshold", expected=expected, got=self.threshold))
-        if not isinstance(self.overwrite, bool):
-            raise ValueError(describe("overwrite", expected="true or false", got=self.overwrite))
+        for name in ("overwrite", "soft_gold"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(describe(name, expected="true or false", got=getattr(self, name)))
         for name in ("incorrect_spans_key", "gold_spans_key", "spans_key"):
             key = getattr(self, name)
             if key is not None and (not isinstance(key, str) or not key):
                 raise ValueError(describe(name, expected="a name of a group or none", got=key))
+        if self.soft_gold and self.gold_spans_key is None:
+            expected = "a name of a group in doc.spans, whose probabilities `soft_gold` reads"
+            raise ValueError(describe("gold_spans_key", expected=expected, got=None))
         check_groups(self.groups)
         if self.groups is not None and self.spans_key is None:
             expected = "a name of a group in doc.spans, where entities of `groups` may overlap"
@@ -102,7 +107,12 @@ class EntityTask:
             tagsets = make_groups(self.groups, labels, SCHEMES[0]).tagsets
             own = [tagset.labels for tagset in tagsets]
         annotation = read_layers(
-            example, own, gold_key=self.gold_spans_key, wrong_key=wrong, misaligned=policy
+            example,
+            own,
+            gold_key=self.gold_spans_key,
+            soft=self.soft_gold,
+            wrong_key=wrong,
+            misaligned=policy,
         )
         if self.groups is not None:
             return annotation
@@ -140,7 +150,7 @@ class EntityTask:
         """Confidence and correctness of the entities that touch no token without annotation."""
         found = find_all_entities(lattice, presets, reading, scored=True, repair=self.repair)
         # Neither spans known to be wrong nor the policy of training count here.
-        task = replace(self, incorrect_spans_key=None, misaligned="missing")
+        task = replace(self, incorrect_spans_key=None, misaligned="missing", soft_gold=False)
         rated = []
         for example, entities in zip(examples, found, strict=True):
             annotation = task.read(example, labels)

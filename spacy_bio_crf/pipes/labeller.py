@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -19,13 +18,14 @@ from ..cores import fit_threads
 from ..encoders.shared import reads_elsewhere
 from ..errors import Plain, SettingsError, check_choice, describe, is_number
 from ..gold.annotation import Annotation
-from ..gold.layers import LayeredAnnotation
+from ..gold.layers import LayeredAnnotation, weigh
 from ..gold.notices import GoldTally, Notices
 from ..heads.decode import check_finite
 from ..heads.grouped import loss_of_groups
 from ..heads.lattice import Lattice
-from ..heads.loss import annotated_tokens, batch_loss
+from ..heads.loss import annotated_tokens
 from ..heads.rehearsal import rehearsal_loss
+from ..heads.soft_loss import gold_loss
 from ..model import torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
@@ -306,12 +306,12 @@ class SequenceLabeller(LabelledPipe):
         if self.tag_groups is not None:
             layered = cast(Sequence[LayeredAnnotation], gold)
             return loss_of_groups(layered, lattice, groups=self.tag_groups, **settings)
-        return batch_loss(gold, lattice, tagset=self.tagset, **settings)
+        return gold_loss(gold, lattice, tagset=self.tagset, **settings)
 
     def _gold(self, example: Example) -> Annotation:
         if not self.model.has_dim("nO"):
             raise ValueError(Errors.E109.format(name=self.name))
-        return self.task.gold(example, self.labels)
+        return weigh(self.task.gold(example, self.labels), example.reference)
 
     def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """Score predictions. Each set of labels that can't be predicted causes one warning."""
@@ -369,20 +369,3 @@ def find_labeller(
         raise SettingsError(describe("component", expected=f"a {noun} of {names}", got=name))
     name = next(iter(found)) if name is None else name
     return name, found[name]
-
-
-def run_before(
-    component: SequenceLabeller, nlp: Language, examples: Sequence[Example]
-) -> Sequence[Example]:
-    """Run the components before one over the predicted documents: they may preset entities.
-
-    component (SequenceLabeller): A component of the pipeline.
-    nlp (Language): The pipeline.
-    examples (Sequence[Example]): Blank documents beside their references, changed in place.
-    RETURNS (Sequence[Example]): The examples.
-    """
-    earlier = [pipe for _, pipe in takewhile(lambda named: named[1] is not component, nlp.pipeline)]
-    for eg in examples:
-        for process in earlier:
-            eg.predicted = process(eg.predicted)
-    return examples

@@ -82,7 +82,8 @@ def render_report(
     shown_tables = tables(metrics)
     if all_documents:
         shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
-    script = read_resource("script.js")
+    script = _resource("script.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     return ENVIRONMENT.get_template("page.html.j2").render(
         title=f"{metrics['model']} on {metrics['corpus']}",
         metrics=metrics,
@@ -95,25 +96,14 @@ def render_report(
         kind_titles=KIND_TITLES,
         kinds=list(_kinds(documents, sides, max_errors)),
         documents=shown,
-        colors=color_labels(labels),
-        style=read_resource("style.css"),
+        colors={label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)},
+        style=_resource("style.css"),
         script=script,
-        digest=digest_of_script(script),
+        digest=digest,
     )
 
 
-def color_labels(labels: Sequence[str]) -> dict[str, str]:
-    """RETURNS (dict[str, str]): The class of each label in the style sheet."""
-    return {label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)}
-
-
-def digest_of_script(script: str) -> str:
-    """RETURNS (str): The digest by which a page's policy allows a script."""
-    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-
-
-def read_resource(name: str) -> str:
-    """RETURNS (str): The text of a file of this room."""
+def _resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -211,14 +201,14 @@ def _show_sides(
         for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True):
             title = name if len(groups) == 1 else f"{name}, {group}"
             among = document.of_group(spans, group)
-            shown[title] = list(cut_text(document.words, among, own, low, high))
+            shown[title] = list(_fragments(document.words, among, own, low, high))
     return shown
 
 
-def cut_text(
+def _fragments(
     words: Sequence[str], spans: Sequence[Span], differing: Collection[Span], low: int, high: int
 ) -> Iterator[Fragment]:
-    """Cut the text from token `low` to `high` at the ends of entities, which are in order.
+    """Cut the text from token `low` to `high` at the ends of entities.
 
     Of entities that overlap one is shown, a differing one if there is one.
     """

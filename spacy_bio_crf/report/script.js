@@ -20,7 +20,6 @@
       text: node.querySelector(".pair").textContent.toLowerCase(),
     })),
   }));
-  const noun = form.dataset.noun ?? "errors";
   const total = groups.reduce((sum, group) => sum + group.errors.length, 0);
 
   const fits = (error, wanted) =>
@@ -52,7 +51,7 @@
       count += here;
     }
     const numbers = [count, total].map((n) => n.toLocaleString("en"));
-    document.getElementById("shown").textContent = `${numbers[0]} of ${numbers[1]} ${noun}`;
+    document.getElementById("shown").textContent = `${numbers[0]} of ${numbers[1]} errors`;
     return wanted;
   };
 
