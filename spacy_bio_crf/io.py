@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from .errors import BioError, ConvertError, Plain, describe
 
@@ -136,6 +136,19 @@ def _locking(folder: Path) -> Iterator[bool]:
         yield is_free
     finally:
         os.close(number)
+
+
+def lock_file(file: IO) -> bool:
+    """Lock a file, where the system can, until it and what child processes have of it is closed.
+
+    RETURNS (bool): False if it is locked already.
+    """
+    try:
+        if fcntl is not None:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from spacy.cli._util import app as spacy_app
 
 from ..cores import waiting_settings
 from ..installed import warn_of_clash
+from .agree import agree_cli
 from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
@@ -22,6 +23,7 @@ from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
 from .init_config import init
 from .push import push_cli
+from .suspects import suspects_cli
 from .to_hf import to_hf_cli
 from .train import train_cli
 from .transitions import transitions_cli
@@ -45,6 +47,8 @@ COMMANDS: dict[Callable[..., None], str] = {
     train_cli: "train config.cfg --output training --resume",
     evaluate_cli: "evaluate training/model-best corpus/test.spacy --report report.html",
     calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
+    agree_cli: "agree anna.spacy bruno.spacy --report agreement.html",
+    suspects_cli: "suspects corpus/train.spacy --config config.cfg -o suspects.jsonl -r page.html",
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
     ensemble_cli: "ensemble seed-0/model-best seed-1/model-best my_ensemble",
     transitions_cli: "transitions training/model-best --plot transitions.svg",
@@ -59,8 +63,8 @@ for command, example in COMMANDS.items():
         epilog=f"\b\nExample:\n  python -m spacy bio-ner {example}",
         # Values of a config, as for spaCy's own commands, are not known as options beforehand.
         context_settings={
-            "ignore_unknown_options": command in (debug_cli, train_cli),
-            "allow_extra_args": command is train_cli,
+            "ignore_unknown_options": command in (debug_cli, suspects_cli, train_cli),
+            "allow_extra_args": command in (suspects_cli, train_cli),
         },
     )(command)
 app.add_typer(init, name="init")

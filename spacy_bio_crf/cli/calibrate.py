@@ -1,7 +1,6 @@
 """Command `bio-ner calibrate`: fit the temperature of a trained pipeline's confidence."""
 
 from collections.abc import Mapping
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.training import Example
 
     from ..pipes.labeller import SequenceLabeller
 
@@ -59,6 +57,7 @@ def calibrate_cli(
     """
     from ..io import write_json
     from ..metrics.calibration import calibration_table
+    from ..pipes.labeller import run_before
     from ..temperature import fit_temperature, outcomes, take_sample
 
     plots = import_plots(plot) if plot is not None else None
@@ -66,7 +65,7 @@ def calibrate_cli(
     pipe = choose_labeller(nlp, component)
     try:
         examples = read_annotated(nlp, corpus, {**options, "lang": lang}, calibrate_cli)
-        sample = take_sample(pipe, _predict_before(pipe, nlp, examples))
+        sample = take_sample(pipe, run_before(pipe, nlp, examples))
         old, new = pipe.temperature, fit_temperature(sample)
     except (ValueError, OSError) as error:
         msg.fail(name_options(str(error), calibrate_cli), exits=1)
@@ -102,17 +101,6 @@ def _save(nlp: "Language", pipe: "SequenceLabeller", model: Path, output: Path |
     else:
         with replacing_folder(output or model) as folder:
             nlp.to_disk(folder)
-
-
-def _predict_before(
-    pipe: "SequenceLabeller", nlp: "Language", examples: "list[Example]"
-) -> "list[Example]":
-    """Run the components before `pipe`, because they may preset entities."""
-    earlier = [p for _, p in takewhile(lambda named: named[1] is not pipe, nlp.pipeline)]
-    for eg in examples:
-        for process in earlier:
-            eg.predicted = process(eg.predicted)
-    return examples
 
 
 def _title(table: Mapping[str, Any]) -> str:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import typer
 from wasabi import msg
-from wasabi import table as wasabi_table
 
 from ..errors import counted
 from .loading import (
@@ -17,6 +16,7 @@ from .loading import (
     find_taggers,
     load_pipeline,
     name_options,
+    show_table,
     writing,
 )
 from .reader_options import read_annotated, takes_reader_options
@@ -24,7 +24,6 @@ from .reader_options import read_annotated, takes_reader_options
 if TYPE_CHECKING:
     from spacy.training import Example
 
-    from ..metrics.tables import Table
     from ..pipes.bio_tagger import TokenTagger
 
 META = "meta.json"
@@ -162,7 +161,7 @@ def evaluate_cli(
             shown = []
         shown += [table for n, found in labels.items() for table in label_tables(n, found)]
         for table in (*shown, *comparison_tables(metrics)):
-            typer.echo("\n" + _text(table))
+            show_table(table)
         if not all_tables:
             typer.echo("\nAll tables: --all-tables, or in the page that --report writes")
     if output is not None:
@@ -198,11 +197,3 @@ def _write_meta(
         scores |= tagger.score(examples)
     meta["performance"] = {**meta.get("performance", {}), **scores}
     write_json(path, meta)
-
-
-def _text(table: "Table") -> str:
-    """A table for the terminal."""
-    aligns: list[Literal["l", "r"]] = ["l"]
-    aligns += ["r"] * (len(table.header) - 1)
-    body = wasabi_table(table.rows, header=table.header, aligns=aligns, divider=True, max_col=60)
-    return table.title + body + (f"{table.note}\n" if table.note else "")

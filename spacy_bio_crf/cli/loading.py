@@ -5,15 +5,18 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import typer
 from wasabi import msg
+from wasabi import table as wasabi_table
 
 from ..errors import Plain, SettingsError, describe
 
 if TYPE_CHECKING:
     from spacy.language import Language
 
+    from ..metrics.tables import Table
     from ..pipes.bio_ner import BioNer
     from ..pipes.bio_tagger import TokenTagger
     from ..pipes.labeller import SequenceLabeller
@@ -120,6 +123,14 @@ def writing(option: str) -> Iterator[None]:
     except OSError as error:
         expected = "a file that can be written"
         msg.fail(describe(option, expected=expected, got=Plain(error)), exits=1)
+
+
+def show_table(table: "Table") -> None:
+    """Print a table, with its title above and its note below."""
+    aligns: list[Literal["l", "r"]] = ["l"]
+    aligns += ["r"] * (len(table.header) - 1)
+    body = wasabi_table(table.rows, header=table.header, aligns=aligns, divider=True, max_col=60)
+    typer.echo(f"\n{table.title}{body}" + (f"{table.note}\n" if table.note else ""))
 
 
 def name_options(message: str, command: Callable) -> str:

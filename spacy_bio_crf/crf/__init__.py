@@ -17,12 +17,14 @@ agree raise a ValueError. Sums over paths run in float64, Viterbi in the dtype o
 results are float32 at least.
 """
 
+from .alternatives import best_differing
 from .best import ScoredPath, kbest, viterbi
 from .distribution import entropy, marginals, segment_log_posteriors
 from .likelihood import log_partition, negative_log_likelihood, path_score
 
 __all__ = [
     "ScoredPath",
+    "best_differing",
     "entropy",
     "kbest",
     "log_partition",

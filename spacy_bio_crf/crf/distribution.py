@@ -118,7 +118,7 @@ def _list_factors(
     lengths, device = batch.packing.lengths, batch.device
     begins, stops = (x.detach().cpu().numpy().astype(np.int64) for x in (starts, ends))
     sequence = np.repeat(np.arange(len(lengths)), lengths)
-    _check_spans(begins, stops, sequence)
+    check_spans(begins, stops, sequence)
     sizes = stops - begins
     check_shape("tags", tags, (int(sizes.sum()),))
     check_shape("followers", followers, (len(sizes), len(batch.transitions)))
@@ -136,7 +136,7 @@ def _list_factors(
     return rows, owners, tags[origins], tags[targets]
 
 
-def _check_spans(begins: np.ndarray, stops: np.ndarray, sequence: np.ndarray) -> None:
+def check_spans(begins: np.ndarray, stops: np.ndarray, sequence: np.ndarray) -> None:
     """Check that spans have rows, all of one sequence; `sequence` is that of a row, int64 [N]."""
     if begins.shape != stops.shape or begins.ndim != 1:
         got = f"{begins.shape} and {stops.shape}"

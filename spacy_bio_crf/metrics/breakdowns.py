@@ -47,7 +47,7 @@ def breakdowns(
 
     def seen(span: Span, doc: Document) -> str:
         text = "".join(doc.words[span[0] : span[1]])
-        labels = (known or {}).get(_surface(text), set())
+        labels = (known or {}).get(surface_of(text), set())
         return SEEN if span[2] in labels else OTHER_LABEL if labels else UNSEEN
 
     by_entity = _by_sort(documents, lambda span, _: min(span[1] - span[0], LONG))
@@ -78,12 +78,12 @@ def read_surfaces(docs: Iterable[Doc], layers: Layers | None = None) -> dict[str
     known: dict[str, set[str]] = {}
     for doc in docs:
         for ent in doc.ents if layers is None else layers.gold(doc):
-            known.setdefault(_surface(ent.text), set()).add(ent.label_)
+            known.setdefault(surface_of(ent.text), set()).add(ent.label_)
     return known
 
 
-def _surface(text: str) -> str:
-    """Normalize case and white space: "New\\n YORK" becomes "new york"."""
+def surface_of(text: str) -> str:
+    """Normalize case and white space of an entity's text: "New\\n YORK" becomes "new york"."""
     return re.sub(r"\s+", " ", text).strip().casefold()
 
 

@@ -52,7 +52,7 @@ def find_mistakes(documents: Sequence[Document]) -> list[Mistake]:
         for p, (span, score) in enumerate(zip(doc.predicted, doc.confidence, strict=True)):
             gold = doc.gold[answers[p]] if p in answers else None
             if gold != span:
-                found.append(Mistake(_kind(gold, span), number, gold, span, score))
+                found.append(Mistake(kind_of(gold, span), number, gold, span, score))
         mistakes += sorted(found, key=_place)
     return mistakes
 
@@ -96,7 +96,8 @@ def _paint(spans: Sequence[Span], ids: dict[str, int], n: int) -> np.ndarray:
     return painted
 
 
-def _kind(gold: Span | None, predicted: Span) -> str:
+def kind_of(gold: Span | None, predicted: Span) -> str:
+    """RETURNS (str): The kind of mistake, a key of `KINDS`, that a prediction is."""
     if gold is None:
         return "spurious"
     if gold[:2] == predicted[:2]:

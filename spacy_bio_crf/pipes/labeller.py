@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -369,3 +370,20 @@ def find_labeller(
         raise SettingsError(describe("component", expected=f"a {noun} of {names}", got=name))
     name = next(iter(found)) if name is None else name
     return name, found[name]
+
+
+def run_before(
+    component: SequenceLabeller, nlp: Language, examples: Sequence[Example]
+) -> Sequence[Example]:
+    """Run the components before one over the predicted documents: they may preset entities.
+
+    component (SequenceLabeller): A component of the pipeline.
+    nlp (Language): The pipeline.
+    examples (Sequence[Example]): Blank documents beside their references, changed in place.
+    RETURNS (Sequence[Example]): The examples.
+    """
+    earlier = [pipe for _, pipe in takewhile(lambda named: named[1] is not component, nlp.pipeline)]
+    for eg in examples:
+        for process in earlier:
+            eg.predicted = process(eg.predicted)
+    return examples

@@ -82,8 +82,7 @@ def render_report(
     shown_tables = tables(metrics)
     if all_documents:
         shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
-    script = _resource("script.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    script = read_resource("script.js")
     return ENVIRONMENT.get_template("page.html.j2").render(
         title=f"{metrics['model']} on {metrics['corpus']}",
         metrics=metrics,
@@ -96,14 +95,25 @@ def render_report(
         kind_titles=KIND_TITLES,
         kinds=list(_kinds(documents, sides, max_errors)),
         documents=shown,
-        colors={label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)},
-        style=_resource("style.css"),
+        colors=color_labels(labels),
+        style=read_resource("style.css"),
         script=script,
-        digest=digest,
+        digest=digest_of_script(script),
     )
 
 
-def _resource(name: str) -> str:
+def color_labels(labels: Sequence[str]) -> dict[str, str]:
+    """RETURNS (dict[str, str]): The class of each label in the style sheet."""
+    return {label: f"l{i % LABEL_STYLES}" for i, label in enumerate(labels)}
+
+
+def digest_of_script(script: str) -> str:
+    """RETURNS (str): The digest by which a page's policy allows a script."""
+    return base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+
+
+def read_resource(name: str) -> str:
+    """RETURNS (str): The text of a file of this room."""
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
@@ -201,14 +211,14 @@ def _show_sides(
         for name, spans, own in zip(("gold", "predicted"), sides, differing, strict=True):
             title = name if len(groups) == 1 else f"{name}, {group}"
             among = document.of_group(spans, group)
-            shown[title] = list(_fragments(document.words, among, own, low, high))
+            shown[title] = list(cut_text(document.words, among, own, low, high))
     return shown
 
 
-def _fragments(
+def cut_text(
     words: Sequence[str], spans: Sequence[Span], differing: Collection[Span], low: int, high: int
 ) -> Iterator[Fragment]:
-    """Cut the text from token `low` to `high` at the ends of entities.
+    """Cut the text from token `low` to `high` at the ends of entities, which are in order.
 
     Of entities that overlap one is shown, a differing one if there is one.
     """

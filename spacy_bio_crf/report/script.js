@@ -20,6 +20,7 @@
       text: node.querySelector(".pair").textContent.toLowerCase(),
     })),
   }));
+  const noun = form.dataset.noun ?? "errors";
   const total = groups.reduce((sum, group) => sum + group.errors.length, 0);
 
   const fits = (error, wanted) =>
@@ -51,7 +52,7 @@
       count += here;
     }
     const numbers = [count, total].map((n) => n.toLocaleString("en"));
-    document.getElementById("shown").textContent = `${numbers[0]} of ${numbers[1]} errors`;
+    document.getElementById("shown").textContent = `${numbers[0]} of ${numbers[1]} ${noun}`;
     return wanted;
   };
 

@@ -1,0 +1,96 @@
+"""`bio-ner agree`: what it prints and writes."""
+
+import json
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.tokens import Doc, DocBin, Span
+from typer.testing import CliRunner
+
+from spacy_bio_crf.cli import app
+from spacy_bio_crf.corpora.corrections import correct, read_corrections
+from tests.support.pipelines import SENTENCES
+
+NLP = spacy.blank("en")
+
+
+def run(*arguments: object, code: int = 0) -> str:
+    done = CliRunner().invoke(app, ["agree", *map(str, arguments)])
+    assert done.exit_code == code, (done.output, done.exception)
+    return " ".join(done.output.split())
+
+
+def write(path: Path, changes: dict[int, list], *, n: int = len(SENTENCES)) -> Path:
+    docs = []
+    for i, (words, ents) in enumerate(SENTENCES[:n]):
+        doc = Doc(NLP.vocab, words=words)
+        doc.set_ents([Span(doc, s, e, label=x) for s, e, x in changes.get(i, ents)])
+        docs.append(doc)
+    DocBin(docs=docs).to_disk(path)
+    return path
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    changes = {0: [(0, 2, "PER"), (3, 4, "LOC")], 5: [(2, 5, "LOC")]}
+    return [write(tmp_path / "anna.spacy", {}), write(tmp_path / "bruno.spacy", changes)]
+
+
+def test_figures_and_page(files: list[Path], tmp_path: Path):
+    output, report = tmp_path / "f.json", tmp_path / "page.html"
+    printed = run(*files, "--output", output, "--report", report)
+    figures = json.loads(output.read_text("utf-8"))
+    (pair,) = figures["pairs"]
+    f = f"{100 * pair['entity']['all']['f']:.2f}"
+    for part in (
+        "anna and bruno",
+        f,
+        f"{pair['cohen']:.3f}",
+        "6 documents",
+        "each annotator draws",
+    ):
+        assert part in printed
+    assert f"{figures['krippendorff']['all']:.3f}" in printed
+    assert pair["disagreements"] == 4
+    text = report.read_text("utf-8")
+    assert text.count('class="error"') == 4 and "bruno against anna, document 6, token 3" in text
+    run(*files, "--report", report, "--max-shown", 1)
+    assert report.read_text("utf-8").count('class="error"') == 1
+
+
+def test_corrections_of_the_page_make_the_first_the_second(files: list[Path], tmp_path: Path):
+    report = tmp_path / "page.html"
+    run(*files, "--report", report)
+    lines = [
+        part.partition("</code>")[0].replace("&#34;", '"')
+        for part in report.read_text("utf-8").split('<code class="line">')[1:]
+    ]
+    path = tmp_path / "decisions.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    first, second = (list(DocBin().from_disk(file).get_docs(NLP.vocab)) for file in files)
+    changed, _ = correct(first, read_corrections(path))
+    assert changed == 3  # two disagreements have one correction
+    for doc, other in zip(first, second, strict=True):
+        assert [(e.start, e.end, e.label_) for e in doc.ents] == [
+            (e.start, e.end, e.label_) for e in other.ents
+        ]
+
+
+def test_other_formats_and_equal_names(tmp_path: Path):
+    paths = []
+    for name in ("anna", "bruno"):
+        path = tmp_path / name / "dev.conll"
+        path.parent.mkdir()
+        path.write_text("Ana\tB-PER\nmet\tO\nBo\tB-PER\n", "utf-8")
+        paths.append(path)
+    printed = run(*paths)
+    assert "100.00" in printed and f"{paths[0]} and {paths[1]}"[:40] in printed
+
+
+def test_what_is_refused(files: list[Path], tmp_path: Path):
+    assert "agree: expected two annotators or more, got 1" in run(files[0], code=1)
+    missing = tmp_path / "no.spacy"
+    assert "expected annotated documents, got no such file" in run(files[0], missing, code=1)
+    short = write(tmp_path / "short.spacy", {}, n=3)
+    assert "short: expected 6 documents as in anna, got 3" in run(files[0], short, code=1)
