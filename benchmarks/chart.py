@@ -30,3 +30,41 @@ def draw(figures: dict[str, Any], path: Path) -> None:
             ax.margins(x=0.12)
             ax.set_title(f"{part}, words per second")
     Plot("speed", "Words per second", "", figure).save(path)
+
+
+def draw_curves(
+    curves: dict[str, dict[str, list[tuple[float, float]]]], full: dict[str, float], path: Path
+) -> None:
+    """Draw F1 against annotated tokens, from `benchmarks.active_learning`.
+
+    curves (dict): By corpus and strategy, pairs of tokens and F1.
+    full (dict[str, float]): By corpus, the F1 of all documents.
+    path (Path): The picture; its suffix selects the format.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from spacy_bio_crf.report.plots import COLORS, STYLE, Plot
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure((9, 4))
+        axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        for ax, (corpus, strategies) in zip(axes, curves.items(), strict=True):
+            colors = iter(COLORS)
+            for name, points in strategies.items():
+                is_random = name == "random"
+                color = "#888888" if is_random else next(colors)
+                line = "--" if is_random else "-"
+                ax.plot(*zip(*points, strict=True), line, color=color, marker="o", label=name)
+            if corpus in full:
+                ax.axhline(full[corpus], color="#bbbbbb", linewidth=1)
+                ax.axhline(0.95 * full[corpus], color="#bbbbbb", linewidth=1, linestyle=":")
+            ax.set_xscale("log", base=2)
+            ticks = [round(tokens) for tokens, _ in max(strategies.values(), key=len)]
+            ax.set_xticks(ticks, [f"{round(tick, -3):,}" for tick in ticks])
+            ax.minorticks_off()
+            ax.set_title(corpus)
+            ax.set_xlabel("annotated tokens")
+        axes[0].set_ylabel("F1, mean of the seeds")
+        axes[-1].legend()
+    Plot("active-learning", "F1 against annotated tokens", "", figure).save(path)

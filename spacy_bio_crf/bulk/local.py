@@ -1,10 +1,11 @@
 """A run: its plan, the parts that are missing, and the file that they are joined to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from spacy.language import Language
 
@@ -52,6 +53,7 @@ def annotate(
     restart: bool = False,
     load: Callable[[], Language] | None = None,
     code: Path | None = None,
+    settings: Mapping[str, Any] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> Counts:
     """Annotate the documents of a file or folder, part by part.
@@ -80,6 +82,8 @@ def annotate(
     load (Callable[[], Language] | None): Loads the pipeline in other processes; None: fork. An
         engine needs it.
     code (Path | None): A file of code that belongs to the pipeline.
+    settings (Mapping[str, Any] | None): More settings that must not change between runs, by names
+        for messages; values of JSON.
     report (Callable[[Progress], None]): Is called at the beginning and after each part.
     RETURNS (Counts): The account of all parts, or of the shard's.
     RAISES: AnnotateError if input, output or options do not fit, and for the first bad record
@@ -101,6 +105,7 @@ def annotate(
     folder = PartsFolder(output.with_name(f"{output.name}.parts") if one_file else output)
     digest = pipeline_digest(nlp, code)
     settings = {
+        **(settings or {}),
         "version": VERSION,
         "pipeline": digest,
         "format of the input": source.format,

@@ -35,11 +35,12 @@ class Output:
             self._write_tables(path, [annotated.rows])
         elif found.lines:
             # A record of JSON is kept to the letter. It is not empty, for it has a text.
-            key = to_json(self.entities_key)
+            new = zip(annotated.kept, annotated.entities, annotated.fields, strict=True)
             with path.open("w", encoding="utf-8", newline="\n") as file:
-                for number, entities in zip(annotated.kept, annotated.entities, strict=True):
+                for number, entities, added in new:
                     fields = found.lines[number].removesuffix("}").rstrip()
-                    file.write(f"{fields}, {key}: {to_json(entities)}}}\n")
+                    own = to_json({self.entities_key: entities, **added}).removeprefix("{")
+                    file.write(f"{fields}, {own}\n")
         else:
             with path.open("w", encoding="utf-8", newline="\n") as file:
                 file.writelines(to_json(row) + "\n" for row in annotated.rows)

@@ -15,6 +15,7 @@ from ..errors import AnnotateError
 
 DIGITS = 6  # of a score; those after them depend on the number of threads
 VALUE_SHOWN = 60  # characters of a bad value in a message
+ROW_FIELDS = "spacy_bio_crf_row"  # in `doc.user_data`: fields that a component adds to its row
 MAX_INT = (1 << 63) - 1  # most readers of JSON and msgpack take none beyond
 
 
@@ -51,6 +52,7 @@ class Annotated:
     bad: list[BadRecord] = field(default_factory=list)
     words: int = 0  # the tokens of all rows
     entities: list[list[dict[str, Any]]] = field(default_factory=list)  # of each row
+    fields: list[dict[str, Any]] = field(default_factory=list)  # that components add to each row
     docs: DocBin = field(default_factory=lambda: DocBin(store_user_data=True))  # if asked for
 
 
@@ -110,16 +112,21 @@ def annotate_rows(
                 if isinstance(doc, str):
                     drop(number, f"the pipeline failed: {doc}")
                     continue
+                added = doc.user_data.pop(ROW_FIELDS, {})
+                if taken := sorted(added.keys() & fields[number].keys()):
+                    drop(number, f"expected no key {taken[0]!r}, which is written beside it")
+                    continue
                 result.kept.append(number)
                 result.words += len(doc)
                 result.entities.append(_entities(doc, keys))
+                result.fields.append(added)
                 if with_docs:
                     record = {k: v for k, v in fields[number].items() if k != text_key}
                     doc.user_data.update(source=places[number], record=plain(record))
                     result.docs.add(doc)
     if isinstance(rows, list):
-        pairs = zip(result.kept, result.entities, strict=True)
-        result.rows = [{**rows[number], entities_key: found} for number, found in pairs]
+        new = zip(result.kept, result.entities, result.fields, strict=True)
+        result.rows = [{**rows[i], entities_key: found, **added} for i, found, added in new]
     else:
         import pyarrow as pa
 

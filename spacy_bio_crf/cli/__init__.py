@@ -23,8 +23,10 @@ from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
 from .init_config import init
 from .push import push_cli
+from .select import select_cli
 from .suspects import suspects_cli
 from .to_hf import to_hf_cli
+from .to_tasks import to_tasks_cli
 from .train import train_cli
 from .transitions import transitions_cli
 from .trim import trim_cli
@@ -51,6 +53,8 @@ COMMANDS: dict[Callable[..., None], str] = {
     suspects_cli: "suspects corpus/train.spacy --config config.cfg -o suspects.jsonl -r page.html",
     annotate_cli: "annotate training/model-best texts.jsonl entities.jsonl --n-process 4",
     ensemble_cli: "ensemble seed-0/model-best seed-1/model-best my_ensemble",
+    select_cli: "select training/model-best texts.jsonl batch.json -n 500 --to label-studio",
+    to_tasks_cli: "to-tasks entities.jsonl tasks.jsonl --to prodigy",
     transitions_cli: "transitions training/model-best --plot transitions.svg",
     trim_cli: "trim training/model-best small --texts corpus/train.spacy",
     from_hf_cli: "from-hf dslim/bert-base-NER my_ner --lang en",

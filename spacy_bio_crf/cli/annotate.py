@@ -114,13 +114,8 @@ def annotate_cli(
     """
     from ..bulk import AnnotateError, annotate
     from ..bulk.fingerprint import load_model
-    from ..cores import available_cores
 
-    # A fork can use neither a GPU nor several threads, and some systems have none: each process
-    # loads the pipeline itself.
-    can_fork = "fork" in multiprocessing.get_all_start_methods()
-    has_threads = available_cores() >= 2 * (n_process or 1)
-    apart = (n_process or 1) > 1 and (gpu_id >= 0 or has_threads or not can_fork)
+    apart = loads_apart(n_process or 1, gpu_id)
     try:
         cluster = _cluster(engine, address, n_process, cores, num_gpus, gpu_id)
         if cluster is not None:
@@ -130,7 +125,7 @@ def annotate_cli(
             msg.warn(
                 f"Labels of {', '.join(taggers)} are in .spacy output alone; OUT gets entities"
             )
-        with _reporter(with_bar=cluster is None) as report:
+        with bulk_reporter(with_bar=cluster is None) as report:
             counts = annotate(
                 nlp,
                 path,
@@ -163,6 +158,18 @@ def annotate_cli(
         f"{output}{whose}: {counted(counts.documents, 'document')}, "
         f"{counted(counts.words, 'word')}, {counted(counts.entities, 'entity')}"
     )
+
+
+def loads_apart(n_process: int, gpu_id: int) -> bool:
+    """Whether each of several processes loads the pipeline itself.
+
+    A fork can use neither a GPU nor several threads, and some systems have none.
+    """
+    from ..cores import available_cores
+
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    has_threads = available_cores() >= 2 * n_process
+    return n_process > 1 and (gpu_id >= 0 or has_threads or not can_fork)
 
 
 def _read_shard(value: str) -> tuple[int, int]:
@@ -205,7 +212,7 @@ def _cluster(
 
 
 @contextmanager
-def _reporter(*, with_bar: bool) -> "Iterator[Callable[[Progress], None]]":
+def bulk_reporter(*, with_bar: bool) -> "Iterator[Callable[[Progress], None]]":
     """A bar with words per second, where stderr is a terminal, and a line for each bad record.
 
     Ray has a bar of its own.

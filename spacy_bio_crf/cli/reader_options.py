@@ -25,6 +25,7 @@ _AS_TEXT: dict[str, Any] = {
     "drop": list[str],
     "labels_annotated": list[str],
     "entity_elements": list[str],
+    "ignore": list[str],
 }
 
 

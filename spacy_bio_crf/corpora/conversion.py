@@ -17,7 +17,7 @@ from .options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
 from .sniff import choose_format, known_formats, listed
 from .split import PARTS, find_leaks, split_docs
-from .tag_labels import without_tags
+from .tag_labels import leave_open, without_tags
 from .write import LAYERED_OUTPUT, check_output, write_outputs
 
 _DELAY = 1.0  # seconds before a progress bar is shown
@@ -111,7 +111,7 @@ def _docs(
     units = known_formats()[format].read(paths, options, summary)
     if bar is not None:
         units = _watched(units, summary, bar)
-    units = without_tags(units, options, summary)
+    units = without_tags(leave_open(units, options, summary), options, summary)
     return Builder(*_language(options.lang), options, summary).build(units)
 
 

@@ -18,15 +18,14 @@ from ..tags.schemes import REPAIRS, scheme_name
 DETECT = "auto"  # the format, scheme or prefix is found by the content
 IO = "IO"  # the scheme of files with labels for tags
 TAGGED_FORMATS = ("columns", "csv", "conllu", "datasets")  # a tag for each token
-# Sentences with entities in tokens
-SENTENCE_FORMATS = (*TAGGED_FORMATS, "token-spans", "conll2012")
-# Entities in characters of a text
-TEXT_FORMATS = ("jsonl", "label-studio", "brat", "xml", "webanno", "pubtator")
+SENTENCE_FORMATS = (*TAGGED_FORMATS, "token-spans", "conll2012")  # entities in tokens
+TEXT_FORMATS = ("jsonl", "label-studio", "argilla", "brat", "xml", "webanno", "pubtator")
 LAYERED_FORMATS = (*TEXT_FORMATS, "columns", "conllu", "token-spans", "conll2012")
 GOLD_SPANS_KEY = "gold_spans"
 READERS = "spacy_bio_crf_readers"  # the entry points of other packages' formats
 PLUGINS = {found.name: found for found in entry_points(group=READERS)}
 SPAN_FORMATS = ("jsonl", "token-spans")  # records with a key for entities
+TASK_FORMATS = ("label-studio", "argilla")  # several answers to a text, and predictions
 _REPAIR_MEANINGS = {
     "begin": "a stray I- begins an entity, and an open entity is closed",
     "discard": "they are no entity",
@@ -134,13 +133,15 @@ class ConvertOptions:
         choices={rule: _REPAIR_MEANINGS[rule] for rule in REPAIRS},
     )
     text_key: str | None = _option(
-        None, "Key of the text in JSON", formats=("jsonl", "label-studio")
+        None, "Key of the text in JSON", formats=("jsonl", *TASK_FORMATS)
     )
-    spans_key: str | None = _option(None, "Key of the entities in JSON", formats=SPAN_FORMATS)
+    spans_key: str | None = _option(
+        None, "Key of the entities, or Argilla's question", formats=(*SPAN_FORMATS, "argilla")
+    )
     offsets: str = _option(
         DETECT,
         "Units in which entities' offsets count",
-        formats=("jsonl", "label-studio"),
+        formats=("jsonl", *TASK_FORMATS),
         choices={
             DETECT: "those that fit the entities' texts, or else characters",
             "characters": "Unicode code points, as in Python",
@@ -151,7 +152,7 @@ class ConvertOptions:
     ends: str = _option(
         DETECT,
         "Ends of entities in JSON",
-        formats=(*SPAN_FORMATS, "label-studio"),
+        formats=(*SPAN_FORMATS, *TASK_FORMATS),
         choices={
             DETECT: "those that fit all entities and their texts, or else those usual for the form",
             "exclusive": "the position behind the entity",
@@ -181,20 +182,19 @@ class ConvertOptions:
     )
     incorrect_spans_key: str = _option(
         "incorrect_spans",
-        "Key in `doc.spans` for entities rejected in a binary answer; `bio_ner` has an option of "
-        "this name",
+        "Key in `doc.spans` for rejected entities; `bio_ner` has an option of this name",
         formats=("jsonl",),
     )
     annotation: str = _option(
         "first",
         "The annotation to read of a task that has several, none of them the ground truth",
-        formats=("label-studio",),
+        formats=TASK_FORMATS,
         choices=("first", "last", "error"),
     )
     predictions: bool = _option(
         False,
         "Read the predictions of tasks that nobody has annotated",
-        formats=("label-studio",),
+        formats=TASK_FORMATS,
     )
     tags_key: str | None = _option(
         None, "Key or column of the tags, such as fine_ner_tags", formats=("datasets",)
@@ -306,22 +306,23 @@ class ConvertOptions:
     labels_annotated: tuple[str, ...] = _option(
         (), "Label that is annotated, if not all are; may be repeated", metavar="LABEL"
     )
+    ignore: tuple[str, ...] = _option(
+        (), "Leave a label's tokens unannotated; repeatable", formats=TEXT_FORMATS, metavar="LABEL"
+    )
     force: bool = _option(
         False, "Overwrite an existing output", flags=("--force", "-F"), only_convert=True
     )
 
     def __post_init__(self) -> None:
         for option in fields(self):
-            choices = option.metadata["choices"]
-            if choices:
+            if choices := option.metadata["choices"]:
                 check_choice(option.name, getattr(self, option.name), choices, error=ConvertError)
-        for name in ("tag_names", "drop", "labels_annotated", "entity_elements"):
+        for name in ("tag_names", "drop", "labels_annotated", "entity_elements", "ignore"):
             if isinstance(getattr(self, name), str):
                 _fail(name, "a sequence of strings", getattr(self, name))
+            self._set(name, tuple(getattr(self, name) or ()))
+        self._set("tag_names", self.tag_names or None)
         self._set("rename", dict(self.rename or {}))
-        for name in ("drop", "labels_annotated", "entity_elements"):
-            self._set(name, tuple(getattr(self, name)))
-        self._set("tag_names", tuple(self.tag_names) if self.tag_names else None)
         if self.scheme.upper() == IO:
             self._set("scheme", IO)
         elif self.scheme != DETECT:
@@ -351,9 +352,9 @@ class ConvertOptions:
         for old, new in self.rename.items():
             if not old or not new:
                 _fail("rename", "two labels that are not empty", Plain(f"{old!r} to {new!r}"))
-        both = [label for label in self.drop if label in self.rename]
-        if both:
-            _fail("drop", "labels that `rename` does not have", both[0])
+        for label in self.drop:
+            if label in self.rename:
+                _fail("drop", "labels that `rename` does not have", label)
         if self.split is not None:
             _read_shares(self.split)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import ConvertError, Plain, describe
 from .options import DEFAULTS, DETECT, PLUGINS, READERS, ConvertOptions
 from .passages import Summary, Unit
+from .readers.argilla import ANSWER_KEYS, read_argilla
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import read_columns
 from .readers.conll2012 import looks_like_conll2012, read_conll2012
@@ -64,6 +65,7 @@ INPUT_FORMATS: dict[str, Format] = {
     "conll2012": Format(read_conll2012, detects=looks_like_conll2012),
     "jsonl": Format(read_jsonl),
     "label-studio": Format(read_label_studio),
+    "argilla": Format(read_argilla),
     "brat": Format(read_brat, suffixes=(STANDOFF,), companions=COMPANIONS),
     "xml": Format(read_xml, detects=looks_like_xml),
     "webanno": Format(read_webanno, detects=looks_like_webanno),
@@ -171,6 +173,8 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
         key in data for key in (*ANNOTATION_KEYS, "predictions")
     ):
         return "label-studio"
+    if isinstance(data.get("fields"), dict) and any(key in data for key in ANSWER_KEYS):
+        return "argilla"
     if any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS) and any(
         _is_list_of_tags(data.get(key)) for key in (options.tags_key or "", *TAG_KEYS)
     ):

@@ -1,6 +1,7 @@
-"""Labels of entities that are tags: B-PER and I-PER on pieces of an entity, not PER on it all.
+"""Labels that are none: tags on the pieces of an entity, and marks of what nobody knows.
 
-Some tools export them so. Trained as they are, they would become tags such as B-B-PER.
+Some tools export B-PER and I-PER for PER. Trained as they are, they would become tags such as
+B-B-PER.
 """
 
 import re
@@ -16,6 +17,7 @@ from ..tags.spans import Span
 from .options import ConvertOptions
 from .passages import Passage, Sentence, Summary, TextSpan, Unit
 
+LEFT_OPEN = "spans whose label means that nobody knows were left unannotated (`ignore`)"
 JOINED = "entities had tags for labels, such as {tag}: prefixes were taken off, pieces joined"
 LIKE_TAGS = "entities have labels that look like tags, such as {tag}"
 _TAG = re.compile(r"([BIESLUMW])-(.+)", re.DOTALL)
@@ -25,6 +27,24 @@ _LAST = re.compile(r"(.+)[-_]([BIESLUMW])", re.DOTALL)
 _OPEN, _GOING_ON = ("B", "I", "M"), ("I", "E", "M", "L")  # before a piece that goes on, and its own
 
 AnySpan = TypeVar("AnySpan", Span, TextSpan)
+
+
+def leave_open(units: Iterable[Unit], options: ConvertOptions, summary: Summary) -> Iterator[Unit]:
+    """Make unannotated stretches of spans whose label means that nobody knows.
+
+    units (Iterable[Sentence | Passage | Doc]): The units of a reader.
+    options (ConvertOptions): `ignore` is read.
+    summary (Summary): Gets a remark if there are such spans.
+    YIELDS (Sentence | Passage | Doc): The units.
+    """
+    for unit in units:
+        if options.ignore and isinstance(unit, Passage):
+            spans = [span for span in unit.spans if span.label.strip() not in options.ignore]
+            if left := len(unit.spans) - len(spans):
+                summary.remarks[LEFT_OPEN] += left
+                given = [span[:2] for span in unit.spans if span not in spans]
+                unit = replace(unit, spans=spans, missing=[*unit.missing, *given])
+        yield unit
 
 
 def without_tags(

@@ -46,7 +46,7 @@ def find_all_entities(
     """
     parts = [
         find_entities(*part, scored=scored, repair=repair, threshold=threshold)
-        for part in _parts(lattice, presets, reading)
+        for part in parts_of_groups(lattice, presets, reading)
     ]
     if reading.groups is None:
         return parts[0]
@@ -64,7 +64,8 @@ def find_all_alternatives(
     RETURNS (list[list[Alternative]]): For each document, the most probable first.
     """
     parts = [
-        find_alternatives(*part, k=k, repair=repair) for part in _parts(lattice, presets, reading)
+        find_alternatives(*part, k=k, repair=repair)
+        for part in parts_of_groups(lattice, presets, reading)
     ]
     if reading.groups is None:
         return parts[0]
@@ -93,7 +94,9 @@ def all_tag_marginals(
     RETURNS (list[np.ndarray]): For each document float32 [n_tokens, K]; the tags of each group add
         up to 1.
     """
-    parts = [tag_marginals(*part, sizes=sizes) for part in _parts(lattice, presets, reading)]
+    parts = [
+        tag_marginals(*part, sizes=sizes) for part in parts_of_groups(lattice, presets, reading)
+    ]
     if reading.groups is None:
         return parts[0]
     return [np.concatenate(own, axis=1) for own in zip(*parts, strict=True)]
@@ -131,7 +134,7 @@ def loss_of_groups(
     return total, gradient
 
 
-def _parts(
+def parts_of_groups(
     lattice: Lattice, presets: Presets, reading: Reading
 ) -> Iterator[tuple[Lattice, Presets, Reading]]:
     """The arguments for each group; without groups those given."""

@@ -98,7 +98,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
         "restart": True,
         "code": Path("code.py"),
     }
-    parameters = set(inspect.signature(annotate).parameters) - {"nlp", "report", "load"}
+    parameters = set(inspect.signature(annotate).parameters) - {"nlp", "report", "load", "settings"}
     assert parameters == set(seen)
 
 
@@ -258,7 +258,7 @@ def test_a_bar_on_a_terminal_says_words_per_second(bio_ner, monkeypatch):
     # Ray has a bar of its own.
     for stream, with_bar in (Terminal(), True), (io.StringIO(), True), (Terminal(), False):
         monkeypatch.setattr(sys, "stderr", stream)
-        with command._reporter(with_bar=with_bar) as report:
+        with command.bulk_reporter(with_bar=with_bar) as report:
             options = {"docs_per_file": 1, "one_file": True, "force": True, "report": report}
             annotate(nlp, Path("a.txt"), Path("o.jsonl"), **options)
         said = stream.getvalue()

@@ -3,7 +3,15 @@ import json
 import pytest
 
 from spacy_bio_crf.corpora import convert
-from spacy_bio_crf.corpora.readers.jsonl import BINARY, EMPTY, OTHER_KEYS, REJECTED, UNANNOTATED
+from spacy_bio_crf.corpora.readers.jsonl import (
+    BINARY,
+    EMPTY,
+    JUDGED,
+    LEFT,
+    OTHER_KEYS,
+    REJECTED,
+    UNANNOTATED,
+)
 from tests.support.convert_tools import TEXT, everything, plain
 
 ENTS = [("Ana Ruiz", "PER"), ("New York", "LOC")]
@@ -229,6 +237,36 @@ def test_binary_answers_tell_of_the_entities_shown(folder):
     docs, summary = folder.convert(path, answers="binary", incorrect_spans_key="no")
     assert [len(doc.spans.get("no", ())) for doc in docs] == [0, 1, 1, 0, 0]
     assert not any(t.ent_iob_ == "O" for doc in docs for t in doc)
+
+
+def test_each_entity_has_an_answer_of_its_own(folder):
+    """As Prodigy's developers advise and Prodigy merges binary answers:
+    https://support.prodi.gy/t/ner-annotations-format-with-positives-and-negatives-examples/2153"""
+    spans = [
+        {"start": 0, "end": 8, "label": "PER", "answer": "accept"},
+        {"start": 9, "end": 14, "label": "PER", "answer": "reject"},
+        {"start": 18, "end": 26, "label": "LOC", "answer": "ignore"},
+    ]
+    task = {"text": TEXT, "spans": spans, "answer": "accept"}
+    path = folder.write(
+        [task, {**task, "answer": "ignore"}, {**task, "spans": spans[:2]}], "a.jsonl"
+    )
+    rejected = REJECTED.format(key="incorrect_spans")
+    for answers, rest in ("auto", ""), ("complete", "O"):
+        docs, summary = folder.convert(path, answers=answers)
+        iob = [[t.ent_iob_ for t in doc] for doc in docs]
+        # Ana Ruiz lives in New York .
+        assert iob[0] == ["B", "I", rest, rest, "", "", rest]
+        assert iob[1] == ["B", "I", rest, rest, rest, rest, rest]
+        for doc in docs:
+            assert [(s.text, s.label_) for s in doc.spans["incorrect_spans"]] == [("lives", "PER")]
+        remarks = {rejected: 2, LEFT: 1, **({JUDGED: 2} if answers == "auto" else {})}
+        assert summary.remarks == remarks
+        assert dict(summary.dropped) == {"text with the answer 'ignore'": 1}
+    # Without an answer of its own nobody has judged it.
+    del spans[0]["answer"]
+    (doc,), _ = folder.convert(folder.write([task], "b.jsonl"), answers="complete")
+    assert [t.ent_iob_ for t in doc] == ["", "", "O", "O", "", "", "O"]
 
 
 def test_rejected_entities_in_other_outputs_are_counted(folder):

@@ -59,7 +59,7 @@ OTHER = {
     "rename": {"A": "B"}, "drop": ("A",), "force": True, "encoding": "latin-1",
     "entity_elements": ("a",), "label": "X", "split_tokens": True, "token_prefix": "x",
     "untagged": True, "skip_bad": True, "pos_column": 2, "chunk_column": 2, "layers": True,
-    "gold_spans_key": "x", "labels_annotated": ("A",),
+    "gold_spans_key": "x", "labels_annotated": ("A",), "ignore": ("A",),
 }  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_only_the_formats_that_read_an_option_are_named():
     used = {name: set(o.metadata["formats"]) for name, o in OPTIONS.items()}
     tagged = {"columns", "csv", "conllu", "datasets"}
     sentences = tagged | {"token-spans", "conll2012"}
-    texts = {"jsonl", "label-studio", "brat", "xml", "webanno", "pubtator"}
+    texts = {"jsonl", "label-studio", "argilla", "brat", "xml", "webanno", "pubtator"}
     assert {name: formats for name, formats in used.items() if formats} == {
         **dict.fromkeys(("scheme", "repair", "label", "token_prefix"), tagged),
         "skip_bad": tagged | {"jsonl", "brat"},
@@ -95,15 +95,16 @@ def test_only_the_formats_that_read_an_option_are_named():
         "tags_key": {"datasets"},
         "tag_names": {"datasets", "csv"},
         **dict.fromkeys(("encoding", "tag_labels"), sentences | texts),
-        **dict.fromkeys(("text_key", "offsets"), {"jsonl", "label-studio"}),
-        **dict.fromkeys(("spans_key", "no_spans"), {"jsonl", "token-spans"}),
-        "ends": {"jsonl", "label-studio", "token-spans"},
+        **dict.fromkeys(("text_key", "offsets"), {"jsonl", "label-studio", "argilla"}),
+        "spans_key": {"jsonl", "token-spans", "argilla"},
+        "no_spans": {"jsonl", "token-spans"},
+        "ends": {"jsonl", "label-studio", "argilla", "token-spans"},
         **dict.fromkeys(("answers", "incorrect_spans_key"), {"jsonl"}),
-        **dict.fromkeys(("annotation", "predictions"), {"label-studio"}),
+        **dict.fromkeys(("annotation", "predictions"), {"label-studio", "argilla"}),
         "discontinuous": {"brat"},
         **dict.fromkeys(("scenario", "alternatives"), {"xml"}),
         "entity_elements": {"xml", "webanno"},
-        **dict.fromkeys(("misaligned", "split_tokens"), texts),
+        **dict.fromkeys(("misaligned", "split_tokens", "ignore"), texts),
         "overlaps": texts | {"conllu", "token-spans", "conll2012"},
         **dict.fromkeys(("pos_column", "chunk_column"), {"columns"}),
         **dict.fromkeys(

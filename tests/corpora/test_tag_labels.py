@@ -1,6 +1,6 @@
 import pytest
 
-from spacy_bio_crf.corpora.tag_labels import JOINED, LIKE_TAGS
+from spacy_bio_crf.corpora.tag_labels import JOINED, LEFT_OPEN, LIKE_TAGS
 from tests.support.convert_tools import TEXT, make_doc, plain, save
 
 PIECES = [[0, 3, "B-PER"], [4, 8, "I-PER"], [18, 21, "B-LOC"], [22, 26, "E-LOC"]]
@@ -84,3 +84,14 @@ def test_docs_stay_as_they_are(folder):
     docs, summary = folder.convert(path)
     assert [e.label_ for e in docs[0].ents] == ["B-X"]
     assert summary.remarks == {LIKE_TAGS.format(tag="B-X"): 1}
+
+
+def test_spans_that_nobody_knows_are_unannotated(folder):
+    """Tools without an answer for a part of a text have a label for it."""
+    spans = [[0, 8, "PER"], [9, 14, " IGNORE "], [18, 26, "LOC"]]
+    path = folder.write([{"text": TEXT, "label": spans}], "a.jsonl")
+    (doc,), summary = folder.convert(path, ignore=["IGNORE"])
+    assert [t.ent_iob_ for t in doc] == ["B", "I", "", "O", "B", "I", "O"]
+    assert summary.remarks[LEFT_OPEN] == 1 and set(summary.labels_read) == {"PER", "LOC"}
+    (doc,), summary = folder.convert(path)
+    assert len(doc.ents) == 3 and not summary.missing

@@ -34,6 +34,8 @@ UNANNOTATED = "texts without any annotation, all of whose tokens are left withou
 EMPTY = "texts without entities, accepted or with an annotator: they have none (`no_spans`)"
 BINARY = "texts have a binary answer: only the accepted entities are known (`answers`)"
 REJECTED = "entities rejected in a binary answer, known to be wrong (doc.spans['{key}'])"
+JUDGED = "texts have an answer for each entity: what else is in them is unknown (`answers`)"
+LEFT = "entities without an answer, or ignored, whose tokens are left unannotated"
 OTHER_KEYS = "texts have entities, it seems, under {others}, which were not read (`spans_key`)"
 _NO_ENTITIES = ("tokens", "sentences", "sents", "relations")
 # Signs that somebody has looked at a text: Label Studio's JSON_MIN, doccano.
@@ -48,10 +50,11 @@ def read_jsonl(
 
     Of texts without a list of entities, `no_spans` says whether they are annotated; an empty list
     means that there is no entity. Texts whose "answer" is not "accept" are left out, but for binary
-    answers: these tell of the entities alone whether they are right. "tokens" in Prodigy's form are
-    taken over: "missing": true marks an unannotated token, "sent_start": true the first token of a
-    sentence. "unknown_spaces": true beside them means that the text was put together from the
-    tokens.
+    answers: these tell of the entities alone whether they are right. Entities may also have answers
+    of their own: rejected ones are known to be wrong, ignored ones are left unannotated. "tokens"
+    in Prodigy's form are taken over: "missing": true marks an unannotated token, "sent_start": true
+    the first token of a sentence. "unknown_spaces": true beside them means that the text was put
+    together from the tokens.
 
     paths (Sequence[Path]): The files.
     options (ConvertOptions): `text_key`, `spans_key`, `offsets`, `ends`, `no_spans`, `answers` and
@@ -69,16 +72,20 @@ def read_jsonl(
             bad.clear()
             answer = record.data.get("answer", "accept")
             binary = _is_binary(record.data, options)
+            record, judged = _split_spans(record)
             if answer != "accept" and not (binary and answer == "reject"):
                 summary.dropped[f"text with the answer {answer!r}"] += 1
                 continue
             try:
                 passage = _passage(path, record, options, keys, summary, before)
+                if judged and answer == "accept":
+                    passage = _judged(passage, judged, record, options, summary)
             except ConvertError as err:
                 yield err
                 continue
             before = passage.document_id
-            yield _answered(passage, answer, options, summary) if binary else passage
+            of_text = binary and not judged
+            yield _answered(passage, answer, options, summary) if of_text else passage
         yield from bad
         found = " or ".join(map(repr, keys)) or "no spans"
         summary.notes[f"JSON records with text and {found}"] += 1
@@ -173,6 +180,45 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
         return passage
     summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
     return replace(passage, spans=[], incorrect=passage.spans)
+
+
+def _split_spans(record: JsonRecord) -> tuple[JsonRecord, dict[str, list[Any]]]:
+    """A record with its accepted spans alone, and the others by their answer; none of these if its
+    spans have no answers of their own."""
+    spans = record.data.get("spans")
+    if not isinstance(spans, list) or not any(isinstance(s, dict) and "answer" in s for s in spans):
+        return record, {}
+    judged: dict[str, list[Any]] = {"accept": [], "reject": [], "ignore": []}
+    for span in spans:
+        answer = span.get("answer") if isinstance(span, dict) else None
+        judged[answer if answer in judged else "ignore"].append(span)
+    data = {**record.data, "spans": judged.pop("accept")}
+    return JsonRecord(data, record.number, record.place), judged
+
+
+def _judged(
+    passage: Passage,
+    judged: dict[str, list[Any]],
+    record: JsonRecord,
+    options: ConvertOptions,
+    summary: Summary,
+) -> Passage:
+    """Add the spans with other answers than "accept"."""
+    rejected, ignored = (
+        locate(
+            passage.text, read_entities(spans, "spans", record, summary), record, options, summary
+        )[0]
+        for spans in (judged["reject"], judged["ignore"])
+    )
+    missing = [*passage.missing, *(span[:2] for span in ignored)]
+    if options.answers != "complete":
+        summary.remarks[JUDGED] += 1
+        missing = [(0, len(passage.text))]
+    if rejected:
+        summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(rejected)
+    if ignored:
+        summary.remarks[LEFT] += len(ignored)
+    return replace(passage, missing=missing, incorrect=rejected)
 
 
 def with_tokens(passage: Passage, tokens: Any, record: JsonRecord) -> Passage:

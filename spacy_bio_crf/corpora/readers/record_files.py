@@ -168,7 +168,7 @@ def _is_record(value: Any) -> bool:
     return isinstance(value, dict) and (
         any(isinstance(value.get(key), str) for key in TEXT_KEYS)
         or any(isinstance(value.get(key), list) for key in WORD_KEYS)
-        or isinstance(value.get("data"), dict)
+        or any(isinstance(value.get(key), dict) for key in ("data", "fields"))
     )
 
 

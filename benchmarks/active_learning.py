@@ -1,0 +1,303 @@
+"""Active learning: F1 against annotated tokens, each strategy of `bio-ner select` beside random.
+
+    BIO_NER_CORPORA=FOLDER python -m benchmarks.active_learning --output curves.jsonl
+        [--gpu 0] [--jobs 6] [--corpora NAME ...] [--strategies NAME ...] [--seeds N ...]
+    python -m benchmarks.active_learning --output curves.jsonl --show [--chart curves.svg]
+
+A job is one corpus, one strategy and one seed. It begins with random documents, the same for all
+strategies of a seed. In each round it trains anew from the pre-trained weights, measures F1 on the
+test set, and then the strategy adds documents from the rest of the training set until the next
+number of tokens. "full" trains once, on all documents.
+
+Each round is one line of the output, written when it is known; jobs that are complete there are not
+run again. All jobs together take 24,900 training steps: 5 strategies with 750 steps, and 400 for
+all documents, on 2 corpora with 3 seeds. Needed below the folder of corpora: `wnut17` and
+`uner_pt_bosque`.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import random
+import statistics
+import time
+from collections import defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import spacy
+import torch
+from spacy.language import Language
+from spacy.training import Example
+from spacy.training.batchers import minibatch_by_words
+from spacy.util import fix_random_seed
+from thinc.api import Adam, warmup_linear
+from wasabi import msg
+
+from spacy_bio_crf.corpora import read
+from spacy_bio_crf.heads.doubt import Doubt, measure_doubt
+from spacy_bio_crf.selection import Strategy, document_vectors, k_center
+
+from .adapters import CORPORA, components, examples, pipeline
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("WNUT 17", "Bosque")
+STRATEGIES: dict[str, Strategy] = {
+    "random": Strategy("random"),
+    "entropy": Strategy("entropy"),
+    "entropy per token": Strategy("entropy", per_token=True),
+    "margin": Strategy("margin"),
+    "entropy, diverse": Strategy("entropy"),
+}
+FULL = "full"
+BUDGETS = {2_000: 100, 4_000: 120, 8_000: 150, 16_000: 180, 32_000: 200}  # tokens: steps
+FULL_STEPS = 400
+MOST_DOCS = 5_000  # of a training set that strategies choose from; "full" has all
+RATE, BATCH_WORDS, DROPOUT = 2e-4, 600, 0.1
+SHARE = 0.95  # of the F1 of all documents
+Rounds = list[dict[str, Any]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines, added to")
+    parser.add_argument("--encoder", default=str(ROOT / "assets" / "encoder"))
+    parser.add_argument("--corpora", nargs="*", default=NAMES, choices=list(CORPORA))
+    parser.add_argument("--strategies", nargs="*", default=[FULL, *STRATEGIES])
+    parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
+    parser.add_argument("--gpu", type=int, default=-1, help="-1 for the CPU")
+    parser.add_argument("--jobs", type=int, default=1, help="side by side")
+    parser.add_argument("--share", type=float, default=1.0, help="of tokens and steps, for a try")
+    parser.add_argument("--show", action="store_true", help="tables of the output, no training")
+    parser.add_argument("--chart", type=Path, default=None, help="draw the output, with --show")
+    args = parser.parse_args()
+    known = read_rounds(args.output)
+    if args.show:
+        show(known)
+        if args.chart is not None:
+            from .chart import draw_curves
+
+            draw_curves(curves_of(known), full_scores(known), args.chart)
+        return
+    complete = {(r["corpus"], r["strategy"], r["seed"]) for r in known if r["round"] == r["rounds"]}
+    jobs = [
+        (corpus, strategy, seed)
+        for seed in args.seeds
+        for strategy in args.strategies
+        for corpus in args.corpora
+        if (corpus, strategy, seed) not in complete
+    ]
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(args.jobs, context) as workers:
+        settings = (args.encoder, args.output, args.gpu, args.share)
+        for future in [workers.submit(run, *job, *settings) for job in jobs]:
+            future.result()
+    show(read_rounds(args.output))
+
+
+def run(
+    corpus: str, name: str, seed: int, encoder: str, output: Path, gpu: int, share: float
+) -> None:
+    """Run a job, and append a line to the output after each round.
+
+    corpus (str): A key of `CORPORA`.
+    name (str): A key of `STRATEGIES`, or "full".
+    seed (int): Of the first documents, the weights, dropout and the order of documents.
+    encoder (str): A Hugging Face folder.
+    output (Path): The file.
+    gpu (int): A GPU, or -1.
+    share (float): Factor on the numbers of tokens and steps.
+    """
+    torch.set_num_threads(1)
+    if gpu >= 0:
+        spacy.require_gpu(gpu)
+    lang, *files = CORPORA[corpus]
+    folder = Path(os.environ.get("BIO_NER_CORPORA", "."))
+    train, test = (read([folder / file], lang=lang)[0] for file in files)
+    blank = spacy.blank(lang)
+    gold = examples(blank, [doc for doc in train if len(doc)])
+    random.Random(0).shuffle(gold)
+    labels = sorted({ent.label_ for eg in gold for ent in eg.reference.ents})
+    rounds = {sum(map(size_of, gold)): FULL_STEPS} if name == FULL else BUDGETS
+    rest = gold if name == FULL else gold[:MOST_DOCS]
+    random.Random(seed).shuffle(rest)
+    chosen: list[Example] = []
+    # The first documents are random ones.
+    order = list(range(len(rest)))
+    for number, (budget, steps) in enumerate(rounds.items(), start=1):
+        begun = time.perf_counter()
+        chosen, rest = take(chosen, rest, order, budget * (1.0 if name == FULL else share))
+        nlp = fit(lang, encoder, labels, chosen, seed, max(1, round(steps * share)))
+        scores = nlp.evaluate(examples(nlp, test))
+        trained = time.perf_counter()
+        if number < len(rounds):
+            order = choose(nlp, rest, name, seed, sum(map(size_of, chosen)))
+        line = {
+            "corpus": corpus,
+            "strategy": name,
+            "seed": seed,
+            "round": number,
+            "rounds": len(rounds),
+            "tokens": sum(map(size_of, chosen)),
+            "documents": len(chosen),
+            "entities": sum(len(eg.reference.ents) for eg in chosen),
+            "f1": 100.0 * scores["ents_f"],
+            "training": trained - begun,
+            "choosing": time.perf_counter() - trained,
+        }
+        # One write, so that lines of several jobs do not mix.
+        with output.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+def size_of(example: Example) -> int:
+    """RETURNS (int): The tokens of a document."""
+    return len(example.reference)
+
+
+def take(
+    chosen: list[Example], rest: list[Example], order: list[int], budget: float
+) -> tuple[list[Example], list[Example]]:
+    """Take documents in an order until there are as many tokens as wanted.
+
+    RETURNS (tuple): The chosen documents, with those before, and the rest.
+    """
+    total = sum(map(size_of, chosen))
+    taken: set[int] = set()
+    for i in order:
+        if total >= budget:
+            break
+        taken.add(i)
+        total += size_of(rest[i])
+    chosen = [*chosen, *(rest[i] for i in order if i in taken)]
+    return chosen, [eg for i, eg in enumerate(rest) if i not in taken]
+
+
+def fit(
+    lang: str, encoder: str, labels: list[str], chosen: list[Example], seed: int, steps: int
+) -> Language:
+    """Train a `bio_ner` from the pre-trained weights. It has all labels from the beginning."""
+    fix_random_seed(seed)
+    torch.manual_seed(seed)
+    nlp = pipeline(lang, encoder, 1, {"casing": True, "layers": -1})
+    gold = examples(nlp, [eg.reference for eg in chosen])
+    for label in labels:
+        components(nlp)[0].add_label(label)
+    nlp.initialize(lambda: gold)
+    sgd = Adam(warmup_linear(RATE, steps // 10, steps), L2=0.01, grad_clip=1.0)
+    chance, done = random.Random(seed), 0
+    while done < steps:
+        chance.shuffle(gold)
+        for batch in minibatch_by_words(gold, BATCH_WORDS, get_length=len):
+            if done < steps:
+                nlp.update(batch, sgd=sgd, drop=DROPOUT)
+                sgd.step_schedules()
+                done += 1
+    return nlp
+
+
+def choose(nlp: Language, rest: list[Example], name: str, seed: int, tokens: int) -> list[int]:
+    """Order the documents that are left by a strategy.
+
+    tokens (int): As many tokens will be taken, for "diverse" strategies from a pool of three times
+        that.
+    RETURNS (list[int]): Places in `rest`.
+    """
+    if name == "random":
+        return list(range(len(rest)))
+    ner = components(nlp)[0]
+    docs = [eg.predicted for eg in examples(nlp, [eg.reference for eg in rest])]
+    doubts: list[Doubt] = []
+    for first in range(0, len(docs), 500):
+        lattice = ner.lattice(docs[first : first + 500])
+        doubts += measure_doubt(lattice, [None] * len(lattice.tokens), ner.reading())
+    strategy = STRATEGIES[name]
+    scores = np.array([strategy.score(doubt, b"") for doubt in doubts])
+    order = np.argsort(-scores, kind="stable").tolist()
+    if not name.endswith("diverse"):
+        return order
+    ends = np.cumsum([size_of(rest[i]) for i in order])
+    pool = order[: int(np.searchsorted(ends, 3 * tokens)) + 1]
+    vectors = document_vectors(nlp, ner, [rest[i].reference.text for i in pool])
+    first_ones = [pool[i] for i in k_center(vectors, len(pool))]
+    return [*first_ones, *order[len(pool) :]]
+
+
+def read_rounds(path: Path) -> Rounds:
+    """RETURNS (list[dict]): The lines of an output; none if there is no such file."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def full_scores(rounds: Rounds) -> dict[str, float]:
+    """RETURNS (dict[str, float]): For each corpus the mean F1 of all documents."""
+    found = defaultdict(list)
+    for r in rounds:
+        if r["strategy"] == FULL:
+            found[r["corpus"]].append(r["f1"])
+    return {corpus: statistics.mean(scores) for corpus, scores in found.items()}
+
+
+def curves_of(rounds: Rounds) -> dict[str, dict[str, list[tuple[float, float]]]]:
+    """RETURNS (dict): By corpus and strategy, means of tokens and F1 over seeds, by round."""
+    found: dict[str, dict[str, dict[int, Rounds]]] = {}
+    for r in rounds:
+        if r["strategy"] != FULL:
+            own = found.setdefault(r["corpus"], {}).setdefault(r["strategy"], {})
+            own.setdefault(r["round"], []).append(r)
+    return {
+        corpus: {
+            name: [
+                (statistics.mean(r["tokens"] for r in own), statistics.mean(r["f1"] for r in own))
+                for _, own in sorted(by_round.items())
+            ]
+            for name, by_round in strategies.items()
+        }
+        for corpus, strategies in found.items()
+    }
+
+
+def tokens_for(curve: list[tuple[float, float]], wanted: float) -> float | None:
+    """RETURNS (float | None): Tokens at which a curve first has an F1, between rounds on a
+    logarithmic scale; None if it has not."""
+    before: tuple[float, float] | None = None
+    for tokens, f1 in curve:
+        if f1 >= wanted:
+            if before is None:
+                return tokens
+            part = (wanted - before[1]) / (f1 - before[1])
+            return float(before[0] * (tokens / before[0]) ** part)
+        before = tokens, f1
+    return None
+
+
+def show(rounds: Rounds) -> None:
+    """Print F1 by round, and the tokens needed for most of the F1 of all documents."""
+    full = full_scores(rounds)
+    for corpus, strategies in curves_of(rounds).items():
+        wanted = SHARE * full.get(corpus, float("nan"))
+        rows = []
+        for name, curve in strategies.items():
+            needed = tokens_for(curve, wanted)
+            of_seeds = defaultdict(list)
+            for r in rounds:
+                if (r["corpus"], r["strategy"]) == (corpus, name):
+                    of_seeds[r["round"]].append(r["f1"])
+            spread = statistics.mean(
+                statistics.stdev(own) if len(own) > 1 else 0.0 for own in of_seeds.values()
+            )
+            scores = [f"{f1:.1f}" for _, f1 in curve]
+            scores += [""] * (len(BUDGETS) - len(scores))
+            more = "more" if needed is None else f"{needed:,.0f}"
+            rows.append((name, *scores, f"{spread:.1f}", more))
+        header = (corpus, *(f"{n:,}" for n in BUDGETS), "sd", f"tokens for {wanted:.1f}")
+        msg.table(rows, header=header, aligns=("l", *"r" * (len(header) - 1)), divider=True)
+        msg.text(f"{corpus}, all documents: F1 {full.get(corpus, float('nan')):.1f}")
+
+
+if __name__ == "__main__":
+    main()
