@@ -84,7 +84,8 @@ def select_cli(
 ) -> None:
     """Choose the texts to annotate next.
 
-    They are written with the entities that the model predicts. A run that ended early goes on when the command is given again.
+    They are written with the entities that the model predicts. A run that ended early goes on when
+    the command is given again.
     """
     from ..bulk.fingerprint import load_model
     from ..selection import Strategy, select

@@ -1,0 +1,75 @@
+"""The benchmark of active learning: its jobs, its curves, its chart."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import active_learning
+from benchmarks.active_learning import curves_of, full_scores, read_rounds, run, take, tokens_for
+from benchmarks.chart import draw_curves
+from spacy_bio_crf.corpora import read
+
+CORPUS = "Ana B-PER\nRuiz I-PER\nmet O\nBo B-PER\n\nThey O\nflew O\nto O\nLisbon B-LOC\n\n"
+
+
+@pytest.fixture
+def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "a.conll").write_text(CORPUS * 20)
+    monkeypatch.setenv("BIO_NER_CORPORA", str(tmp_path))
+    monkeypatch.setitem(active_learning.CORPORA, "tiny", ("en", "a.conll", "a.conll"))
+    monkeypatch.setattr(active_learning, "BUDGETS", {16: 2, 32: 2, 64: 2})
+    monkeypatch.setattr(active_learning, "FULL_STEPS", 3)
+    return tmp_path
+
+
+def test_jobs_write_their_rounds(
+    corpora: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture
+) -> None:
+    output = corpora / "curves.jsonl"
+    for name in ("full", *active_learning.STRATEGIES):
+        run("tiny", name, 0, str(tiny_encoder), output, -1, 1.0)
+    rounds = read_rounds(output)
+    assert len(rounds) == 1 + 3 * len(active_learning.STRATEGIES)
+    assert [r["tokens"] for r in rounds] == [160, *([16, 32, 64] * len(active_learning.STRATEGIES))]
+    # All strategies of a seed begin with the same documents.
+    assert len({r["f1"] for r in rounds if r["round"] == 1 and r["strategy"] != "full"}) == 1
+    assert all(0 <= r["f1"] <= 100 and r["entities"] > 0 for r in rounds)
+    curves = curves_of(rounds)
+    assert [len(curve) for curve in curves["tiny"].values()] == [3] * 5
+    draw_curves(curves, full_scores(rounds), corpora / "curves.svg")
+    assert "entropy, diverse" in (corpora / "curves.svg").read_text()
+    active_learning.show(rounds)
+    printed = capsys.readouterr().out
+    assert "tiny, all documents: F1" in printed and "tokens for" in printed
+
+
+def test_documents_are_taken_in_order(corpora: Path) -> None:
+    import spacy
+
+    from benchmarks.adapters import examples
+
+    gold = examples(spacy.blank("en"), read([corpora / "a.conll"])[0])[:6]
+    chosen, rest = take(gold[:1], gold[1:], [4, 0, 2, 1, 3], 12)
+    assert chosen == [gold[0], gold[5], gold[1]] and rest == [gold[2], gold[3], gold[4]]
+    assert take(chosen, rest, [0, 1, 2], 5) == (chosen, rest)
+
+
+def test_tokens_between_rounds() -> None:
+    curve = [(1000.0, 10.0), (4000.0, 30.0), (8000.0, 20.0), (16000.0, 40.0)]
+    assert tokens_for(curve, 20.0) == pytest.approx(2000.0)
+    assert tokens_for(curve, 5.0) == 1000.0
+    assert tokens_for(curve, 35.0) == pytest.approx(8000 * 2**0.75)
+    assert tokens_for(curve, 41.0) is None
+
+
+def test_means_over_seeds(tmp_path: Path) -> None:
+    lines = [
+        {"corpus": "c", "strategy": s, "seed": i, "round": 1, "tokens": 10 + i, "f1": f1}
+        for s, i, f1 in (("margin", 0, 2.0), ("margin", 1, 4.0), ("full", 0, 50.0))
+    ]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert curves_of(read_rounds(path)) == {"c": {"margin": [(10.5, 3.0)]}}
+    assert full_scores(read_rounds(path)) == {"c": 50.0}
+    assert read_rounds(tmp_path / "none") == []
