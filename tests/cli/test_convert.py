@@ -220,7 +220,7 @@ def test_every_option_has_a_flag_that_arrives(bio_ner, monkeypatch, option):
     others = [choice for choice in option.metadata["choices"] if choice != option.default]
     value = others[0] if others else values.get(option.name, "BMES")
     expected = {"rename": {"A": "B"}, "tag_names": ["O", "B-X"]}.get(option.name, value)
-    if option.name in ("drop", "entity_elements"):
+    if option.name in ("drop", "entity_elements", "ignore", "labels_annotated"):
         expected = [value]
     if option.type is int or option.type == int | None:
         value, expected = "7", 7
