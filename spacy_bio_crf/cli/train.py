@@ -105,7 +105,7 @@ def _resume_components(nlp: "Language", config: "Config") -> None:
     from spacy.util import get_sourced_components, resolve_dot_names
 
     from ..errors import SettingsError, is_number
-    from ..pipes.new_labels import LabelledPipe
+    from ..pipes.labeller import SequenceLabeller
 
     resolved = nlp.config.interpolate()
     block, settings = resolved.get("rehearsal", {}), resolved["training"]
@@ -117,7 +117,7 @@ def _resume_components(nlp: "Language", config: "Config") -> None:
         for name, pipe in nlp.pipeline
         if name in get_sourced_components(config)
         and name not in settings["frozen_components"]
-        and isinstance(pipe, LabelledPipe)
+        and isinstance(pipe, SequenceLabeller)
     }
     if not found:
         if block:
@@ -131,6 +131,8 @@ def _resume_components(nlp: "Language", config: "Config") -> None:
         try:
             labels = pipe.add_labels_of(examples)
             pipe.rehearsal = block.get("weight", 0.0)
+            if not pipe.rehearsal and hasattr(pipe, "_rehearsal_model"):
+                pipe._rehearsal_model = None
         except ValueError as error:
             raise SettingsError(f"{name}: {error}") from None
         if labels:

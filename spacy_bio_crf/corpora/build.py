@@ -286,6 +286,8 @@ class Builder:
                 )
         if changed or outside:
             doc.set_ents(changed, outside=outside, default="unmodified")
+        if (labels := doc.user_data.get(LABELS_ANNOTATED)) is not None:
+            doc.user_data[LABELS_ANNOTATED] = [y for x in labels if (y := self._names.get(x, x))]
         if doc.has_annotation("SENT_START"):
             self.summary.sentences += len(list(doc.sents))
         return self._counted(doc)

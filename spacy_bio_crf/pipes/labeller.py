@@ -79,6 +79,7 @@ class SequenceLabeller(LabelledPipe):
         self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0, "untrained": []}
         self._added = ()
         self._teacher: Teacher | None = None
+        self._is_resumed = False
         self._rehearsal = 0.0
         self._warned_of: set[tuple[str, ...]] = set()
         self._notices = Notices(name, task.noun)
@@ -134,7 +135,7 @@ class SequenceLabeller(LabelledPipe):
         for label in known:
             self.vocab.strings.add(label)
         self.cfg.update(labels=list(known), temperature=1.0, untrained=[])
-        self._teacher = None
+        self._teacher, self._is_resumed = None, False
         self._warned_of = set()
         self._notices = Notices(self.name, self.task.noun)
         self._watch = StepWatch(self.name)
@@ -180,7 +181,7 @@ class SequenceLabeller(LabelledPipe):
         validate_examples(examples, f"{type(self).__name__}.update")
         if not any(len(eg.predicted) for eg in examples):
             return losses
-        if self._teacher is not None:
+        if self._is_resumed:
             self.add_labels_of(examples)
         set_dropout_rate(self.model, drop)
         gold = [self._gold(eg) for eg in examples]
@@ -273,13 +274,15 @@ class SequenceLabeller(LabelledPipe):
 
     @property
     def _rehearsal_model(self) -> Model[list[Doc], Lattice] | None:
-        # The name by which `nlp.resume_training` looks for components that can rehearse.
+        # The name by which `nlp.resume_training` looks for components that can rehearse. Without
+        # need of the old model, None frees its memory.
         if reads_elsewhere(self.model):
             raise AttributeError("_rehearsal_model")
         return None if self._teacher is None else self._teacher.model
 
     @_rehearsal_model.setter
     def _rehearsal_model(self, model: Model[list[Doc], Lattice] | None) -> None:
+        self._is_resumed = True
         trained = self.labels[: len(self.labels) - len(self.untrained)]
         self._teacher = None if model is None else Teacher(model, trained)
 

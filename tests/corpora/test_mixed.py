@@ -73,6 +73,13 @@ def test_marks_of_the_files_stay_on_sentences_and_augmented_documents(
     assert marks == [["PER"]] * 2
 
 
+def test_marks_follow_the_names_of_labels(files: tuple[str, str], tmp_path: Path):
+    path, renamed = tmp_path / "marked.spacy", tmp_path / "renamed.spacy"
+    convert([files[0]], path, labels_annotated=["PER", "LOC", "ORG"])
+    convert([path], renamed, rename={"PER": "HUMAN"}, drop=["LOC"])
+    assert read({"x": {"path": str(renamed)}})[0][1] == ["HUMAN", "ORG"]
+
+
 def test_only_spacys_format_keeps_the_mark(files: tuple[str, str], tmp_path: Path):
     summary = convert([files[0]], tmp_path / "out.jsonl", labels_annotated=["PER"])
     assert summary.dropped == {"document's list of annotated labels, which only .spacy can hold": 2}
