@@ -116,6 +116,7 @@ def test_what_is_refused(model, corpus, tmp_path):
     assert "--component: expected a bio_ner of bio_ner, got 'other'" in printed
 
 
+@pytest.mark.slow
 def test_models_of_folds(tiny_encoder, tmp_path):
     config = write_training(tmp_path, {"bio_ner": bio_ner(tiny_encoder)})
     corpus, output = tmp_path / "train.spacy", tmp_path / "out" / "suspects.jsonl"

@@ -1,4 +1,4 @@
-"""Agreement of annotators against the definitions, nltk and scikit-learn."""
+"""Agreement of annotators against the definitions, and figures of nltk and scikit-learn."""
 
 import itertools
 import math
@@ -68,18 +68,18 @@ def test_alpha_by_its_definition(seed, missing):
     assert krippendorff_alpha(ids) == pytest.approx(1 - within / between)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("missing", [0.0, 0.3])
-def test_alpha_of_nltk(seed, missing):
-    nltk = pytest.importorskip("nltk.metrics.agreement")
-    ids = random_ids(seed, (3, 40), missing=missing)
-    data = [
-        (str(coder), str(unit), str(ids[coder, unit]))
-        for coder in range(3)
-        for unit in range(40)
-        if ids[coder, unit] != UNKNOWN and (ids[:, unit] != UNKNOWN).sum() > 1
-    ]
-    assert krippendorff_alpha(ids) == pytest.approx(nltk.AnnotationTask(data=data).alpha())
+# AnnotationTask(…).alpha() of nltk 3.9 for the same labels.
+@pytest.mark.parametrize(
+    ("seed", "missing", "expected"),
+    [
+        (0, 0.0, 0.37250470809792846),
+        (1, 0.0, 0.47506712696586106),
+        (0, 0.3, 0.3647301478171193),
+        (1, 0.3, 0.5116279069767442),
+    ],
+)
+def test_alpha_of_nltk(seed, missing, expected):
+    assert krippendorff_alpha(random_ids(seed, (3, 40), missing=missing)) == pytest.approx(expected)
 
 
 def test_nothing_but_one_label():
