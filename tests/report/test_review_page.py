@@ -131,6 +131,10 @@ def test_all_that_are_shown_are_copied_in_their_order(page):
     page.run("document.getElementById('filters').dispatchEvent(new Event('input'))")
     page.until("document.getElementById('shown').textContent", "1 of 3 suspects")
     assert page.run(SHOWN) == ["document 1, token 1"]
+    page.run("document.querySelector('[data-all]').click()")
+    page.until("document.getElementById('copied').textContent", "Copied.")
+    copied = [json.loads(line)["document"] for line in page.run("window.copied").splitlines()]
+    assert copied == [1]
     page.run("document.querySelector('#filters button').click()")
     page.run("document.querySelector('[name=order]').value = 'unsure'")
     page.run("document.getElementById('filters').dispatchEvent(new Event('input'))")
