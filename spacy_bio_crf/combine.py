@@ -45,15 +45,10 @@ class Source:
         """The shim of its emitter."""
         return emitter_shim(self.pipe.model.get_ref("emitter"))
 
-    @property
-    def tags(self) -> list[tuple[str, str]]:
-        """The group, if there are any, and the name of each tag, in order."""
-        groups = self.pipe.tag_groups or [("", self.pipe.tagset)]
-        return [(name, tag) for name, tagset in groups for tag in tagset.tags]
-
     def order_for(self, tags: Sequence[tuple[str, str]]) -> list[int]:
         """RETURNS (list[int]): The place in its own order of each of these tags."""
-        return [self.tags.index(tag) for tag in tags]
+        own = self.pipe.tag_names
+        return [own.index(tag) for tag in tags]
 
 
 def make_ensemble(pipelines: Pipelines, *, component: str | None = None) -> Language:
@@ -78,8 +73,10 @@ def make_ensemble(pipelines: Pipelines, *, component: str | None = None) -> Lang
     _, made = find_component(first.nlp, first.name)
     for member, source in zip(members_of(made.model), sources, strict=True):
         member.from_bytes(source.pipe.model.to_bytes())
-        emitter_shim(member.get_ref("emitter")).network.reorder(source.order_for(first.tags))
-    made.model.set_dim("nO", len(first.tags))
+        emitter_shim(member.get_ref("emitter")).network.reorder(
+            source.order_for(first.pipe.tag_names)
+        )
+    made.model.set_dim("nO", len(first.pipe.tag_names))
     made.cfg["labels"] = list(first.pipe.labels)
     return first.nlp
 
@@ -104,7 +101,7 @@ def make_soup(pipelines: Pipelines, *, component: str | None = None) -> Language
     pretrained = [shim.pretrained for shim in shims]
     rules = [_rules_of(own.tokenizer) for own in pretrained]
     for source in sources:
-        source.emitter.network.reorder(source.order_for(first.tags))
+        source.emitter.network.reorder(source.order_for(first.pipe.tag_names))
     encoders = [own.network.state_dict() for own in pretrained]
     emitters = [source.emitter.network.state_dict() for source in sources]
     for i, source in enumerate(sources[1:], start=1):
@@ -169,11 +166,8 @@ def _check_own(source: Source) -> None:
 def _comparable(source: Source) -> dict[str, Any]:
     """What has to be equal in all pipelines, by the names that messages have for it."""
     tokenizer: Any = source.nlp.tokenizer
-    groups = source.pipe.tag_groups
     return {
-        "labels": sorted(source.pipe.labels),
-        "scheme": source.pipe.scheme,
-        "groups": None if groups is None else {name: sorted(own.labels) for name, own in groups},
+        **source.pipe.tag_facts(),
         "head": "CRF" if source.pipe.head.crf else "softmax",
         "constrained": source.pipe.head.constrained,
         "language": source.nlp.lang,

@@ -95,6 +95,9 @@ def test_encoders_may_differ(make_nlp: MakeNlp, tmp_path: Path, reload: Save):
     loaded = reload(make_ensemble(members))
     assert torch.allclose(lattice(loaded).emissions, (before[0] + before[1]) / 2, atol=1e-6)
     assert component(loaded).precision == "int8, fp32"
+    with pytest.raises(ValueError, match="new tags: expected the network of a single model"):
+        component(loaded).add_label("ORG")
+    assert component(loaded).labels == ("LOC", "PER")
     with pytest.raises(ValueError, match="single network for training"):
         loaded.update(make_examples(loaded), sgd=loaded.create_optimizer())
 

@@ -18,6 +18,7 @@ from .annotate import annotate_cli
 from .calibrate import calibrate_cli
 from .convert import convert_cli
 from .debug import debug_cli
+from .distill import distill_cli
 from .ensemble import ensemble_cli
 from .evaluate import evaluate_cli
 from .from_hf import from_hf_cli
@@ -47,6 +48,7 @@ COMMANDS: dict[Callable[..., None], str] = {
     convert_cli: "convert train.conll corpus/train.spacy --lang pt",
     debug_cli: "debug corpus/train.spacy --dev corpus/dev.spacy --model config.cfg",
     train_cli: "train config.cfg --output training --resume",
+    distill_cli: "distill my_ensemble config.cfg --output training --texts texts.jsonl",
     evaluate_cli: "evaluate training/model-best corpus/test.spacy --report report.html",
     calibrate_cli: "calibrate training/model-best corpus/dev.spacy --plot plot.svg",
     agree_cli: "agree anna.spacy bruno.spacy --report agreement.html",
@@ -67,8 +69,8 @@ for command, example in COMMANDS.items():
         epilog=f"\b\nExample:\n  python -m spacy bio-ner {example}",
         # Values of a config, as for spaCy's own commands, are not known as options beforehand.
         context_settings={
-            "ignore_unknown_options": command in (debug_cli, suspects_cli, train_cli),
-            "allow_extra_args": command in (suspects_cli, train_cli),
+            "ignore_unknown_options": command in (debug_cli, distill_cli, suspects_cli, train_cli),
+            "allow_extra_args": command in (distill_cli, suspects_cli, train_cli),
         },
     )(command)
 app.add_typer(init, name="init")

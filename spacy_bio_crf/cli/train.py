@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from thinc.api import Config
 
-_BLOCKS = ("checkpoint", "rehearsal")  # of a config, beside those that spaCy knows
+# Of a config, beside those that spaCy knows.
+_BLOCKS = ("checkpoint", "distillation", "rehearsal")
 _SAMPLE = 100  # examples of a stream that spaCy reads at the beginning
 
 
@@ -41,7 +42,8 @@ def train_cli(
     The result is that of spacy train. Values of the config may follow as --section.key value. The
     block [checkpoint] of the config tells when to write checkpoints: --checkpoint.minutes 10.
     Components with a source get the labels that are new in the data, and rehearse what they know
-    with --rehearsal.weight 1.
+    with --rehearsal.weight 1. The block [distillation] names a teacher, as the command distill
+    does.
     """
     from spacy import util
     from spacy.cli._util import import_code, setup_gpu, show_validation_error
@@ -67,12 +69,19 @@ def train_cli(
     rows: Any = RowStream(sys.stdout)
     say = {"info": msg.info, "warn": msg.warn, "good": msg.good}
     try:
-        schedule = read_schedule(config.interpolate().get("checkpoint"))
+        settings = config.interpolate()
+        schedule = read_schedule(settings.get("checkpoint"))
         if output is None:
             msg.info("No output directory provided")
         else:
             output.mkdir(parents=True, exist_ok=True)
             msg.info(f"Saving to output directory: {output}")
+        begin = None
+        if "distillation" in settings:
+            from ..pipes.distillation import plan_distillation
+
+            begin = plan_distillation(config, settings["distillation"])
+            msg.info(f"Teacher: {settings['distillation']['teacher']}")
         msg.divider("Initializing pipeline")
         with show_validation_error(config_path, hint_fill=False):
             nlp = init_nlp(config, use_gpu=gpu_id)
@@ -86,6 +95,7 @@ def train_cli(
             schedule=schedule,
             resume=resume,
             say=lambda kind, message: say[kind](message),
+            around=begin and begin(nlp),
         )
         settings = nlp.config["training"]
         bar = StepBar(max_steps=settings["max_steps"], max_epochs=settings["max_epochs"])

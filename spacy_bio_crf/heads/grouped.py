@@ -20,6 +20,7 @@ from .decode import (
     Entities,
     Presets,
     Reading,
+    close_paths,
     find_alternatives,
     find_entities,
     tag_marginals,
@@ -132,6 +133,24 @@ def loss_of_groups(
         for whole, own in zip(gradient.part(columns).scores, part.scores, strict=True):
             whole.copy_(own)
     return total, gradient
+
+
+def close_all_paths(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice:
+    """Close the paths that presets and the scheme forbid, in the columns of each group.
+
+    RETURNS (Lattice): The scores of all groups, as they are decoded. Those from one group's tags to
+        another's have no meaning.
+    """
+    if reading.groups is None:
+        return close_paths(lattice, presets, reading)
+    emissions, start, transitions, end = (scores.clone() for scores in lattice.scores)
+    closed = Lattice(emissions, start, transitions, end, lattice.tokens)
+    for columns, part in zip(
+        reading.groups.columns, parts_of_groups(lattice, presets, reading), strict=True
+    ):
+        for kept, own in zip(closed.part(columns).scores, close_paths(*part).scores, strict=True):
+            kept.copy_(own)
+    return closed
 
 
 def parts_of_groups(

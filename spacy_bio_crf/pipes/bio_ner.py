@@ -214,6 +214,22 @@ class BioNer(SequenceLabeller):
             return None
         return make_groups(self.groups, self.labels, self.scheme)
 
+    @property
+    def tag_names(self) -> list[tuple[str, str]]:
+        """The group, "" without groups, and the name of each tag, in order."""
+        groups = self.tag_groups or [("", self.tagset)]
+        return [(name, tag) for name, tagset in groups for tag in tagset.tags]
+
+    def tag_facts(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What two components have to share to have the same tags, in any
+        order: labels, scheme and groups."""
+        groups = self.tag_groups
+        return {
+            "labels": sorted(self.labels),
+            "scheme": self.scheme,
+            "groups": None if groups is None else {n: sorted(own.labels) for n, own in groups},
+        }
+
     def chains_of(self, labels: Sequence[str]) -> list[tuple[TagSet, slice]]:
         """The tags with these labels; see `Predictor.chains_of`."""
         if self.groups is None:

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from spacy import util
@@ -34,6 +34,9 @@ from .forks import install_fork_guards
 from .new_labels import LabelledPipe
 from .predictor import Origin
 from .task import Task
+
+if TYPE_CHECKING:
+    from .distillation import Distillation
 
 Labeller = TypeVar("Labeller", bound="SequenceLabeller")
 
@@ -81,6 +84,7 @@ class SequenceLabeller(LabelledPipe):
         self._teacher: Teacher | None = None
         self._is_resumed = False
         self._rehearsal = 0.0
+        self.distillation: Distillation | None = None
         self._warned_of: set[tuple[str, ...]] = set()
         self._notices = Notices(name, task.noun)
         self._watch = StepWatch(name)
@@ -185,14 +189,19 @@ class SequenceLabeller(LabelledPipe):
             self.add_labels_of(examples)
         set_dropout_rate(self.model, drop)
         gold = [self._gold(eg) for eg in examples]
-        size = annotated_tokens(gold)
         docs = [eg.predicted for eg in examples]
+        taught = self.distillation
+        # A teacher knows all tokens.
+        size = annotated_tokens(gold) if taught is None else sum(map(len, docs))
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):
-                lattice, backprop = self.model.begin_update([docs[i] for i in part])
-                check_finite(self.name, [docs[i] for i in part], lattice)
+                part_docs = [docs[i] for i in part]
+                lattice, backprop = self.model.begin_update(part_docs)
+                check_finite(self.name, part_docs, lattice)
                 own = [gold[i] for i in part]
-                loss, d_lattice = self._loss(own, lattice, size)
+                loss, d_lattice = found = self._loss(own, lattice, size)
+                if taught is not None:
+                    loss, d_lattice = taught.mix(self, part_docs, lattice, found, size=size)
                 tally = GoldTally()
                 tally.add([examples[i] for i in part], own, lattice.tokens)
                 self._notices.tell(tally, "documents of a batch", self.task.misaligned)

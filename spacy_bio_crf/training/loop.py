@@ -36,7 +36,7 @@ from .checkpoint import (
     versions,
     write_checkpoint,
 )
-from .corpus_place import CorpusPlace, Digest
+from .corpus_place import CorpusPlace, Digest, ExampleReader
 from .logger import Logger, LogStep
 from .pipeline_state import PipelineState, pack
 from .random_states import States, read_random_states, set_random_states
@@ -101,6 +101,8 @@ class Training:
     resume (bool): Go on from the last whole checkpoint. If there is none, or if False, models and
         checkpoints in the folder are removed when the training runs.
     say (Say): Called with messages.
+    around (Callable | None): Takes the reader of the training corpus and gives another one, with
+        more in it.
     RAISES: TrainingError for a checkpoint of another training.
     """
 
@@ -113,6 +115,7 @@ class Training:
         schedule: Schedule | None = None,
         resume: bool = False,
         say: Say = lambda kind, message: None,
+        around: Callable[[ExampleReader], ExampleReader] | None = None,
     ):
         self.nlp = nlp
         self.output = output
@@ -130,8 +133,14 @@ class Training:
         self._settings = settings = registry.resolve(
             config["training"], schema=ConfigSchemaTraining
         )
+        if around is not None and settings["max_epochs"] < 0:
+            expected = "a corpus in memory, 0 or more, for what is added to it"
+            got = settings["max_epochs"]
+            raise TrainingError(describe("training.max_epochs", expected=expected, got=got))
         names = [settings["train_corpus"], settings["dev_corpus"]]
-        self._train, self._dev = map(Digest, resolve_dot_names(config, names))
+        train, dev = resolve_dot_names(config, names)
+        self._train = Digest(train if around is None else around(train))
+        self._dev = Digest(dev)
         self._place = CorpusPlace(
             create_train_batches(nlp, self._train, settings["batcher"], settings["max_epochs"])
         )

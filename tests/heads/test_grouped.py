@@ -13,11 +13,13 @@ from spacy_bio_crf.heads.decode import Reading, find_entities
 from spacy_bio_crf.heads.emitter import Head
 from spacy_bio_crf.heads.grouped import (
     all_tag_marginals,
+    close_all_paths,
     find_all_alternatives,
     find_all_entities,
     loss_of_groups,
 )
 from spacy_bio_crf.heads.lattice import Lattice
+from spacy_bio_crf.heads.loss import expected_counts
 from spacy_bio_crf.tags.groups import TagGroups, make_groups
 from spacy_bio_crf.tags.tagset import TagSet
 from tests.support.lattices import is_legal
@@ -291,3 +293,17 @@ def test_without_groups_nothing_changes():
         for reading in (flat, reading_of(groups, crf=True))
     )
     assert (one.found, one.scores) == (other.found, other.scores)
+
+
+@cases
+def test_closed_paths_have_the_marginals_of_each_group(scheme: str, crf: bool, members: dict):
+    groups = make_groups(members, (), scheme)
+    lattice = lattice_of(groups, crf=crf)
+    reading = Reading(TagSet((), scheme), Head(crf=crf), groups=groups)
+    presets = [Annotation([(0, 2, "LOC")], np.array([True, True, False])), None, None, None]
+    before = [scores.clone() for scores in lattice.scores]
+    closed = close_all_paths(lattice, presets, reading)
+    expected = np.concatenate(all_tag_marginals(lattice, presets, reading, sizes=LENGTHS))
+    found = [expected_counts(closed.part(own)).emissions.numpy() for own in groups.columns]
+    np.testing.assert_allclose(np.hstack(found), expected, atol=1e-6)
+    assert all(torch.equal(a, b) for a, b in zip(lattice.scores, before, strict=True))
