@@ -190,8 +190,7 @@ class SequenceLabeller(LabelledPipe):
         set_dropout_rate(self.model, drop)
         gold = [self._gold(eg) for eg in examples]
         docs = [eg.predicted for eg in examples]
-        taught = self.distillation
-        # A teacher knows all tokens.
+        taught = self.distillation  # its teacher knows all tokens
         size = annotated_tokens(gold) if taught is None else sum(map(len, docs))
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):

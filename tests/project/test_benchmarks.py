@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from thinc.types import Ragged
 
 from benchmarks import (
     adapters,
+    distillation,
     encoder_search,
     head_share,
     new_labels,
@@ -209,3 +212,33 @@ def test_new_labels_are_trained_in_all_ways(
     new_labels.main()
     table = " ".join(capsys.readouterr().out.split())
     assert "naive 1 0.0 ± 0.0 -100.0 100.0 ± 0.0 +0.0" in table
+
+
+def test_students_learn_from_the_ensemble(tiny_encoder: Path, tmp_path: Path, monkeypatch) -> None:
+    own = {name: str(encoder_search.ASSETS / "dev.conll") for name in distillation.SETS}
+    monkeypatch.setitem(distillation.CORPORA, "demo", {"lang": "pt", **own})
+    monkeypatch.setenv("BIO_NER_CORPORA", "")
+    monkeypatch.setattr(distillation, "LAYERS", 2)
+    jobs = list(distillation.list_jobs("demo", [0, 1], 4, [1]))
+    keys = [job.key for job in jobs]
+    assert len(set(keys)) == len(keys) == 18
+    assert all(set(job.needs) <= set(keys[:i]) for i, job in enumerate(jobs))
+    args = SimpleNamespace(folder=tmp_path, limit=10, encoder=str(tiny_encoder), gpu=-1)
+    for job in jobs[:8]:
+        job = replace(job, layers=min(job.layers, 2))
+        result = distillation.run_job(job, args)
+        assert distillation.result_of(tmp_path, job) == result
+    assert [job.name for job in jobs[:8]][-2:] == ["small 1", "small 1"]
+    taught = distillation.run_job(jobs[8], args)
+    assert (taught["name"], taught["steps"], taught["layers"]) == ("texts 1", 8, 1)
+    config = spacy.load(tmp_path / jobs[8].key / "model-last").config
+    assert config["distillation"]["teacher"].endswith("demo-ensemble-0/model-last")
+
+
+def test_times_of_students_beside_an_ensemble(tiny_encoder: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(distillation, "LAYERS", 2)
+    given = {"encoder": str(tiny_encoder), "layers": [1], "words": 500, "repeats": 1, "threads": 1}
+    distillation.compare_times(SimpleNamespace(**given))
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["ensemble", "of", "3"] in [row[:3] for row in rows]
+    assert [row[3] for row in rows if row[:2] == ["2", "layers"]][0] < "1"
