@@ -227,10 +227,13 @@ def choose(nlp: Language, rest: list[Example], name: str, seed: int, tokens: int
 
 
 def read_rounds(path: Path) -> Rounds:
-    """RETURNS (list[dict]): The lines of an output; none if there is no such file."""
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    """RETURNS (list[dict]): The rounds in an output, each as it was run last; none if there is no
+    such file."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    if path.exists():
+        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
+            found[line["corpus"], line["strategy"], line["seed"], line["round"]] = line
+    return list(found.values())
 
 
 def full_scores(rounds: Rounds) -> dict[str, float]:

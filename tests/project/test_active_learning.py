@@ -69,6 +69,8 @@ def test_means_over_seeds(tmp_path: Path) -> None:
         for s, i, f1 in (("margin", 0, 2.0), ("margin", 1, 4.0), ("full", 0, 50.0))
     ]
     path = tmp_path / "a.jsonl"
+    # A job that was killed begins anew.
+    lines.insert(0, {**lines[0], "f1": 99.0})
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert curves_of(read_rounds(path)) == {"c": {"margin": [(10.5, 3.0)]}}
     assert full_scores(read_rounds(path)) == {"c": 50.0}

@@ -1,8 +1,10 @@
 """Selection from files: the texts are those of the definition, whatever happens in between."""
 
 import json
+from functools import partial
 
 import pytest
+import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_bio_crf.bulk import AnnotateError
@@ -145,6 +147,17 @@ def test_two_processes(trained, texts):
     for output, n_process in (one, 1), (two, 2):
         select(trained, texts, output, n=5, docs_per_file=10, n_process=n_process)
     assert [row["id"] for row in rows_of(one)] == [row["id"] for row in rows_of(two)]
+
+
+@pytest.mark.slow
+def test_processes_that_load_the_pipeline(trained, texts):
+    trained.to_disk(texts.with_name("model"))
+    load = partial(spacy.load, texts.with_name("model"))
+    nlp, output = load(), texts.with_name("out.jsonl")
+    select(nlp, texts, output, n=5, docs_per_file=20, n_process=2, load=load)
+    select(nlp, texts, texts.with_name("one.jsonl"), n=5)
+    ids = [[row["id"] for row in rows_of(texts.with_name(f"{n}.jsonl"))] for n in ("out", "one")]
+    assert ids[0] == ids[1]
 
 
 def test_tables_are_read(trained, tmp_path):
