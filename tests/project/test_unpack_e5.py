@@ -94,6 +94,9 @@ def test_weights_and_config_are_those_of_a_bert(script, tensors, tmp_path):
         state["embeddings.word_embeddings.weight"], torch.tensor(tensors["emb.word"])
     )
     for name, path in (
+        ("q.w", "attention.self.query.weight"),
+        ("k.w", "attention.self.key.weight"),
+        ("v.b", "attention.self.value.bias"),
         ("ao.b", "attention.output.dense.bias"),
         ("aln.w", "attention.output.LayerNorm.weight"),
         ("fi.w", "intermediate.dense.weight"),
