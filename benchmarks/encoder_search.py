@@ -59,6 +59,7 @@ OPTIONS: dict[str, tuple[type, Any, str]] = {
     "clip": (float, 1.0, "largest norm of the gradient"),
     "beta2": (float, 0.999, "Adam's"),
     "decay": (float, 0.01, "of weights"),
+    "precision": (str, "auto", "of the encoder"),
     "casing": (int, 0, "1: an embedding of the forms of words, for encoders without capitals"),
     "limit": (int, 0, "training documents at most; 0: all"),
     "seed": (int, 0, "of everything"),
@@ -188,7 +189,7 @@ def make(encoder: str, job: dict[str, Any], lang: str) -> Language:
         "layers": job["layers"] or None,
         "dropout": job["dropout"],
         "casing": bool(job["casing"]),
-        "precision": "auto",
+        "precision": job["precision"],
     }
     nlp = spacy.blank(lang)
     nlp.add_pipe("bio_ner", config={"model": {"encoder": options, "head": head}})
