@@ -95,7 +95,14 @@ def init_config_cli(
         facts = inspect_encoder(encoder)
         language = lang or _language_of(facts)
         sizes = [sum(map(len, docs)) for docs in (train, dev)]
-        recipe = make_recipe(*sizes, width=facts.width, gpu=gpu, optimize=optimize, epochs=epochs)
+        recipe = make_recipe(
+            *sizes,
+            width=facts.width,
+            layers=facts.layers,
+            gpu=gpu,
+            optimize=optimize,
+            epochs=epochs,
+        )
     except (ValueError, OSError) as error:
         msg.fail(name_options(str(error), init_config_cli), exits=1)
     known = {*facts.languages, ANY_LANGUAGE}
@@ -195,5 +202,5 @@ def _of_recipe(recipe: "Recipe") -> dict[str, Any]:
         "batch_why": "In words. Less saves memory.",
         "warmup": str(recipe.warmup),
         "rate": f"{recipe.rate:g}",
-        "rate_why": "For the width of the encoder; that of the head is ten times as high.",
+        "rate_why": "For the size of the encoder; that of the head is ten times as high.",
     }

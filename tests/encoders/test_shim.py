@@ -260,3 +260,14 @@ def test_float16_on_a_cpu_is_told(tiny_encoder: Path, monkeypatch: pytest.Monkey
             shim.precision = "fp16"
     with pytest.warns(UserWarning, match=message):
         shim.precision = "fp16"
+
+
+def test_deep_networks_have_a_lower_default_rate(tiny_encoder: Path, monkeypatch):
+    _, shim = make_encoder(tiny_encoder, lr_scale=None)
+    assert shim.rate(Adam()) == 2e-4
+    monkeypatch.setattr("spacy_bio_crf.encoders.transformer.shim.DEEP", 1)
+    _, shim = make_encoder(tiny_encoder, lr_scale=None)
+    assert shim.rate(Adam()) == 1e-4
+    # Dropped layers do not count.
+    _, shim = make_encoder(tiny_encoder, lr_scale=None, layers=1)
+    assert shim.rate(Adam()) == 2e-4

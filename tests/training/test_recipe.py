@@ -48,3 +48,11 @@ def test_a_large_development_set_is_read_less_often():
 )
 def test_wide_encoders_learn_slowly(width: int, rate: float):
     assert make_recipe(1000, 100, width=width).rate == rate
+
+
+@pytest.mark.parametrize(
+    ("width", "layers", "rate"),
+    [(384, 6, 2e-4), (384, 7, 1e-4), (384, 12, 1e-4), (768, 12, 5e-5), (1024, 24, 2e-5)],
+)
+def test_deep_encoders_learn_slowly(width: int, layers: int, rate: float):
+    assert make_recipe(1000, 100, width=width, layers=layers).rate == rate

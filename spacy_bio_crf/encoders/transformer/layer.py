@@ -68,7 +68,7 @@ def build_transformer_encoder(
         miXed, with digits). For encoders whose tokenizer lower-cases.
     lr_scale (float | None): Factor on the optimizer's learning rate. None is 1.0, but where the
         optimizer has spaCy's default rate of 0.001, the encoder and its head train at 2e-4 times
-        their factors, and from a width of 768 at 5e-5.
+        their factors, with more than 6 layers at 1e-4, and from a width of 768 at 5e-5.
     lora (dict[str, Any] | None): Trains low-rank adapters in place of the network's own weights;
         settings by name, as `adapters.Lora` has them: r (8), alpha (16), dropout (0.0),
         target_modules (null for all linear layers of the network's layers) and merge (true).

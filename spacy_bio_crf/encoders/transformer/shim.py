@@ -19,6 +19,7 @@ from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, PredictionNetw
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
 from ...training.optimizer import LossScale, has_spacys_rate
+from ...training.recipe import DEEP, RATE_OF_DEEP
 from ...training.torch_shim import TorchShim
 from .adapter_files import read_encoder, save_apart
 from .adapters import (
@@ -53,7 +54,7 @@ CPU_BUDGET, GPU_BUDGET = 2048, 32768
 TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
 # The embedding of shapes starts at zero, and has further to go than pre-trained weights.
 CASING_LR_SCALE = 10.0
-# Learning rates where nobody has chosen one, for networks of BERT's base size and for smaller ones.
+# Learning rates where nobody chose one, of BERT's base size and of smaller networks.
 WIDE, WIDE_RATE, SMALL_RATE = 768, 5e-5, 2e-4
 
 
@@ -199,8 +200,9 @@ class TransformerShim(TorchShim):
         self._prediction.forget()
         _warn_of_slow(self.precision, self.device)
         if self.options.lr_scale is None:
-            width = self.network.config.hidden_size
-            self.default_rate = WIDE_RATE if width >= WIDE else SMALL_RATE
+            config = self.network.config
+            small = RATE_OF_DEEP if config.num_hidden_layers > DEEP else SMALL_RATE
+            self.default_rate = WIDE_RATE if config.hidden_size >= WIDE else small
 
     def exchange(self, pretrained: Pretrained) -> Pretrained:
         """Put another tokenizer in place, and a network with the same changes.
