@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 from transformers import AutoModel
 
+from spacy_bio_crf.encoders.transformer import adapter_files
 from spacy_bio_crf.encoders.transformer.adapter_files import (
     find_base,
     load_apart,
@@ -19,6 +20,7 @@ from spacy_bio_crf.encoders.transformer.adapter_files import (
 )
 from spacy_bio_crf.encoders.transformer.adapters import adapter_weights
 from spacy_bio_crf.encoders.transformer.layer import build_transformer_encoder, transformer_shim
+from spacy_bio_crf.encoders.transformer.shared_base import digest_of
 from tests.support.encoder_tools import TEXTS, docs_of
 from tests.support.tiny_models import make_encoder
 
@@ -109,6 +111,30 @@ def test_a_base_that_is_there_stays(folder: Path, tiny_encoder: Path):
     (base / "config.json").unlink()
     transformer_shim(an_encoder(tiny_encoder, seed=1)).save(other)
     assert (base / "config.json").is_file()
+
+
+def test_a_base_is_looked_through_once(
+    folder: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    looked = []
+    monkeypatch.setattr(
+        adapter_files, "digest_of", lambda weights: looked.append(1) or digest_of(weights)
+    )
+    read_encoder(folder)
+    others = [folder.parents[1] / name / "encoder" for name in ("second", "third")]
+    for other in others:
+        transformer_shim(an_encoder(tiny_encoder, seed=1)).save(other)
+        read_encoder(other)
+    assert len(looked) == 1
+    # What is written since then is looked through again.
+    weights = find_base(folder) / "model.safetensors"  # type: ignore[operator]
+    weights.write_bytes(weights.read_bytes())
+    read_encoder(folder)
+    assert len(looked) == 2
+    # No more than some are remembered.
+    for number in range(1000):
+        adapter_files._remember((number,))
+    assert len(adapter_files._WHOLE) < 100
 
 
 def test_damage(folder: Path, tmp_path: Path):

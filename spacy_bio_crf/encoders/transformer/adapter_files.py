@@ -29,6 +29,9 @@ OWN_BASE, BASE = "base", "base-"
 _PIPELINE = ("config.cfg", "meta.json")
 _DIGEST, _DIGITS = "base", 16
 _PREFIX = "base_model.model."
+# Bases that have been found to be whole, so that each component of a pipeline need not read all.
+_WHOLE: dict[tuple, None] = {}
+_REMEMBERED = 64
 
 
 def save_apart(pretrained: Pretrained, lora: Lora, digest: str, folder: Path) -> None:
@@ -85,10 +88,13 @@ def load_apart(folder: Path) -> tuple[Pretrained, dict[str, Tensor]]:
         raise OSError(
             describe(place, expected=expected, got=Plain("no such folder"), remedy=remedy)
         )
+    seen = _state_of(base, digest)
     pretrained = load_folder(folder, base=base)
-    if digest_of(base_parameters(pretrained.network)) != digest:
-        expected = f"the weights that the adapters in {folder} were trained on"
-        raise BioError(describe(str(base / WEIGHTS), expected=expected, got=Plain("others")))
+    if seen not in _WHOLE:
+        if digest_of(base_parameters(pretrained.network)) != digest:
+            expected = f"the weights that the adapters in {folder} were trained on"
+            raise BioError(describe(str(base / WEIGHTS), expected=expected, got=Plain("others")))
+        _remember(seen)
     weights = safetensors.torch.load_file(path)
     return pretrained, {name.removeprefix(_PREFIX): t for name, t in weights.items()}
 
@@ -117,10 +123,31 @@ def _is_whole(base: Path, digest: str) -> bool:
     try:
         if not (base / CONFIG).is_file():
             return False
+        seen = _state_of(base, digest)
+        if seen in _WHOLE:
+            return True
         read_shapes(base / WEIGHTS)
-        return digest_of(safetensors.torch.load_file(base / WEIGHTS)) == digest
+        is_whole = digest_of(safetensors.torch.load_file(base / WEIGHTS)) == digest
     except (OSError, ValueError):
         return False
+    if is_whole:
+        _remember(seen)
+    return is_whole
+
+
+def _state_of(base: Path, digest: str) -> tuple:
+    """The digest of a base, and all that changes when its file does."""
+    path = (base / WEIGHTS).resolve()
+    if not path.is_file():
+        return (digest,)
+    state = path.stat()
+    return digest, str(path), state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _remember(state: tuple) -> None:
+    while len(_WHOLE) >= _REMEMBERED:
+        _WHOLE.pop(next(iter(_WHOLE)))
+    _WHOLE[state] = None
 
 
 def _read_digest(path: Path) -> str:

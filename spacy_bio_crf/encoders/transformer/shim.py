@@ -205,10 +205,7 @@ class TransformerShim(TorchShim):
             self.default_rate = WIDE_RATE if config.hidden_size >= WIDE else small
 
     def exchange(self, pretrained: Pretrained) -> Pretrained:
-        """Put another tokenizer in place, and a network with the same changes.
-
-        RETURNS (Pretrained): The former ones.
-        """
+        """RETURNS (Pretrained): What was there before; the given one, with the same changes, is."""
         former = Pretrained(self.network, self.text.tokenizer)
         self._text = _read_text(pretrained, self.options)
         self.set_network(pretrained.network)
@@ -374,6 +371,7 @@ class TransformerShim(TorchShim):
 
 def _read_text(pretrained: Pretrained, options: Options) -> Preprocessor:
     special = find_special_ids(pretrained.tokenizer, pretrained.network.config)
+    lora = read_lora(options.lora)
     return Preprocessor(
         pretrained.tokenizer,
         special=special,
@@ -381,6 +379,7 @@ def _read_text(pretrained: Pretrained, options: Options) -> Preprocessor:
         window=options.window,
         overlap=options.overlap,
         casing=options.casing,
+        shared=lora is not None and not lora.merge,
     )
 
 

@@ -13,6 +13,7 @@ from ...errors import describe
 from ...subwords.batches import SpecialIds, make_batches
 from ...subwords.cache import SubwordCache
 from ...subwords.casing import shapes_of_subwords
+from ...subwords.shared_tokenizers import share_tokenizer
 from ...subwords.tokenizer import Subwords, SubwordTokenizer
 
 DEFAULT_OVERLAP = 64
@@ -27,6 +28,7 @@ class Preprocessor:
     special (SpecialIds): Special sub-words around every window.
     limit (int | None): Most sub-words of a text that the network sees at once; None for no limit.
     window, overlap (int | None), casing (bool): As the encoder's options.
+    shared (bool): Use the tokenizer of another component of this process, if it has the same.
     RAISES: ValueError if the window is longer than the limit, or the overlap is not smaller than
         the window.
     """
@@ -40,13 +42,16 @@ class Preprocessor:
         window: int | None = None,
         overlap: int | None = None,
         casing: bool = False,
+        shared: bool = False,
     ):
         if window is not None and limit is not None and window > limit:
             most = (
                 f"at most {limit}, the model's limit without its {len(special)} special sub-words"
             )
             raise ValueError(describe("window", expected=most, got=window))
-        self.tokenizer = tokenizer
+        make = share_tokenizer if shared else SubwordTokenizer
+        self._subword_tokenizer = make(tokenizer)
+        self.tokenizer = self._subword_tokenizer.tokenizer
         self.special = special
         self.window = window or limit or UNLIMITED_WINDOW
         self.overlap = min(DEFAULT_OVERLAP, self.window // 4) if overlap is None else overlap
@@ -55,7 +60,6 @@ class Preprocessor:
         self.make_batches = partial(
             make_batches, special=special, window=self.window, overlap=self.overlap
         )
-        self._subword_tokenizer = SubwordTokenizer(tokenizer)
         self._cache = SubwordCache()
 
     @property
