@@ -80,7 +80,7 @@ class Annotation:
         # of a label that is not annotated.
         unsettled = others[1:].any(axis=1)
         ended = known[:-1] & (tags[:-1] > 0)
-        parted = _between(self._settled(tagset, open_tags), words)
+        parted = _between(self._settled(open_tags), words)
         allowed[1:][unsettled & (ended | parted)] &= tagset.legal_start
         allowed[1:][unsettled & _between(self.known, words)] &= tagset.legal_start | open_tags
         if opens.all():
@@ -102,13 +102,13 @@ class Annotation:
             return np.zeros(len(tagset.tags), dtype=bool)
         return ~tagset.has_label(self.annotated) & (tagset.label_of >= 0)
 
-    def _settled(self, tagset: TagSet, open_tags: np.ndarray) -> np.ndarray:
+    def _settled(self, open_tags: np.ndarray) -> np.ndarray:
         """The tokens that have one tag only; bool [n_tokens]."""
         if not open_tags.any():
             return self.known
         settled = np.zeros_like(self.known)
-        for start, end, label in self.spans:
-            settled[start:end] = label in tagset.labels
+        for start, end, _ in self.spans:
+            settled[start:end] = True
         return settled & self.known
 
 
