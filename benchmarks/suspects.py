@@ -221,7 +221,8 @@ def judge(docs: list, folds: list, planted: list[tuple[str, Place]]) -> dict[str
     import spacy
 
     from spacy_bio_crf.pipes.bio_ner import find_component
-    from spacy_bio_crf.review.suspicion import rank, review_by
+    from spacy_bio_crf.review.surfaces import count_usage
+    from spacy_bio_crf.review.suspicion import rank, review_by, surfaces_of
 
     suspects, names = [], None
     tags: list[list[int]] = [[] for _ in docs]
@@ -249,7 +250,7 @@ def judge(docs: list, folds: list, planted: list[tuple[str, Place]]) -> dict[str
             "log_posterior": s.log_posterior,
             "alternative_log_posterior": s.alternative_log_posterior,
         }
-        for s in rank(suspects)
+        for s in rank(suspects, docs, count_usage(docs, surfaces_of(suspects, docs)))
     ]
     result = {"planted": planted, "names": names, "suspects": rows}
     if planted:

@@ -83,8 +83,8 @@ def suspects_cli(
     import spacy
 
     from ..io import write_text
-    from ..review.surfaces import count_usage, surface_in
-    from ..review.suspicion import rank
+    from ..review.surfaces import count_usage
+    from ..review.suspicion import rank, surfaces_of
 
     given = {"--config": config, "--model": model, "--apply": apply}
     chosen = [name for name, path in given.items() if path is not None]
@@ -113,9 +113,10 @@ def suspects_cli(
             reviews = list(_review_folds(docs, place, training, folds, seed, jobs, component))
     except (ValueError, OSError) as error:
         msg.fail(name_options(str(error), suspects_cli), exits=1)
-    found = rank([suspect for review in reviews for suspect in review.suspects])
+    suspects = [suspect for review in reviews for suspect in review.suspects]
+    usage = count_usage(docs, surfaces_of(suspects, docs))
+    found = rank(suspects, docs, usage)
     listed = [suspect for suspect in found if suspect.error >= least]
-    usage = count_usage(docs, {surface_in(docs[s.document], s.span) for s in listed})
     with writing("--output"):
         write_text(output, "".join(_lines(listed, docs, usage)))
     _summarize(found, listed, sum(review.unknown for review in reviews))
@@ -259,7 +260,7 @@ def _page(
         title=title,
         summary=f"{counted(len(docs), 'document')}, {counted(sum(map(len, docs)), 'token')}.",
         heading="Suspects",
-        listing="Those with most to gain first",
+        listing="The most doubtful first",
         explanation=(
             "Each is annotation that a model finds improbable, with the most probable analysis in"
             " its place. Copy the corrections that you agree with into a file, and apply them with"

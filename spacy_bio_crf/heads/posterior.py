@@ -29,12 +29,15 @@ class Judgment:
         if there is no entity. None if nothing else is possible.
     alternative_log_posterior (float): Log of the probability that an analysis has exactly these
         entities there, and no others on the tokens of the claim.
+    contradiction (float): The greatest difference, over the tokens of the claim and of the
+        alternative, of the probability of another tag and that of the claimed one; -1 to 1.
     """
 
     claim: Claim
     log_posterior: float
     spans: list[Span] | None
     alternative_log_posterior: float
+    contradiction: float
 
 
 def judge_claims(
@@ -50,6 +53,7 @@ def judge_claims(
     presets (Presets): Annotation of earlier components, which is certain.
     reading (Reading): The settings, of one group of labels.
     claims (Sequence[Sequence[Claim]]): The claims about each document, with labels of the tag set.
+        Tokens without a claim are claimed to be outside, where an alternative needs them.
     RETURNS (list[list[Judgment]]): Those of each document, without claims about tokens of which
         none has a sub-word.
     """
@@ -63,6 +67,7 @@ def judge_claims(
     others = _find_others(lattice, reading.tagset, stretches)
     hulls = [_hull(s, *other) for s, other in zip(stretches, others, strict=True) if other]
     rivals = iter(_log_posteriors(lattice, reading.tagset, hulls) if hulls else ())
+    margins = _margins(lattice, stretches)
     for stretch, log_p, other in zip(stretches, posteriors, others, strict=True):
         tokens = lattice.tokens[stretch.document]
         spans = None
@@ -70,7 +75,10 @@ def judge_claims(
             rows = [(s - stretch.first, e - stretch.first, x) for s, e, x in other[0]]
             spans = [(int(tokens[s]), int(tokens[e - 1]) + 1, x) for s, e, x in rows]
         rival = -np.inf if other is None else next(rivals)
-        judged[stretch.document].append(Judgment(stretch.claim, log_p, spans, rival))
+        hull = stretch if other is None else _hull(stretch, *other)
+        contradiction = float(margins[hull.start : hull.end].max())
+        judgment = Judgment(stretch.claim, log_p, spans, rival, contradiction)
+        judged[stretch.document].append(judgment)
     return judged
 
 
@@ -124,6 +132,20 @@ def _log_posteriors(lattice: Lattice, tagset: TagSet, stretches: Sequence[_Stret
     log_p = crf.segment_log_posteriors(*lattice.arguments, **arguments)
     # Rounding may carry what is certain a little over 0.
     return log_p.double().clamp(max=0.0).cpu().tolist()
+
+
+def _margins(lattice: Lattice, stretches: Sequence[_Stretch]) -> np.ndarray:
+    """The probability of the best other tag of each row less that of the claimed one; [N]."""
+    claimed = np.zeros(len(lattice.emissions), dtype=np.int64)
+    for stretch in stretches:
+        claimed[stretch.start : stretch.end] = np.maximum(
+            claimed[stretch.start : stretch.end], stretch.tags
+        )
+    marginals = crf.marginals(*lattice.arguments).cpu().numpy()
+    rows = np.arange(len(claimed))
+    own = marginals[rows, claimed]
+    marginals[rows, claimed] = -1.0
+    return marginals.max(axis=1) - own
 
 
 _Other = tuple[list[Span], np.ndarray, int]  # entities, in rows; tags of a window, its first row

@@ -26,6 +26,7 @@ from ..tags.spans import Span
 from .surfaces import Surface, Usage, surface_in
 
 _BATCH = 128  # documents at once
+EVIDENCE_WEIGHT = 0.1  # of equal texts elsewhere, in nats, beside probabilities
 _MISSED, _SPURIOUS = list(KINDS)[:2]
 
 
@@ -39,6 +40,7 @@ class Suspect:
     alternative (list[Span]): The entities of the most probable other analysis; maybe none.
     log_posterior (float): Log of the probability of the annotation, in nats.
     alternative_log_posterior (float): The same of the alternative.
+    contradiction (float): By how much another tag is more probable, -1 to 1; see `Judgment`.
     remove (list[Span]): Gold entities that the alternative has not.
     add (list[Span]): Entities of the alternative that are no gold.
     """
@@ -49,6 +51,7 @@ class Suspect:
     alternative: list[Span]
     log_posterior: float
     alternative_log_posterior: float
+    contradiction: float
     remove: list[Span]
     add: list[Span]
 
@@ -61,11 +64,6 @@ class Suspect:
     def alternative_posterior(self) -> float:
         """RETURNS (float): The probability of the alternative."""
         return math.exp(self.alternative_log_posterior)
-
-    @property
-    def gain(self) -> float:
-        """RETURNS (float): The expected number of errors, -1 to 1, that the alternative removes."""
-        return self.alternative_posterior - math.exp(self.log_posterior)
 
     @property
     def span(self) -> Span:
@@ -127,16 +125,52 @@ def review_by(
     return replace(review, suspects=found)
 
 
-def rank(suspects: Sequence[Suspect]) -> list[Suspect]:
-    """Order suspects by what their correction is expected to gain.
-
-    The probability of an error alone puts long entities first, of which every token adds a doubt;
-    where a model is sure of something else, there is more to gain.
+def rank(
+    suspects: Sequence[Suspect], docs: Sequence[Doc], usage: Mapping[Surface, Usage]
+) -> list[Suspect]:
+    """Order suspects by the clearest contradiction at a token, and by equal texts elsewhere.
 
     suspects (Sequence[Suspect]): Suspects in any order.
-    RETURNS (list[Suspect]): Those with the highest gain first.
+    docs (Sequence[Doc]): All documents.
+    usage (Mapping[Surface, Usage]): The annotation of the texts in `surfaces_of`.
+    RETURNS (list[Suspect]): The most doubtful first.
     """
-    return sorted(suspects, key=lambda s: (-s.gain, s.log_posterior))
+
+    def doubt(suspect: Suspect) -> float:
+        return suspect.contradiction + EVIDENCE_WEIGHT * evidence(
+            suspect, docs[suspect.document], usage
+        )
+
+    return sorted(suspects, key=lambda s: (-doubt(s), s.log_posterior))
+
+
+def surfaces_of(suspects: Sequence[Suspect], docs: Sequence[Doc]) -> set[Surface]:
+    """RETURNS (set[Surface]): The texts of the annotated and of the suggested entities."""
+    return {
+        surface_in(docs[s.document], span) for s in suspects for span in (s.span, *s.alternative)
+    }
+
+
+def evidence(suspect: Suspect, doc: Doc, usage: Mapping[Surface, Usage]) -> float:
+    """Compare how equal texts are annotated elsewhere.
+
+    RETURNS (float): The log of how often the suggested entities' texts are annotated as suggested,
+        less that of how often the suspect's text is annotated as it is here; in nats.
+    """
+
+    def elsewhere(span: Span, label: str | None, here: int) -> float:
+        own = usage[surface_in(doc, span)]
+        alike = (own.outside if label is None else own.labels[label]) - here
+        others = max(0, own.labels.total() + own.partly + own.outside - 1)
+        return math.log((max(0, alike) + 0.5) / (others + 1.0))
+
+    suggested = suspect.alternative
+    better = sum(elsewhere(span, span[2], 0) for span in suggested)
+    if suspect.gold is None:
+        return better - sum(elsewhere(span, None, 1) for span in suggested)
+    if not suggested:
+        better = elsewhere(suspect.gold, None, 0)
+    return better - elsewhere(suspect.gold, suspect.gold[2], 1)
 
 
 def suspect_data(suspect: Suspect, doc: Doc, usage: Mapping[Surface, Usage]) -> dict[str, Any]:
@@ -150,7 +184,8 @@ def suspect_data(suspect: Suspect, doc: Doc, usage: Mapping[Surface, Usage]) -> 
     own = usage[surface_in(doc, suspect.span)]
     return {
         "kind": suspect.kind,
-        "gain": suspect.gain,
+        "contradiction": suspect.contradiction,
+        "evidence": evidence(suspect, doc, usage),
         "error": suspect.error,
         "log_posterior": suspect.log_posterior,
         "alternative_posterior": suspect.alternative_posterior,
@@ -235,6 +270,7 @@ def _suspects(
             list(map(carried, j.spans)),
             j.log_posterior,
             j.alternative_log_posterior,
+            j.contradiction,
             list(map(carried, replaced)),
             list(map(carried, added)),
         )

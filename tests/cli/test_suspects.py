@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.suspects import MEANINGS
 from spacy_bio_crf.metrics.mistakes import KINDS
+from spacy_bio_crf.review.suspicion import EVIDENCE_WEIGHT
 from tests.support.pipelines import SENTENCES, make_examples
 from tests.support.trainings import bio_ner, write_training
 
@@ -65,8 +66,8 @@ def test_from_a_model_to_the_corrected_corpus(model, corpus, tmp_path):
         (0, "boundary", "New York"),
         (1, "spurious", "Lisbon"),
     }
-    gains = [f["gain"] for f in found]
-    assert gains == sorted(gains, reverse=True) and min(f["error"] for f in found) > 0.5
+    doubts = [f["contradiction"] + EVIDENCE_WEIGHT * f["evidence"] for f in found]
+    assert doubts == sorted(doubts, reverse=True) and min(f["error"] for f in found) > 0.5
     for part in ("label: another label 1", "all 3", "Judged: 11 entities", f"Suspects: {output}"):
         assert part in printed
     text = report.read_text("utf-8")

@@ -36,6 +36,14 @@ def listed(tagset: TagSet, scheme: str, lattice: Lattice, temperature: float) ->
     return documents
 
 
+def margin_at(tagset: TagSet, documents: list, n: int, token: int, tag: int) -> float:
+    """The probability of the best other tag of a token, less that of this one."""
+    shares = np.zeros(len(tagset.tags))
+    for spans, p in documents:
+        shares[tagset.encode(spans, n)[token]] += p
+    return max(share for k, share in enumerate(shares) if k != tag) - shares[tag]
+
+
 def touching(spans: set, start: int, end: int) -> set:
     return {span for span in spans if span[0] < end and span[1] > start}
 
@@ -59,8 +67,17 @@ def test_every_claim_about_every_stretch(scheme, crf, temperature, margin, monke
         for n in RAGGED
     ]
     judged = judge_claims(lattice, [None] * len(RAGGED), reading, claims)
+    alone = [
+        {
+            claim: judge_claims(lattice, [None] * len(RAGGED), reading, one)[i][0].contradiction
+            for claim in claims[i]
+            for one in [[[claim] if k == i else [] for k in range(len(RAGGED))]]
+        }
+        for i in range(len(RAGGED))
+    ]
     analyses = listed(tagset, scheme, lattice, temperature)
-    for n, own, found, documents in zip(RAGGED, claims, judged, analyses, strict=True):
+    for i, n in enumerate(RAGGED):
+        own, found, documents = claims[i], judged[i], analyses[i]
         assert [j.claim for j in found] == own
         for j in found:
             start, end, _ = j.claim
@@ -68,6 +85,12 @@ def test_every_claim_about_every_stretch(scheme, crf, temperature, margin, monke
             assert math.exp(j.log_posterior) == pytest.approx(wanted, abs=1e-6)
             other = set(j.spans)
             assert not holds(other, j.claim)
+            tags = tagset.encode([j.claim] if j.claim[2] else [], n)
+            hull = [t for s, e, _ in [*other, (start, end, "")] for t in range(s, e)]
+            # Other claims of the document are none here but in `alone`.
+            assert alone[i][j.claim] == pytest.approx(
+                max(margin_at(tagset, documents, n, t, tags[t]) for t in hull), abs=1e-5
+            )
             share = math.fsum(p for spans, p in documents if touching(spans, start, end) == other)
             assert math.exp(j.alternative_log_posterior) == pytest.approx(share, abs=1e-6)
             if start <= margin and n - end <= margin:  # the window is the document

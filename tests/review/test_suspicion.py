@@ -8,8 +8,16 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 
 from spacy_bio_crf.errors import SettingsError
-from spacy_bio_crf.review.surfaces import count_usage, surface_in
-from spacy_bio_crf.review.suspicion import rank, review_by, review_documents, suspect_data
+from spacy_bio_crf.review.surfaces import count_usage
+from spacy_bio_crf.review.suspicion import (
+    EVIDENCE_WEIGHT,
+    evidence,
+    rank,
+    review_by,
+    review_documents,
+    surfaces_of,
+    suspect_data,
+)
 from tests.support.pipelines import SENTENCES, make_examples, spans_of
 
 ALTERED = {
@@ -51,11 +59,34 @@ def test_each_kind_is_found_with_its_correction(trained):
     # All other entities are there, too, and are not suspected.
     n_gold = sum(s.gold is not None for s in review.suspects)
     assert n_gold == sum(len(doc.ents) for doc in docs)
-    ranked = rank(review.suspects)
+    usage = count_usage(docs, surfaces_of(review.suspects, docs))
+    ranked = rank(review.suspects, docs, usage)
     assert {s.gold for s in ranked[: len(found)]} == {gold for _, _, gold in found}
-    gains = [math.exp(s.alternative_log_posterior) - (1.0 - s.error) for s in ranked]
-    assert [s.gain for s in ranked] == pytest.approx(gains)
-    assert gains == sorted(gains, reverse=True) and gains[len(found)] < 0.0
+    doubts = [
+        s.contradiction + EVIDENCE_WEIGHT * evidence(s, docs[s.document], usage) for s in ranked
+    ]
+    assert doubts == sorted(doubts, reverse=True)
+    assert all((s.contradiction > 0) == (i < len(found)) for i, s in enumerate(ranked))
+
+
+def test_evidence_of_equal_texts(trained):
+    docs = make_docs(trained)
+    usage = count_usage(docs, surfaces_of(everything(trained, docs).suspects, docs))
+
+    def found(document: int, gold: tuple | None) -> float:
+        (s,) = (
+            s
+            for s in everything(trained, docs).suspects
+            if (s.document, s.gold) == (document, gold) and s.error > 0.5
+        )
+        return evidence(s, docs[document], usage)
+
+    # Bo is a PER in the one other place; New York is a part of another entity there, and New York
+    # City nowhere else; Lisbon is a part; works is nowhere else.
+    assert found(0, (3, 4, "LOC")) == pytest.approx(math.log(1.5 / 2) - math.log(0.5 / 2))
+    assert found(0, (5, 7, "LOC")) == pytest.approx(math.log(0.5) - math.log(0.5 / 2))
+    assert found(1, None) == pytest.approx(math.log(0.5 / 2) - math.log(0.5 / 2))
+    assert found(4, (1, 2, "PER")) == pytest.approx(math.log(0.5) - math.log(0.5))
 
 
 def test_the_posterior_of_what_is_predicted_is_its_confidence(trained):
@@ -129,7 +160,7 @@ def test_what_goes_into_a_file(trained):
     docs = make_docs(trained)
     docs[0].user_data["source"] = "a.conll:1"
     (suspect,) = (s for s in everything(trained, docs).suspects if s.gold == (3, 4, "LOC"))
-    usage = count_usage(docs, [surface_in(docs[0], suspect.span)])
+    usage = count_usage(docs, surfaces_of([suspect], docs))
     data = suspect_data(suspect, docs[0], usage)
     assert data["text"] == "Bo" and data["kind"] == "label" and data["source"] == "a.conll:1"
     assert data["same_text"] == {"labels": {"LOC": 1, "PER": 1}, "partly": 0, "outside": 0}
