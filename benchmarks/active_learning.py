@@ -3,6 +3,7 @@
     BIO_NER_CORPORA=FOLDER python -m benchmarks.active_learning --output curves.jsonl
         [--gpu 0] [--jobs 6] [--corpora NAME ...] [--strategies NAME ...] [--seeds N ...]
     python -m benchmarks.active_learning --output curves.jsonl --show [--chart curves.svg]
+    python -m benchmarks.active_learning --output errors.jsonl --errors
 
 A job is one corpus, one strategy and one seed. It begins with random documents, the same for all
 strategies of a seed. In each round it trains anew from the pre-trained weights, measures F1 on the
@@ -13,6 +14,9 @@ Each round is one line of the output, written when it is known; jobs that are co
 run again. All jobs together take 24,900 training steps: 5 strategies with 750 steps, and 400 for
 all documents, on 2 corpora with 3 seeds. Needed below the folder of corpora: `wnut17` and
 `uner_pt_bosque`.
+
+`--errors` asks for less, with one training for each corpus and seed: the number of mistakes that
+the model makes in the documents that each strategy chooses next.
 """
 
 import argparse
@@ -71,9 +75,15 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=-1, help="-1 for the CPU")
     parser.add_argument("--jobs", type=int, default=1, help="side by side")
     parser.add_argument("--share", type=float, default=1.0, help="of tokens and steps, for a try")
+    parser.add_argument("--errors", action="store_true", help="count mistakes in what is chosen")
     parser.add_argument("--show", action="store_true", help="tables of the output, no training")
     parser.add_argument("--chart", type=Path, default=None, help="draw the output, with --show")
     args = parser.parse_args()
+    if args.errors:
+        for corpus in args.corpora:
+            for seed in args.seeds:
+                count_errors(corpus, seed, args.encoder, args.output, args.gpu, args.share)
+        return
     known = read_rounds(args.output)
     if args.show:
         show(known)
@@ -96,6 +106,43 @@ def main() -> None:
         for future in [workers.submit(run, *job, *settings) for job in jobs]:
             future.result()
     show(read_rounds(args.output))
+
+
+def count_errors(
+    corpus: str, seed: int, encoder: str, output: Path, gpu: int, share: float
+) -> None:
+    """Train once, and count the mistakes in the documents that each strategy chooses next: gold
+    entities that are missed and entities that are not gold. The arguments are those of `run`."""
+    torch.set_num_threads(1)
+    if gpu >= 0:
+        spacy.require_gpu(gpu)
+    lang, *files = CORPORA[corpus]
+    train = read([Path(os.environ.get("BIO_NER_CORPORA", ".")) / files[0]], lang=lang)[0]
+    gold = examples(spacy.blank(lang), [doc for doc in train if len(doc)])
+    random.Random(seed).shuffle(gold)
+    labels = sorted({ent.label_ for eg in gold for ent in eg.reference.ents})
+    budget, steps = list(BUDGETS.items())[1]
+    budget = round(budget * share)
+    chosen, rest = take([], gold, list(range(len(gold))), budget)
+    rest = rest[: round(MOST_DOCS * share)]
+    nlp = fit(lang, encoder, labels, chosen, seed, round(steps * share))
+    for name in STRATEGIES:
+        order = choose(nlp, rest, name, seed, budget)
+        own, _ = take([], rest, order, budget)
+        found = examples(nlp, [eg.reference for eg in own])
+        docs = nlp.pipe([eg.predicted for eg in found])
+        n_gold = n_wrong = 0
+        for doc, eg in zip(docs, found, strict=True):
+            spans = [{(e.start, e.end, e.label_) for e in d.ents} for d in (doc, eg.reference)]
+            n_gold += len(spans[1])
+            n_wrong += len(spans[0] ^ spans[1])
+        tokens = sum(map(size_of, own))
+        line = {"corpus": corpus, "seed": seed, "strategy": name, "tokens": tokens}
+        line |= {"documents": len(own), "entities": n_gold, "mistakes": n_wrong}
+        line["mistakes per 1,000 tokens"] = round(1000 * n_wrong / tokens, 1)
+        print(line, flush=True)
+        with output.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def run(

@@ -44,6 +44,18 @@ def test_jobs_write_their_rounds(
     assert "tiny, all documents: F1" in printed and "tokens for" in printed
 
 
+def test_mistakes_are_counted(corpora: Path, tiny_encoder: Path) -> None:
+    output = corpora / "errors.jsonl"
+    active_learning.count_errors("tiny", 0, str(tiny_encoder), output, -1, 1.0)
+    lines = [json.loads(line) for line in output.read_text().splitlines()]
+    assert [line["strategy"] for line in lines] == list(active_learning.STRATEGIES)
+    for line in lines:
+        assert line["tokens"] == 32 and 8 <= line["entities"] <= 16
+        assert line["mistakes per 1,000 tokens"] == pytest.approx(line["mistakes"] / 0.032, abs=0.1)
+    # A model that has hardly learned.
+    assert sum(line["mistakes"] for line in lines) > 0
+
+
 def test_documents_are_taken_in_order(corpora: Path) -> None:
     import spacy
 
