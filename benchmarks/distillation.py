@@ -2,6 +2,7 @@
 
     BIO_NER_CORPORA=FOLDER python -m benchmarks.distillation train --folder DIR --output FILE.json
         [--gpu 0] [--jobs 6] [--seeds 0 1 2] [--steps 400] [--corpora wnut17 bosque]
+        [--names full ensemble "small 3" "taught 3"]
     python -m benchmarks.distillation time [--threads 1] [--repeats 7] [--words 20000]
 
 `train` trains with the settings of `configs/crf.cfg`, 1,000 words a step, several processes side by
@@ -115,6 +116,9 @@ def main() -> None:
     training.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     training.add_argument("--steps", type=int, default=400)
     training.add_argument("--corpora", nargs="+", default=list(CORPORA))
+    training.add_argument(
+        "--names", nargs="+", help="of trainings, with those that they need; all if not given"
+    )
     training.add_argument("--limit", type=int, default=0, help="documents of each set; 0 takes all")
     timing = commands.add_parser("time")
     timing.set_defaults(run=compare_times)
@@ -171,6 +175,8 @@ def run_jobs(args: argparse.Namespace) -> None:
     by_corpus = [list_jobs(name, args.seeds, args.steps, args.layers) for name in args.corpora]
     # The corpora in turns.
     left = [job for jobs in zip(*by_corpus, strict=True) for job in jobs]
+    if args.names is not None:
+        left = [job for job in left if job.kind == "corpus" or job.name in args.names]
     results = [found for job in left if (found := result_of(args.folder, job)) is not None]
     done = {result["key"] for result in results}
     left = [job for job in left if job.key not in done]

@@ -166,11 +166,7 @@ def widen(model: Model[list[Doc], Lattice], less: Sequence[float], *, like: Sequ
 
     less (Sequence[float]): The margin of each new tag.
     like (Sequence[int]): The ids of the tags that new ones begin as.
-    RAISES: ValueError for an ensemble.
     """
-    if model.name != "bio_tagger":
-        expected = "the network of a single model, which can learn them"
-        raise ValueError(describe("new tags", expected=expected, got=Plain(model.name)))
     emitter = model.layers[1]
     shim = emitter_shim(emitter)
     shim.widen_network(shim.network.grown(less, like=like))

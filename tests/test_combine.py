@@ -75,9 +75,7 @@ def test_labels_may_have_another_order(make_nlp: MakeNlp, head: str, options: di
     before = lattice(nlp), lattice(other)
     found = lattice(make_ensemble({"one": nlp, "two": other}))
     # Each group has an O of its own.
-    order = [2, 3, 0, 1] if options.get("groups") else [tags[1].index(tag) for tag in tags[0]]
-    if options.get("groups"):
-        order = [3, 4, 5, 0, 1, 2]
+    order = [3, 4, 5, 0, 1, 2] if own.groups else [tags[1].index(tag) for tag in tags[0]]
     mean = (before[0].emissions + before[1].emissions[:, order]) / 2
     assert torch.allclose(found.emissions, mean)
     chain = (before[0].transitions + before[1].transitions[order][:, order]) / 2
@@ -95,7 +93,7 @@ def test_encoders_may_differ(make_nlp: MakeNlp, tmp_path: Path, reload: Save):
     loaded = reload(make_ensemble(members))
     assert torch.allclose(lattice(loaded).emissions, (before[0] + before[1]) / 2, atol=1e-6)
     assert component(loaded).precision == "int8, fp32"
-    with pytest.raises(ValueError, match="new tags: expected the network of a single model"):
+    with pytest.raises(ValueError, match="label: expected a single model, got an ensemble"):
         component(loaded).add_label("ORG")
     assert component(loaded).labels == ("LOC", "PER")
     with pytest.raises(ValueError, match="single network for training"):
