@@ -2,12 +2,13 @@
 
 import logging
 import sys
+import warnings
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
-from wasabi import msg
+from wasabi import Printer, msg
 
 from ..errors import Plain, describe
 
@@ -35,7 +36,9 @@ def train_cli(
         None, "--code", "-c", help="Python file with registered functions"
     ),
     verbose: bool = typer.Option(False, "--verbose", "-V", "-VV", help="Show more of spaCy's log"),
-    gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+    gpu_id: int = typer.Option(
+        -1, "--gpu-id", "-g", help="GPU, or -1 for the CPU; of several processes that of the first"
+    ),
 ) -> None:
     """Train a pipeline, with checkpoints to go on from.
 
@@ -44,6 +47,7 @@ def train_cli(
     Components with a source get the labels that are new in the data, and rehearse what they know
     with --rehearsal.weight 1. The block [distillation] names a teacher, as the command distill
     does.
+    Several processes: torchrun --nproc-per-node 2 -m spacy_bio_crf train CONFIG --output DIR.
     """
     from spacy import util
     from spacy.cli._util import import_code, setup_gpu, show_validation_error
@@ -52,6 +56,7 @@ def train_cli(
     from ..errors import BioError
     from ..training.checkpoint import read_schedule
     from ..training.loop import Training
+    from ..training.processes import join
     from .progress import RowStream, StepBar
 
     if verbose:
@@ -62,32 +67,48 @@ def train_cli(
     if resume and output is None:
         expected = "--output, the folder with its checkpoints"
         msg.fail(describe("--resume", expected=expected, got=Plain("no --output")), exits=1)
+    try:
+        processes = join(gpu_id)
+    except BioError as error:
+        msg.fail(str(error), exits=1)
+    first, place = True, ""
+    if processes is not None:
+        gpu_id, first = processes.gpu, processes.rank == 0
+        resume = resume or (processes.restarted and output is not None)
+        place = f"process {processes.rank}: "
+        if str(config_path) == "-":
+            got = Plain("the standard input")
+            msg.fail(describe("CONFIG", expected="a file for all processes", got=got), exits=1)
+    # The first process tells what concerns all; an error of another one is told by that one.
+    told = msg if first else Printer(no_print=True)
+    if not first:
+        warnings.simplefilter("ignore")
     import_code(code)
-    setup_gpu(gpu_id)
+    setup_gpu(gpu_id, silent=not first)
     with show_validation_error(config_path):
         config = _load_config(config_path, ctx.args)
     rows: Any = RowStream(sys.stdout)
-    say = {"info": msg.info, "warn": msg.warn, "good": msg.good}
+    say = {"info": told.info, "warn": told.warn, "good": told.good}
     try:
         settings = config.interpolate()
         schedule = read_schedule(settings.get("checkpoint"))
         if output is None:
-            msg.info("No output directory provided")
+            told.info("No output directory provided")
         else:
             output.mkdir(parents=True, exist_ok=True)
-            msg.info(f"Saving to output directory: {output}")
+            told.info(f"Saving to output directory: {output}")
         begin = None
         if "distillation" in settings:
             from ..pipes.distillation import plan_distillation
 
             begin = plan_distillation(config, settings["distillation"])
-            msg.info(f"Teacher: {settings['distillation']['teacher']}")
-        msg.divider("Initializing pipeline")
+            told.info(f"Teacher: {settings['distillation']['teacher']}")
+        told.divider("Initializing pipeline")
         with show_validation_error(config_path, hint_fill=False):
             nlp = init_nlp(config, use_gpu=gpu_id)
-        _resume_components(nlp, config)
-        msg.good("Initialized pipeline")
-        msg.divider("Training pipeline")
+        _resume_components(nlp, config, told)
+        told.good("Initialized pipeline")
+        told.divider("Training pipeline")
         training = Training(
             nlp,
             output,
@@ -96,20 +117,23 @@ def train_cli(
             resume=resume,
             say=lambda kind, message: say[kind](message),
             around=begin and begin(nlp),
+            processes=processes,
         )
         settings = nlp.config["training"]
         bar = StepBar(max_steps=settings["max_steps"], max_epochs=settings["max_epochs"])
         # A logger may have a bar of its own.
-        own = settings["logger"].get("progress_bar")
+        own = settings["logger"].get("progress_bar") or not first
         try:
             training.run(rows, sys.stderr, watch=(lambda info: None) if own else bar.watch)
         finally:
             bar.close()
+        if processes is not None:
+            processes.leave()
     except (BioError, OSError) as error:
-        msg.fail(str(error), exits=1)
+        msg.fail(f"{place}{error}", exits=1)
 
 
-def _resume_components(nlp: "Language", config: "Config") -> None:
+def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None:
     """Add labels of the data to components that go on from a trained pipeline, and let them
     rehearse."""
     from spacy.util import get_sourced_components, resolve_dot_names
@@ -146,7 +170,7 @@ def _resume_components(nlp: "Language", config: "Config") -> None:
         except ValueError as error:
             raise SettingsError(f"{name}: {error}") from None
         if labels:
-            msg.info(f"New labels of {name}: {', '.join(labels)}")
+            told.info(f"New labels of {name}: {', '.join(labels)}")
 
 
 def _load_config(path: Path, given: list[str]) -> "Config":

@@ -33,6 +33,13 @@ class RowGradient:
         self._written.append(rows)
         weight.grad.index_add_(0, rows, gradient)
 
+    def rows(self, weight: Tensor) -> Tensor | None:
+        """RETURNS (Tensor | None): The rows of a weight with a gradient, int64 [n], ascending; None
+        if its gradient is not kept here."""
+        if weight.grad is None or weight.grad is not self._zeros:
+            return None
+        return torch.unique(torch.cat(self._written))
+
 
 class WordTable:
     """The rows of a vocabulary that some batches use.

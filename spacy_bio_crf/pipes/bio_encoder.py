@@ -263,6 +263,10 @@ class BioEncoder(StreamedPipe):
         if batch is None or batch.served or not batch.learns:
             self.upstream.close_batch()
 
+    def complete_gradients(self) -> None:
+        """Give what the components behind have gathered to the encoder, before `finish_update`."""
+        self.upstream.close_batch()
+
     def take_due_step(self) -> None:
         """Take the step that waits for gradients, if there is one."""
         sgd, self._due = self._due, None

@@ -185,13 +185,13 @@ class SequenceLabeller(LabelledPipe):
         validate_examples(examples, f"{type(self).__name__}.update")
         if not any(len(eg.predicted) for eg in examples):
             return losses
-        if self._is_resumed:
-            self.add_labels_of(examples)
+        self.meet(examples)
         set_dropout_rate(self.model, drop)
         gold = [self._gold(eg) for eg in examples]
         docs = [eg.predicted for eg in examples]
         taught = self.distillation  # its teacher knows all tokens
-        size = annotated_tokens(gold) if taught is None else sum(map(len, docs))
+        annotated, tokens = self.divisors or (annotated_tokens(gold), sum(map(len, docs)))
+        size = annotated if taught is None else tokens
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):
                 part_docs = [docs[i] for i in part]
@@ -264,7 +264,7 @@ class SequenceLabeller(LabelledPipe):
             return losses
         set_dropout_rate(self.model, drop)
         chains = self.chains_of(self._teacher.labels)
-        size = sum(map(len, docs)) / weight
+        size = (self.divisors[1] if self.divisors else sum(map(len, docs))) / weight
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):
                 own = [docs[i] for i in part]

@@ -20,7 +20,11 @@ NEW_TAG_MARGIN = math.log(100.0)
 class LabelledPipe(Predictor):
     """Sequence labelling with labels that can be added, before training and after it."""
 
+    # The annotated tokens, and all, of a batch that several processes train on; None counts those
+    # of the documents that this one is given.
+    divisors: tuple[int, int] | None = None
     _added: tuple[str, ...]
+    _is_resumed: bool
 
     def add_label(self, label: str) -> int:
         """Add a label. A trained component grows by its tags, and finds none before an update.
@@ -64,3 +68,12 @@ class LabelledPipe(Predictor):
         """
         found = {label for eg in examples for label in self.task.labels_of(eg.reference)}
         return [label for label in sorted(found - set(self.labels)) if self.add_label(label)]
+
+    def meet(self, examples: Iterable[Example]) -> None:
+        """Add new labels of documents to train on, in a pipeline whose training is resumed."""
+        if self._is_resumed:
+            self.add_labels_of(examples)
+
+    def count_annotated(self, examples: Iterable[Example]) -> int:
+        """RETURNS (int): The annotated tokens of some documents."""
+        return sum(int(self.task.gold(eg, self.labels).known.sum()) for eg in examples)

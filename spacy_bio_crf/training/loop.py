@@ -38,8 +38,11 @@ from .checkpoint import (
 )
 from .corpus_place import CorpusPlace, Digest, ExampleReader
 from .logger import Logger, LogStep
-from .pipeline_state import PipelineState, pack
+from .pipeline_state import PipelineState, pack_states, unpack_states
+from .processes import Processes
 from .random_states import States, read_random_states, set_random_states
+from .shared_evaluation import SharedEvaluation
+from .shared_steps import SharedSteps
 
 Say = Callable[[str, str], None]  # a kind, "info", "warn" or "good", and a message
 Watch = Callable[[dict[str, Any]], None]
@@ -103,6 +106,8 @@ class Training:
     say (Say): Called with messages.
     around (Callable | None): Takes the reader of the training corpus and gives another one, with
         more in it.
+    processes (Processes | None): The processes that train together; None trains alone. All read the
+        checkpoint, and the first one writes.
     RAISES: TrainingError for a checkpoint of another training.
     """
 
@@ -116,16 +121,18 @@ class Training:
         resume: bool = False,
         say: Say = lambda kind, message: None,
         around: Callable[[ExampleReader], ExampleReader] | None = None,
+        processes: Processes | None = None,
     ):
         self.nlp = nlp
-        self.output = output
+        self._first = processes is None or processes.rank == 0
+        self.output = output if self._first else None
         self.say = say
         self.record = Record()
         self._schedule = schedule or Schedule()
         self._n_strings = len(nlp.vocab.strings)
         self._config = config = nlp.config.interpolate()
         self._resume = resume
-        self._start = self._find_start() if resume else None
+        self._start = self._find_start(output) if resume else None
         if config["training"]["seed"] is not None:
             fix_random_seed(config["training"]["seed"])
         if use_gpu >= 0 and config["training"]["gpu_allocator"]:
@@ -144,11 +151,16 @@ class Training:
         self._place = CorpusPlace(
             create_train_batches(nlp, self._train, settings["batcher"], settings["max_epochs"])
         )
-        self._evaluate = create_evaluation_callback(nlp, self._dev, settings["score_weights"])
+        evaluated: Any = nlp if processes is None else SharedEvaluation(nlp, processes)
+        self._evaluate = create_evaluation_callback(
+            evaluated, lambda _: self._dev(nlp), settings["score_weights"]
+        )
         self._before_to_disk = create_before_to_disk_callback(settings["before_to_disk"])
         self._optimizer = settings["optimizer"]
         self._frozen = settings["frozen_components"]
         self._state = PipelineState(nlp, self._optimizer, self._frozen)
+        self._shared = None if processes is None else SharedSteps(self._state, processes)
+        self._own_states: States | None = None  # of this process, from a checkpoint
         self._started = self._written = time.monotonic()
         self._saved = -1  # the step of the last checkpoint
 
@@ -173,6 +185,9 @@ class Training:
             log_step(info)
         if random_states is not None:
             set_random_states(random_states, seed=self.record.step)
+        if self._shared is not None:
+            seed = self._config["training"]["seed"]
+            self._shared.begin(step=self.record.step, seed=seed, own=self._own_states)
         self._started = self._written = time.monotonic()
         try:
             for info, is_best in self._steps():
@@ -180,8 +195,9 @@ class Training:
                     self._end_evaluation(info, is_best)
                 log_step(info if is_best is not None else None)
                 watch(info)
-                if self.output and self._schedule.is_due(info["step"] + 1, self._written):
-                    self._write_checkpoint(self.output)
+                due = bool(self.output) and self._schedule.is_due(info["step"] + 1, self._written)
+                if self._end_step(due):
+                    self._write_checkpoint()
         except Exception as error:
             if self.output is not None:
                 self.say("warn", f"Aborting and saving the last model: {error!r}")
@@ -190,10 +206,12 @@ class Training:
             finish_log()
             if self.output is not None:
                 self._save(self.output, is_best=False)
+        due = self.output is not None and (self.output / CHECKPOINTS).exists()
+        due = due and self._saved != self.record.step
+        if due if self._shared is None else self._shared.processes.tell(due):
+            # So that the training can go on with a larger max_steps.
+            self._write_checkpoint()
         if self.output is not None:
-            if (self.output / CHECKPOINTS).exists() and self._saved != self.record.step:
-                # So that the training can go on with a larger max_steps.
-                self._write_checkpoint(self.output)
             self.say("good", f"Saved pipeline to output directory {self.output / DIR_MODEL_LAST}")
 
     def _introduce(self) -> None:
@@ -206,6 +224,8 @@ class Training:
         self.say("info", f"Initial learn rate: {self._optimizer.learn_rate}")
 
     def _set_up_logger(self, stdout: IO, stderr: IO) -> tuple[LogStep, Callable[[], None]]:
+        if not self._first:
+            return lambda info: None, lambda: None
         logger: Logger = self._settings["logger"]
         block = self._config["training"]["logger"]
         if self._resume and (log := block.get("output_file")) is not None:
@@ -249,20 +269,29 @@ class Training:
             yield info, is_best
 
     def _update(self, batch: list) -> None:
-        for part in subdivide_batch(batch, self._settings["accumulate_gradient"]):
+        parts = subdivide_batch(batch, self._settings["accumulate_gradient"])
+        losses = self.record.losses if self._shared is None else {}
+        for part in parts if self._shared is None else self._shared.shares(list(parts)):
             self.nlp.update(
                 part,
                 drop=self._settings["dropout"],
-                losses=self.record.losses,
+                losses=losses,
                 sgd=False,  # type: ignore[arg-type]
                 exclude=self._frozen,
                 annotates=self._settings["annotating_components"],
             )
+        if self._shared is not None:
+            for name, loss in self._shared.add_up(losses).items():
+                self.record.losses[name] = self.record.losses.get(name, 0.0) + loss
         for name, pipe in self.nlp.pipeline:
             trains = name not in self._frozen and getattr(pipe, "is_trainable", False)
             if trains and pipe.model not in (True, False, None):  # type: ignore[attr-defined]
                 pipe.finish_update(self._optimizer)  # type: ignore[attr-defined]
         self._optimizer.step_schedules()
+
+    def _end_step(self, due: bool) -> bool:
+        """RETURNS (bool): Write a checkpoint now, as the first process finds it due."""
+        return due if self._shared is None else self._shared.end(due)
 
     def _score(self) -> tuple[float, dict[str, Any]]:
         with self.nlp.use_params(self._optimizer.averages or {}):
@@ -289,10 +318,10 @@ class Training:
             with replacing_folder(output / DIR_MODEL_BEST, whole=True) as folder:
                 shutil.copytree(last, folder, dirs_exist_ok=True)
 
-    def _find_start(self) -> Checkpoint | None:
-        if self.output is None:
+    def _find_start(self, output: Path | None) -> Checkpoint | None:
+        if output is None:
             raise TrainingError(describe("resume", expected="an output folder", got=Plain("none")))
-        folder = self.output / CHECKPOINTS
+        folder = output / CHECKPOINTS
         start = read_newest(folder, lambda message: self.say("warn", f"Left out: {message}"))
         if start is None:
             self.say("info", f"No checkpoint in {folder}: the training begins")
@@ -307,13 +336,16 @@ class Training:
     def _labels(self) -> dict[str, list[str]]:
         return {name: list(map(str, found)) for name, found in self.nlp.pipe_labels.items()}
 
-    def _write_checkpoint(self, output: Path) -> None:
+    def _write_checkpoint(self) -> None:
         """Write the state between two steps. If the disk is full, training goes on without."""
+        shared = self._shared
+        now, *others = [read_random_states()] if shared is None else shared.random_states()
+        if self.output is None:
+            return
         tensors, values = self._state.read()
-        random_states = read_random_states()
-        for number, states in [*self._place.states.items(), ("now", random_states)]:
-            for source, state in states.items():
-                tensors[f"random/{number}/{source}"] = pack(state)
+        by_name: dict[Any, States] = {**self._place.states, "now": now}
+        by_name.update({f"process-{rank}": states for rank, states in enumerate(others, start=1)})
+        tensors.update(pack_states(by_name))
         values = {
             "config": self._config,
             "labels": self._labels(),
@@ -324,9 +356,10 @@ class Training:
             "meta": self.nlp.meta,
             "strings": list(islice(self.nlp.vocab.strings, self._n_strings, None)),
             "pipeline": values,
+            "processes": 1 + len(others),
         }
         try:
-            write_checkpoint(output / CHECKPOINTS, self.record.step, tensors, values)
+            write_checkpoint(self.output / CHECKPOINTS, self.record.step, tensors, values)
         except OSError as error:
             self.say("warn", f"No checkpoint of step {self.record.step}: {error}")
         self._written, self._saved = time.monotonic(), self.record.step
@@ -336,15 +369,13 @@ class Training:
         tensors, values = start.tensors, start.values
         self._state.grow(tensors)
         compare_shapes(start, self._state.shapes())
-        random_states: dict[str, States] = {}
-        for key, state in tensors.items():
-            kind, _, name = key.partition("/")
-            if kind == "random":
-                number, _, source = name.partition("/")
-                random_states.setdefault(number, {})[source] = state.numpy().tobytes()
+        random_states = unpack_states(tensors)
         now = random_states.pop("now")
         steps = values["record"]["step"] + 1
-        drawn = {int(number): states for number, states in random_states.items()}
+        if self._shared is not None:
+            rank = self._shared.processes.rank
+            self._own_states = random_states.get(f"process-{rank}")
+        drawn = {int(n): states for n, states in random_states.items() if n.isdigit()}
         found = self._place.draw_again(values["drawn"], drawn)
         digest = self._train.value if found == values["drawn"] else "shorter"
         compare_corpus(start, "training", digest)
@@ -359,5 +390,9 @@ class Training:
         self._saved = self.record.step
         if self.record.results and not (start.folder.parents[1] / DIR_MODEL_BEST).is_dir():
             self.say("warn", f"No {DIR_MODEL_BEST} is there; the next best one will be")
+        count = 1 if self._shared is None else self._shared.processes.count
+        if (before := values.get("processes", 1)) != count:
+            told = f"Written by {before} of them, so that the result is not equal to the bit"
+            self.say("info", f"Number of processes: {count}. {told}")
         self.say("info", f"Going on after step {self.record.step}, from {start.folder}")
         return now

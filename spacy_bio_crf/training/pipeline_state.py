@@ -1,6 +1,6 @@
 """State of a pipeline in training: weights, moments, averages, schedules and loss scales."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -9,6 +9,7 @@ from thinc.api import Model, Optimizer, PyTorchShim, get_current_ops, to_numpy
 from thinc.shims import Shim
 from torch import Tensor
 
+from .random_states import States
 from .torch_shim import TorchShim
 
 Tensors = dict[str, Tensor]
@@ -33,7 +34,7 @@ class PipelineState:
     def __init__(self, nlp: Language, optimizer: Optimizer, frozen: Sequence[str] = ()):
         self.nlp = nlp
         self.optimizer = optimizer
-        self._pipes = [(name, pipe) for name, pipe in nlp.pipeline if name not in frozen]
+        self.pipes = [(name, pipe) for name, pipe in nlp.pipeline if name not in frozen]
 
     def read(self) -> tuple[Tensors, dict[str, Any]]:
         """Read the state between two steps.
@@ -42,7 +43,7 @@ class PipelineState:
         """
         tensors: Tensors = {}
         values: dict[str, Any] = {"shims": {}, "attrs": {}}
-        for name, node in self._nodes():
+        for name, node in self.nodes():
             # Rates of dropout among them, which are saved with a model.
             plain = {k: v for k, v in node.attrs.items() if isinstance(v, bool | int | float | str)}
             values["attrs"][name] = plain
@@ -51,7 +52,7 @@ class PipelineState:
                     tensors[f"weights/{name}/{param}"] = _copy(node.get_param(param))
                 if node.has_grad(param):
                     tensors[f"gradients/{name}/{param}"] = _copy(node.get_grad(param))
-        for name, shim in self._shims():
+        for name, shim in self.shims():
             if not isinstance(shim, PyTorchShim):
                 tensors[f"bytes/{name}"] = pack(shim.to_bytes())
             elif shim._model is not None:
@@ -75,14 +76,14 @@ class PipelineState:
                     # A lemmatizer of spaCy adds what it reads to the trees that it has.
                     pipe.trees = type(trees)(self.nlp.vocab.strings)
                 pipe.from_bytes(saved, exclude=["model", "vocab"])
-        for name, node in self._nodes():
+        for name, node in self.nodes():
             node.attrs.update(values["attrs"][name])
             for param in node.param_names:
                 if (weights := tensors.get(f"weights/{name}/{param}")) is not None:
                     node.set_param(param, node.ops.asarray(weights.numpy().copy()))
                 if (gradient := tensors.get(f"gradients/{name}/{param}")) is not None:
                     node.set_grad(param, node.ops.asarray(gradient.numpy().copy()))
-        for name, shim in self._shims():
+        for name, shim in self.shims():
             if name in values["shims"]:
                 self._set_torch(shim, name, tensors, values["shims"][name])
             elif (saved_shim := tensors.get(f"bytes/{name}")) is not None:
@@ -91,26 +92,27 @@ class PipelineState:
 
     def grow(self, tensors: Tensors) -> None:
         """Make weights that the pipeline has after its first step alone, if they are in a state."""
-        for name, shim in self._shims():
+        for name, shim in self.shims():
             if isinstance(shim, TorchShim):
                 shim.grow(_below(tensors, f"weights/{name}/"))
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """RETURNS (dict[str, tuple]): Shapes of the weights, by names as in `read`."""
         found = {}
-        for name, node in self._nodes():
+        for name, node in self.nodes():
             for param in node.param_names:
                 if node.has_param(param):
                     found[f"weights/{name}/{param}"] = tuple(node.get_param(param).shape)
-        for name, shim in self._shims():
+        for name, shim in self.shims():
             if isinstance(shim, PyTorchShim) and shim._model is not None:
                 for param, value in shim._model.state_dict().items():
                     found[f"weights/{name}/{param}"] = tuple(value.shape)
         return found
 
-    def _nodes(self) -> Iterator[tuple[str, Any]]:
+    def nodes(self) -> Iterator[tuple[str, Any]]:
+        """YIELDS (tuple[str, Model]): Each layer with its name, once."""
         seen: set[int] = set()
-        for pipe_name, pipe in self._pipes:
+        for pipe_name, pipe in self.pipes:
             model = getattr(pipe, "model", None)
             if isinstance(model, Model):
                 for i, node in enumerate(model.walk()):
@@ -118,9 +120,10 @@ class PipelineState:
                         seen.add(node.id)
                         yield f"{pipe_name}/{i}", node
 
-    def _shims(self) -> Iterator[tuple[str, Any]]:
+    def shims(self) -> Iterator[tuple[str, Any]]:
+        """YIELDS (tuple[str, Shim]): Each shim with its name, once."""
         seen: set[int] = set()
-        for name, node in self._nodes():
+        for name, node in self.nodes():
             for i, shim in enumerate(node.shims):
                 if isinstance(shim, Shim) and shim.id not in seen:
                     seen.add(shim.id)
@@ -128,7 +131,7 @@ class PipelineState:
 
     def _settings(self) -> Iterator[tuple[str, bytes]]:
         """What components hold beside their model; some learn it, as a lemmatizer its trees."""
-        for name, pipe in self._pipes:
+        for name, pipe in self.pipes:
             if getattr(pipe, "is_trainable", False) and hasattr(pipe, "to_bytes"):
                 yield name, pipe.to_bytes(exclude=["model", "vocab"])
 
@@ -163,9 +166,9 @@ class PipelineState:
     def _keys(self) -> dict[tuple[int, str], str]:
         """Names of parameters by the keys of thinc's optimizer."""
         keys = {}
-        for name, node in self._nodes():
+        for name, node in self.nodes():
             keys.update({(node.id, param): f"{name}/{param}" for param in node.param_names})
-        for name, shim in self._shims():
+        for name, shim in self.shims():
             if isinstance(shim, PyTorchShim) and shim._model is not None:
                 params = [param for param, _ in shim._model.named_parameters()]
                 keys.update({(shim.id, param): f"{name}/{param}" for param in params})
@@ -213,6 +216,24 @@ def pack(data: bytes) -> Tensor:
     """RETURNS (Tensor): Bytes as uint8 [n]."""
     # torch makes no tensor of an empty buffer.
     return torch.frombuffer(bytearray(data), dtype=torch.uint8) if data else torch.empty(0).byte()
+
+
+def pack_states(states: Mapping[Any, States]) -> Tensors:
+    """RETURNS (Tensors): Random states by a name or number, as tensors."""
+    return {
+        f"random/{name}/{source}": pack(state)
+        for name, own in states.items()
+        for source, state in own.items()
+    }
+
+
+def unpack_states(tensors: Tensors) -> dict[str, States]:
+    """RETURNS (dict[str, States]): What `pack_states` packed, out of all tensors."""
+    found: dict[str, States] = {}
+    for key, state in _below(tensors, "random/").items():
+        name, _, source = key.partition("/")
+        found.setdefault(name, {})[source] = state.numpy().tobytes()
+    return found
 
 
 def _below(tensors: Tensors, prefix: str) -> Tensors:

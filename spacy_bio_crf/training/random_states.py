@@ -49,6 +49,18 @@ def set_random_states(states: States, *, seed: int = 0) -> None:
     seed (int): For CuPy, whose state can't be read: on a GPU, dropout of thinc's layers goes on
         from a seed.
     """
+    set_cpu_states(states)
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            if state := states.get(f"cuda.{i}"):
+                torch.cuda.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8), i)
+    xp = get_current_ops().xp
+    if xp is not np:
+        xp.random.seed(seed)
+
+
+def set_cpu_states(states: States) -> None:
+    """Set the sources that `read_cpu_states` reads, those of them whose states are given."""
     head = struct.calcsize(_FORMAT)
     if state := states.get("python"):
         version, has_kept, _, kept = struct.unpack(_FORMAT, state[:head])
@@ -60,10 +72,3 @@ def set_random_states(states: States, *, seed: int = 0) -> None:
         np.random.set_state(("MT19937", keys, place, has_kept, kept))
     if state := states.get("torch"):
         torch.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8))
-    if torch.cuda.is_available():
-        for i in range(torch.cuda.device_count()):
-            if state := states.get(f"cuda.{i}"):
-                torch.cuda.set_rng_state(torch.frombuffer(bytearray(state), dtype=torch.uint8), i)
-    xp = get_current_ops().xp
-    if xp is not np:
-        xp.random.seed(seed)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from thinc.api import Optimizer, PyTorchShim, get_torch_default_device, torch2xp, xp2torch
@@ -20,12 +20,25 @@ from .optimizer import (
 )
 
 
+class SparseGradient(Protocol):
+    """The gradient [n, e] of a parameter that is zero but for some rows."""
+
+    def rows(self, weight: Tensor) -> Tensor | None:
+        """RETURNS (Tensor | None): The rows; None if others may have a gradient."""
+
+    def add(self, weight: Tensor, rows: Tensor, gradient: Tensor) -> None:
+        """Add a gradient [m, e] to some rows [m]."""
+
+
 class TorchShim(PyTorchShim):
     """A torch network inside a thinc layer, trained in groups with a learning rate each.
 
     network (nn.Module | None): The network; may come later.
     lr_scale (Scale): Factor on the learning rate, by parameter name.
     """
+
+    # The gradient of a transformer's vocabulary, a `SparseGradient`, if it is kept by rows.
+    row_gradient: Any = None
 
     def __init__(self, network: nn.Module | None, *, lr_scale: Scale):
         super().__init__(network)
@@ -104,6 +117,9 @@ class TorchShim(PyTorchShim):
 
     def grow(self, names: Iterable[str]) -> None:
         """Make parameters of these names that only the first step of a training makes, if any."""
+
+    def prepare(self) -> None:
+        """Make what the first step of a training makes, before it."""
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """The parameters that hold a gradient."""

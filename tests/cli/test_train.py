@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from spacy.tokens import DocBin
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
+from spacy_bio_crf.errors import TrainingError
+from spacy_bio_crf.training import processes
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, train
 from tests.support.trainings import (
     TAGGER,
@@ -131,6 +134,23 @@ def test_refusals(folder: Path, tmp_path: Path):
     message = refusal(config, "--output", output, "--training.dropout", "much")
     assert "dropout" in message and "much" in message
     assert not Path(output, "checkpoints").exists()
+
+
+def test_refusals_of_several_processes(folder: Path, monkeypatch):
+    several = SimpleNamespace(rank=1, count=2, gpu=-1, restarted=False)
+    monkeypatch.setattr(processes, "join", lambda gpu: several)
+    expected = "CONFIG: expected a file for all processes, got the standard input"
+    assert expected in refusal("-")
+    # An error of a process that is not the first tells whose it is; all else it keeps to itself.
+    told = refusal(str(folder / "config.cfg"), "--checkpoint.hours", "1")
+    assert "process 1: [checkpoint]: expected steps and minutes, got hours" in told
+    assert "Using CPU" not in told and "output" not in told
+
+    def fail(gpu: int) -> None:
+        raise TrainingError(f"too few for {gpu}")
+
+    monkeypatch.setattr(processes, "join", fail)
+    assert "too few for 3" in refusal(str(folder / "config.cfg"), "--gpu-id", "3")
 
 
 def test_a_file_in_the_place_of_the_output(folder: Path, tmp_path: Path):

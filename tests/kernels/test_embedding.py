@@ -4,6 +4,7 @@ import pytest
 import torch
 from thinc.api import Adam, Optimizer, RAdam
 
+from spacy_bio_crf.kernels.embedding import RowGradient
 from tests.support.pipelines import MakeNlp, make_examples
 
 TEXTS = ["Ana Ruiz met Bo", "Bo moved from Lisbon to Berlin .", "Ana", ""]
@@ -100,3 +101,20 @@ def test_a_copy_has_a_gradient_of_its_own(make_nlp: MakeNlp):
         backprop(varied(vectors))
     a, b = (shim.network.get_input_embeddings().weight.grad for shim in shims)
     assert torch.equal(a, b) and a.data_ptr() != b.data_ptr()
+
+
+def test_a_table_knows_the_rows_of_its_gradient():
+    weight, table = torch.nn.Parameter(torch.zeros(6, 2)), RowGradient()
+    assert table.rows(weight) is None
+    table.add(weight, torch.tensor([4, 1]), torch.ones(2, 2))
+    table.add(weight, torch.tensor([1, 5]), torch.ones(2, 2))
+    assert table.rows(weight).tolist() == [1, 4, 5]
+    assert weight.grad.nonzero()[:, 0].unique().tolist() == [1, 4, 5]
+    # Rows without a gradient of their own are cleared, too, whoever writes to them.
+    table.add(weight, torch.tensor([0]), torch.zeros(1, 2))
+    weight.grad[0] = 7.0
+    weight.grad = None
+    table.add(weight, torch.tensor([2]), torch.ones(1, 2))
+    assert table.rows(weight).tolist() == [2] and weight.grad.sum() == 2.0
+    weight.grad = torch.ones(6, 2)  # of somebody else
+    assert table.rows(weight) is None

@@ -420,6 +420,24 @@ def test_gradients_are_the_sum_of_two_owned_encoders(tiny_encoder: Path, labels:
     equal({n: shared[n] for n in heads}, {n: own[n] for n in heads})
 
 
+def encoder_learns(nlp: Language) -> bool:
+    return any(g.any() for name, g in gradients_of(nlp).items() if name.startswith("bio_encoder."))
+
+
+def test_gradients_are_complete_before_the_step(fresh: Language):
+    examples, twin = make_examples(fresh), copy.deepcopy(fresh)
+    for nlp in (fresh, twin):
+        # The encoder waits for the head that is left out.
+        nlp.update(examples, sgd=False, exclude=["second"])
+        assert not encoder_learns(nlp)
+    owner_of(fresh).complete_gradients()
+    assert encoder_learns(fresh)
+    for nlp in (fresh, twin):
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(SGD(0.1, L2=0.0, grad_clip=0.0))
+    equal(weights_of(fresh), weights_of(twin), atol=0.0)
+
+
 def test_one_pass_and_one_step_for_each_update(fresh: Language, monkeypatch):
     steps: list[str] = []
     for name, pipe in fresh.pipeline:

@@ -554,3 +554,24 @@ def test_a_component_with_a_tok2vec_of_its_own_begins_anew():
     fold(nlp, make_examples(nlp)[:2])
     example = make_example(nlp, ["Acme", "met", "Bo"], [(0, 1, "ORG")])
     assert equal(fold(nlp, [example]), fold(fresh, [example]))
+
+
+def test_the_divisor_of_a_batch_that_is_shared_out(make_nlp: MakeNlp):
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    examples = make_examples(nlp)
+    examples[0].reference.set_ents([], missing=[examples[0].reference[:2]])
+    nlp.initialize(lambda: make_examples(nlp))
+    pipe, whole = component(nlp), {}
+    pipe.update(examples, losses=whole)
+    expected = gradients(pipe)
+    clear(pipe)
+    counts = [pipe.count_annotated(part) for part in (examples[:1], examples[1:])]
+    assert counts[0] == len(examples[0].predicted) - 2
+    tokens = sum(len(eg.predicted) for eg in examples)
+    assert sum(counts) == tokens - 2
+    pipe.divisors, parts = (tokens - 2, tokens), {}
+    for part in (examples[:1], examples[1:]):
+        pipe.update(part, losses=parts)
+    assert parts["bio_ner"] == pytest.approx(whole["bio_ner"])
+    for name, gradient in gradients(pipe).items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-4)

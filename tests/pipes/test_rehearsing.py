@@ -252,3 +252,23 @@ def test_labels_that_are_not_annotated_do_not_calibrate(fitted: Language):
         example.reference.user_data[LABELS_ANNOTATED] = ["PER"]
     persons = sum(label == "PER" for _, ents in SENTENCES for _, _, label in ents)
     assert len(rated()) == persons < len(everything)
+
+
+def test_a_batch_that_several_processes_share(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    ner, texts, whole = component(nlp), raw(nlp), {}
+    nlp.resume_training()
+    for _ in range(3):
+        ner.update(make_examples(nlp)[:1], sgd=Adam(0.01))
+    ner.rehearse(texts, losses=whole)
+    expected = gradients(ner)
+    clear(ner)
+    ner.divisors, parts = (1, SIZE), {}
+    for share in (texts[:1], texts[1:]):
+        ner.rehearse(share, losses=parts)
+    assert parts["bio_ner"] == pytest.approx(whole["bio_ner"], abs=1e-5)
+    for name, gradient in gradients(ner).items():
+        torch.testing.assert_close(gradient, expected[name], atol=1e-6, rtol=1e-3)
+    example = make_example(nlp, ["Bo", "left", "today"], [(2, 3, "DATE")])
+    ner.meet([example])
+    assert "DATE" in ner.labels

@@ -18,6 +18,7 @@ from benchmarks import (
     head_share,
     new_labels,
     one_encoder,
+    processes,
     scale,
     speed,
     tagging,
@@ -242,3 +243,23 @@ def test_times_of_students_beside_an_ensemble(tiny_encoder: Path, monkeypatch, c
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["ensemble", "of", "3"] in [row[:3] for row in rows]
     assert [row[3] for row in rows if row[:2] == ["2", "layers"]][0] < "1"
+
+
+@pytest.mark.slow
+def test_processes_measure_speed_and_difference(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            *("processes", "--encoder", str(tiny_encoder), "--steps", "4", "--words", "60"),
+            *("--runs", "alone,1", "torchrun-2,1", "--output", str(tmp_path / "figures.json")),
+        ],
+    )
+    processes.main()
+    rows = json.loads((tmp_path / "figures.json").read_text())
+    assert [row["run"] for row in rows] == ["alone,1", "torchrun-2,1"]
+    assert all(row["words per second"] > 10 for row in rows)
+    assert 0.0 == rows[0]["difference"] < rows[1]["difference"] < 1e-6
+    assert rows[1]["loss"] == pytest.approx(rows[0]["loss"], rel=1e-5)
+    assert "torchrun-2,1" in capsys.readouterr().out

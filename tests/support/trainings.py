@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.training.checkpoint import Schedule
 from spacy_bio_crf.training.loop import Training
+from spacy_bio_crf.training.processes import Processes
 from tests.support.pipelines import HEADS, SENTENCES, make_example
 
 STEPS = 24
@@ -149,6 +150,7 @@ def run_training(
     stop: int | None = None,
     schedule: Schedule | None = None,
     overrides: dict[str, Any] | None = None,
+    processes: Processes | None = None,
 ) -> list[str]:
     """Train as `bio-ner train` does, in this process.
 
@@ -163,6 +165,7 @@ def run_training(
         resume=resume,
         schedule=schedule or Schedule(steps=5),
         say=lambda kind, message: said.append(f"{kind}: {message}"),
+        processes=processes,
     )
 
     def watch(info: dict[str, Any]) -> None:

@@ -3,11 +3,13 @@
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+import spacy
 
 from tests.support.processes import exit_code, fork, fuse
 from tests.support.trainings import assert_same, bio_ner, run_command, write_training
@@ -91,3 +93,88 @@ def test_thirty_kills_at_random_moments(undisturbed, tmp_path: Path):
             assert code in (0, -signal.SIGKILL)
         check(folder, output)
     print(f"{kills} kills in {trainings} trainings")
+
+
+KILLER = """
+import os
+import signal
+
+import spacy
+
+
+@spacy.registry.callbacks("test.kill_process.v1")
+def make_killer():
+    rank, start = os.environ["RANK"], os.environ["TORCHELASTIC_RESTART_COUNT"]
+
+    def kill(nlp, info):
+        if f"{start}:{rank}:{info['step']}" in os.environ["TEST_KILLS"].split():
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return kill
+"""
+
+
+def run_torchrun(folder: Path, output: str, kills: list[str]) -> str:
+    """Train in two processes, which torchrun starts again.
+
+    kills: Number of the start, process and step of each kill, as "0:1:9".
+    RETURNS (str): What is printed.
+    """
+    program = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [
+            *(*program, f"--max-restarts={len(kills) + 1}", "-m", "spacy_bio_crf"),
+            *("train", "config.cfg", "--output", output, "--code", "kill_process.py"),
+        ],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "OMP_NUM_THREADS": "1",
+            "TEST_KILLS": " ".join(kills),
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    # A checkpoint of the second start, of the fourth, …: each kill has happened.
+    assert done.stderr.count("failed (exitcode: -9)") == len(kills), done.stderr
+    assert done.stdout.count("Going on after step") == len(kills)
+    return " ".join(done.stdout.split())
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory, tiny_encoder: Path) -> Path:
+    """The folder of a training in two processes, which nobody has killed."""
+    folder = tmp_path_factory.mktemp("together")
+    (folder / "kill_process.py").write_text(KILLER)
+    spacy.registry.callbacks("test.kill_process.v1", func=lambda: lambda nlp, info: None)
+    write_training(
+        folder,
+        {"bio_ner": bio_ner(tiny_encoder)},
+        checkpoint={"steps": 3, "minutes": None},
+        training={"before_update": {"@callbacks": "test.kill_process.v1"}},
+    )
+    told = run_torchrun(folder, "whole", [])
+    # One process tells, and nothing twice.
+    assert told.count("Pipeline: ['bio_ner']") == told.count("Saved pipeline to") == 1
+    return folder
+
+
+@pytest.mark.slow
+def test_torchrun_starts_killed_processes_again(together: Path):
+    told = run_torchrun(together, "killed", ["0:1:8", "1:0:17"])
+    assert "Going on after step 5," in told and "Going on after step 14," in told
+    assert_same(together / "whole", together / "killed")
+    names = sorted(path.name for path in (together / "killed" / "checkpoints").iterdir())
+    assert names == ["step-00000023", "step-00000024"]
+
+
+@pytest.mark.long
+def test_many_kills_of_processes(together: Path):
+    moments = random.Random(1)
+    for number in range(3):
+        steps = sorted(moments.sample(range(3, 24), 5))
+        kills = [f"{i}:{moments.randrange(2)}:{step}" for i, step in enumerate(steps)]
+        run_torchrun(together, f"killed-{number}", kills)
+        assert_same(together / "whole", together / f"killed-{number}")

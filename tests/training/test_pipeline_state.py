@@ -12,7 +12,7 @@ from spacy.language import Language
 from spacy.training import Example
 from thinc.api import SGD, Adam, Optimizer, PyTorchWrapper, RAdam, warmup_linear
 
-from spacy_bio_crf.training.pipeline_state import PipelineState, pack
+from spacy_bio_crf.training.pipeline_state import PipelineState, pack, pack_states, unpack_states
 from tests.support.components import component
 from tests.support.pipelines import MakeNlp, make_examples
 
@@ -160,3 +160,11 @@ def test_what_a_component_learns_beside_its_weights(tmp_path: Path):
     tensors, values = PipelineState(one, Adam(0.1)).read()
     PipelineState(two, Adam(0.1)).set(tensors, values, steps=1)
     assert len(lemmatizers[0].trees) == len(lemmatizers[1].trees)
+
+
+def test_random_states_by_name():
+    states = {3: {"numpy": b"ab", "cuda.0": b"c"}, "now": {"python": b"d"}}
+    tensors = pack_states(states)
+    assert set(tensors) == {"random/3/numpy", "random/3/cuda.0", "random/now/python"}
+    found = unpack_states({**tensors, "weights/x": pack(b"e")})
+    assert found == {"3": states[3], "now": states["now"]}

@@ -8,6 +8,7 @@ import torch
 from spacy_bio_crf.training.random_states import (
     read_cpu_states,
     read_random_states,
+    set_cpu_states,
     set_random_states,
 )
 
@@ -42,3 +43,12 @@ def test_one_source_is_set_alone():
     assert all(moved[source] != states[source] for source in states)
     set_random_states({"numpy": states["numpy"]})
     assert read_cpu_states() == {**moved, "numpy": states["numpy"]}
+
+
+def test_states_of_the_cpu_are_set_alone():
+    states = read_cpu_states()
+    expected = draw()
+    set_cpu_states(states)
+    assert draw() == expected
+    set_cpu_states({})
+    assert read_cpu_states() != states

@@ -72,7 +72,7 @@ class TransformerShim(TorchShim):
         self.weights_apart = False
         self.begins_anew = False
         self._text: Preprocessor | None = None
-        self._row_gradient = RowGradient()
+        self.row_gradient = RowGradient()
 
     @property
     def precision(self) -> str:
@@ -196,7 +196,7 @@ class TransformerShim(TorchShim):
         self._is_adapted = bool(adapted_layers(network))
         self._share()
         self.loss_scale = LossScale() if self.precision == "fp16" else None
-        self._row_gradient = RowGradient()
+        self.row_gradient = RowGradient()
         self._prediction.forget()
         _warn_of_slow(self.precision, self.device)
         if self.options.lr_scale is None:
@@ -213,9 +213,9 @@ class TransformerShim(TorchShim):
 
     def grow(self, names: Iterable[str]) -> None:
         if any(is_adapter(name) for name in names):
-            self._adapt()
+            self.prepare()
 
-    def _adapt(self) -> None:
+    def prepare(self) -> None:
         # Of a pipeline that was loaded with merged weights.
         if self.lora is not None and not self._is_adapted:
             add_adapters(self.network, self.lora)
@@ -251,7 +251,7 @@ class TransformerShim(TorchShim):
         chosen = self.precision
         if train:
             self.check_training(chosen)
-            self._adapt()
+            self.prepare()
         overhead = self.overhead(train=train, precision=chosen)
         batches = self.text.make_batches(subwords, wanted, budget=self.budget, overhead=overhead)
         frozen = self.options.frozen_layers == -1
@@ -261,7 +261,7 @@ class TransformerShim(TorchShim):
         precision = resolve(chosen, self.device, kind)
         table = None
         if train and enabled():
-            table = WordTable(network.get_input_embeddings(), batches, self._row_gradient)
+            table = WordTable(network.get_input_embeddings(), batches, self.row_gradient)
         forward = Forward(
             network=network if learns else self._to_predict(network, precision),
             device=self.device,
@@ -316,7 +316,7 @@ class TransformerShim(TorchShim):
     def _thinc_step(self, optimizer: Optimizer, trained: list[tuple[str, nn.Parameter]]) -> None:
         super()._thinc_step(optimizer, trained)
         # thinc adds the L2 penalty to the gradients in place, so no row is zero any more.
-        self._row_gradient = RowGradient()
+        self.row_gradient = RowGradient()
 
     def _scale_of(self, name: str) -> float:
         scale = 1.0 if self.options.lr_scale is None else self.options.lr_scale
@@ -325,7 +325,7 @@ class TransformerShim(TorchShim):
         return scale * (CASING_LR_SCALE if far else 1.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        fresh = {"_row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
+        fresh = {"row_gradient": RowGradient(), "_prediction": PredictionNetwork()}
         return {**super().__getstate__(), **fresh}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
