@@ -107,8 +107,8 @@ def partly_annotated() -> Example:
     gold = doc_of(words, [(0, 1, "PER"), (2, 3, "PER"), (5, 6, "ORG")])
     gold.user_data["labels_annotated"] = ["PER"]
     predicted = doc_of(words, [(0, 1, "PER"), (1, 2, "PER"), (4, 5, "LOC"), (5, 6, "ORG")])
-    predicted.spans["bio_ner"] = list(predicted.ents)
-    predicted.spans["bio_ner"].attrs["scores"] = [0.9, 0.8, 0.7, 0.6]
+    predicted.spans["bio_ner"] = list(predicted.ents)[::-1]
+    predicted.spans["bio_ner"].attrs["scores"] = [0.6, 0.7, 0.8, 0.9]
     return Example(predicted, gold)
 
 

@@ -111,6 +111,11 @@ def test_old_predictions_of_groups_stay(make_nlp: MakeNlp, head: str):
     np.testing.assert_allclose(after[1], before[1], atol=1e-6)
     for old, new in zip(tags, more, strict=True):
         np.testing.assert_allclose(new[:, : old.shape[1]], old, atol=1e-6)
+    # Nor does the new group find anything because of how it begins.
+    ner.cfg["untrained"] = []
+    assert found_in(nlp)[0] == before[0]
+    for old, new in zip(tags, ner.marginals(TEXTS), strict=True):
+        assert np.nanmin(new[:, old.shape[1]]) > 0.95  # the new group's O
 
 
 def test_a_label_in_no_group_is_refused(make_nlp: MakeNlp):
