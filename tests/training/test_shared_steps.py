@@ -123,6 +123,20 @@ def test_fewer_documents_than_processes(tiny_encoder: Path, tmp_path: Path):
     assert difference(tmp_path / "one" / "model-last", tmp_path / "three" / "model-last") < 1e-6
 
 
+def test_adapters_that_only_the_first_step_makes(tiny_encoder: Path, tmp_path: Path):
+    config = write("adapter", tmp_path / "first", tiny_encoder, max_steps=2)
+    run_training(config, tmp_path / "first")
+    source = {"bio_ner": {"source": str(tmp_path / "first" / "model-last")}}
+    config = write_training(tmp_path / "second", source, training={**EVEN, "max_steps": 3})
+    changed = spacy.util.load_config(config)
+    changed["training"]["batcher"] = {"@batchers": "spacy.batch_by_sequence.v1", "size": 2}
+    changed.to_disk(config)
+    run_training(config, tmp_path / "one")
+    # A batch has two documents: one of the three processes has none in the first step.
+    assert train_together(config, tmp_path / "three", count=3) == [0, 0, 0]
+    assert difference(tmp_path / "one" / "model-last", tmp_path / "three" / "model-last") < 1e-6
+
+
 def digest(nlp: spacy.Language) -> str:
     """A digest of all weights, to the last bit."""
     found = hashlib.sha256()
