@@ -137,7 +137,7 @@ def run_torchrun(folder: Path, output: str, kills: list[str]) -> str:
         text=True,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    # A checkpoint of the second start, of the fourth, …: each kill has happened.
+    # Each kill has happened.
     assert done.stderr.count("failed (exitcode: -9)") == len(kills), done.stderr
     assert done.stdout.count("Going on after step") == len(kills)
     return " ".join(done.stdout.split())
@@ -158,6 +158,7 @@ def together(tmp_path_factory, tiny_encoder: Path) -> Path:
     told = run_torchrun(folder, "whole", [])
     # One process tells, and nothing twice.
     assert told.count("Pipeline: ['bio_ner']") == told.count("Saved pipeline to") == 1
+    assert told.count("LOSS BIO_NER") == 1
     return folder
 
 
