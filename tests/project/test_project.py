@@ -20,6 +20,14 @@ from weasel.util import load_project_config
 from tests.support.paths import ROOT
 
 STEPS = ("assets", "convert", "train-crf", "evaluate-crf", "visualize-crf", "package-crf")
+# One step of a network of two layers.
+VARS = {
+    "encoder": "tiny-encoder",
+    "casing": "true",
+    "layers": "-1",
+    "steps": "1",
+    "warmup": "1",
+}
 WHEEL = "packages/xx_bio_ner_crf-0.1.0/dist/xx_bio_ner_crf-0.1.0-py3-none-any.whl"
 
 SENTENCES = (
@@ -52,13 +60,15 @@ def run(*command: str, cwd: Path) -> str:
 
 
 def run_project(project: Path, name: str, *options: str) -> str:
-    options = ("--vars.encoder", "tiny-encoder", *options)
+    own = [part for key, value in VARS.items() for part in (f"--vars.{key}", value)]
+    options = (*own, *options)
     return run("-m", "spacy", "project", "run", name, str(project), *options, cwd=project)
 
 
 def steps_to_run(project: Path) -> list[str]:
     """The steps of the workflow `all` that `spacy project run` would not skip now."""
-    config = load_project_config(project, overrides={"vars.encoder": "tiny-encoder"})
+    overrides = {f"vars.{key}": value for key, value in VARS.items()}
+    config = load_project_config(project, overrides=overrides)
     commands = {command["name"]: command for command in config["commands"]}
     return [step for step in config["workflows"]["all"] if check_rerun(project, commands[step])]
 
@@ -85,7 +95,7 @@ def project(tmp_path_factory, tiny_encoder):
         write_columns(folder / "assets" / f"{name}.conll", SENTENCES)
     for path in (folder / "configs").glob("*.cfg"):
         config = Config().from_disk(path, interpolate=False)
-        config["training"] |= {"max_steps": 1, "eval_frequency": 1}
+        config["training"] |= {"eval_frequency": 1}
         config.to_disk(path)
     output = run_project(folder, "all")
     assert not any(skipped(output, step) for step in STEPS), output
