@@ -80,7 +80,7 @@ def skipped(output: str, step: str) -> bool:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory, tiny_encoder):
     """The project's own files with a small corpus, after `spacy project run all`."""
-    encoder = ROOT / "assets" / "encoder"
+    encoder = ROOT / "assets" / "e5"
     if not (encoder / "model.safetensors").is_file():
         pytest.skip("the step `assets` would need the network: run `make setup` first")
     folder = tmp_path_factory.mktemp("project")
@@ -89,7 +89,7 @@ def project(tmp_path_factory, tiny_encoder):
         shutil.copytree(ROOT / name, folder / name)
     (folder / "assets").mkdir()
     # Weights that are in place and verified: there is nothing to download.
-    (folder / "assets" / "encoder").symlink_to(encoder, target_is_directory=True)
+    (folder / "assets" / "e5").symlink_to(encoder, target_is_directory=True)
     shutil.copytree(tiny_encoder, folder / "tiny-encoder")
     for name in ("train", "dev", "test"):
         write_columns(folder / "assets" / f"{name}.conll", SENTENCES)
