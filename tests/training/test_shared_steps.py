@@ -18,7 +18,7 @@ from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
 from thinc.api import PyTorchShim
 
-from spacy_bio_crf.training.checkpoint import Schedule
+from spacy_bio_crf.training.checkpoint import Schedule, read_checkpoint
 from spacy_bio_crf.training.loop import Training
 from spacy_bio_crf.training.pipeline_state import PipelineState
 from spacy_bio_crf.training.processes import Processes
@@ -203,6 +203,21 @@ def test_going_on(tiny_encoder: Path, tmp_path: Path):
         (tmp_path / "parts" / "checkpoints" / "step-00000018" / "state.json").read_text()
     )
     assert log["processes"] == 3 and log["record"]["step"] == 18
+
+
+def test_each_process_has_new_random_numbers_at_each_step(tiny_encoder: Path, tmp_path: Path):
+    batcher = {"size": {"start": 80, "stop": 80}}  # something to do for both
+    training = {"max_steps": 4, "batcher": batcher}
+    config = write_training(tmp_path, {"bio_ner": bio_ner(tiny_encoder)}, training=training)
+    schedule = Schedule(steps=1)
+    assert train_together(config, tmp_path / "output", schedule=schedule) == [0, 0]
+    states = []
+    for folder in sorted((tmp_path / "output" / "checkpoints").iterdir()):
+        tensors = read_checkpoint(folder).tensors
+        found = {k: bytes(v.numpy()) for k, v in tensors.items() if k.endswith("/torch")}
+        states.append(found)
+    assert [list(found) for found in states] == 2 * [["random/now/torch", "random/process-1/torch"]]
+    assert len({state for found in states for state in found.values()}) == 4
 
 
 def test_a_checkpoint_when_the_first_process_finds_it_due(tiny_encoder: Path, tmp_path: Path):
