@@ -80,9 +80,9 @@ class Annotation:
         # of a label that is not annotated.
         unsettled = others[1:].any(axis=1)
         ended = known[:-1] & (tags[:-1] > 0)
-        parted = _between(self._settled(open_tags), words)
+        parted = between_words(self._settled(open_tags), words)
         allowed[1:][unsettled & (ended | parted)] &= tagset.legal_start
-        allowed[1:][unsettled & _between(self.known, words)] &= tagset.legal_start | open_tags
+        allowed[1:][unsettled & between_words(self.known, words)] &= tagset.legal_start | open_tags
         if opens.all():
             return allowed
         places = np.cumsum(opens) - 1
@@ -130,9 +130,13 @@ class Preset(Annotation):
         return [(int(i), int(i) + 1) for i in np.flatnonzero(blocked)]
 
 
-def _between(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Whether any of some tokens, bool [n_tokens], is between two words that have rows; bool
-    [n_words - 1]."""
+def between_words(tokens: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Find the pairs of neighboring rows with some tokens between them that have no row.
+
+    tokens (np.ndarray): Which tokens; bool [n_tokens].
+    words (np.ndarray): The token of each row, in order, each once; int64 [n].
+    RETURNS (np.ndarray): Whether any is in front of each row but the first one; bool [n - 1].
+    """
     before = np.concatenate([[0], np.cumsum(tokens)])
     return before[words[1:]] > before[words[:-1] + 1]
 

@@ -22,7 +22,7 @@ from ..doc_scores import SCORES
 from ..errors import describe, is_number
 from ..tags.spans import Span
 from ..tags.tagset import TagSet
-from .annotation import Annotation
+from .annotation import Annotation, between_words
 
 # In `doc.user_data`: the factor on the loss of a document.
 WEIGHT = "bio_ner_weight"
@@ -119,9 +119,8 @@ class SoftAnnotation(Annotation):
     def _gaps(self, words: np.ndarray, begins: np.ndarray, ends: np.ndarray) -> list[Gap]:
         known = np.concatenate([[True], self.known[words], [True]])
         steps = np.diff(known.astype(np.int8))
-        before = np.concatenate([[0], np.cumsum(self.known)])
         parted = np.zeros(len(words), dtype=bool)
-        parted[1:] = before[words[1:]] > before[words[:-1] + 1]
+        parted[1:] = between_words(self.known, words)
         return [
             Gap(
                 start,

@@ -1,0 +1,112 @@
+"""The component of every task, as it rehearses what an earlier state of it knows."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples
+from thinc.api import Model, Optimizer, set_dropout_rate
+
+from ..encoders.shared import reads_elsewhere
+from ..errors import Plain, describe, is_number
+from ..heads.decode import check_finite
+from ..heads.lattice import Lattice
+from ..heads.rehearsal import rehearsal_loss
+from .new_labels import LabelledPipe
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained model to learn from, and the labels that it knows: the first ones."""
+
+    model: Model[list[Doc], Lattice]
+    labels: tuple[str, ...]
+
+
+class RehearsingPipe(LabelledPipe):
+    """Sequence labelling that is trained on without forgetting."""
+
+    _teacher: Teacher | None
+    _rehearsal: float
+
+    @property
+    def rehearsal(self) -> float:
+        """The weight of the loss that `update` adds by `rehearse`, once training is resumed; it is
+        not saved.
+
+        RAISES: ValueError when set to a number below 0.
+        """
+        return self._rehearsal
+
+    @rehearsal.setter
+    def rehearsal(self, weight: float) -> None:
+        if not is_number(weight) or weight < 0:
+            raise ValueError(describe("rehearsal", expected="0 or more", got=weight))
+        self._rehearsal = float(weight)
+
+    def rehearse(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Any = None,
+        losses: dict[str, float] | None = None,
+        weight: float = 1.0,
+    ) -> dict[str, float]:
+        """Learn to predict as before: as the model did at `nlp.resume_training`.
+
+        The loss is the cross-entropy with the tag sequences of that model; see `rehearsal_loss`.
+        Annotation is not read. Without `nlp.resume_training` nothing is learned.
+
+        drop (float): Dropout on the vectors that enter the head.
+        sgd (Any): Takes a step at once, if given. If it is no `Optimizer`, as in `nlp.rehearse`,
+            the optimizer of the pipeline does.
+        losses (dict[str, float] | None): Losses by component, updated with this one's.
+        weight (float): Factor on the loss.
+        RETURNS (dict[str, float]): The losses.
+        RAISES: ValueError for an encoder that other components use, too.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, f"{type(self).__name__}.rehearse")
+        if reads_elsewhere(self.model):
+            expected = "an encoder of its own, which can be copied"
+            raise ValueError(describe("rehearse", expected=expected, got=Plain("a shared one")))
+        if not is_number(weight) or weight <= 0:
+            raise ValueError(describe("weight", expected="a number above 0", got=weight))
+        docs = [eg.predicted for eg in examples]
+        if self._teacher is None or not any(map(len, docs)):
+            return losses
+        set_dropout_rate(self.model, drop)
+        chains = self.chains_of(self._teacher.labels)
+        size = (self.divisors[1] if self.divisors else sum(map(len, docs))) / weight
+        with self.encoder.remembering(docs):
+            for part in self.encoder.split(docs):
+                own = [docs[i] for i in part]
+                taught = self._teacher.model.predict(own)
+                lattice, backprop = self.model.begin_update(own)
+                check_finite(self.name, own, lattice)
+                loss, d_lattice = rehearsal_loss(lattice, taught, chains, head=self.head, size=size)
+                backprop(d_lattice)
+                losses[self.name] += loss
+        nlp = self.origin.nlp
+        optimizer = sgd if isinstance(sgd, Optimizer) else getattr(nlp, "_optimizer", None)
+        if sgd not in (None, False) and optimizer is not None:
+            self.finish_update(optimizer)
+        return losses
+
+    @property
+    def _rehearsal_model(self) -> Model[list[Doc], Lattice] | None:
+        # The name by which `nlp.resume_training` looks for components that can rehearse. Without
+        # need of the old model, None frees its memory.
+        if reads_elsewhere(self.model):
+            raise AttributeError("_rehearsal_model")
+        return None if self._teacher is None else self._teacher.model
+
+    @_rehearsal_model.setter
+    def _rehearsal_model(self, model: Model[list[Doc], Lattice] | None) -> None:
+        self._is_resumed = True
+        trained = self.labels[: len(self.labels) - len(self.untrained)]
+        self._teacher = None if model is None else Teacher(model, trained)
