@@ -1,8 +1,9 @@
 """Two tasks on one encoder: their time, and their scores beside pipelines trained apart.
 
     python -m benchmarks.one_encoder speed [--encoder PATH] [--repeats N] [--threads N]
-    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--seeds N ...]
-        [--layers N] [--tagger-factor X] [--gpu N] [--json PATH]
+    python -m benchmarks.one_encoder scores [--encoder PATH] [--steps N] [--shared-steps N]
+        [--seeds N ...] [--layers N] [--tagger-factor X] [--only KIND] [--part PART] [--gpu N]
+        [--json PATH]
 
 The tasks are the entities of the corpus in `assets/` and a label for each of its tokens, made from
 the text: a function word, number or punctuation mark has its class, any other token the class of
@@ -10,6 +11,10 @@ the last function word before it. The label of most tokens so depends on what st
 
 `speed` annotates the test set by `bio_ner` alone, by both tasks on one encoder, and by two
 pipelines, in turns, and counts the time of the processor. Quote the ratios.
+
+`scores` trains both tasks on one encoder, and each task by itself. A step of both costs about as
+much as a step of one, so `--shared-steps` may be up to twice `--steps` at equal cost. `--only`
+trains one of the two, so that several settings share the other's figures.
 """
 
 import argparse
@@ -44,6 +49,7 @@ CLASSES = {
 }
 CLASS_OF = {word: name for name, words in CLASSES.items() for word in words.split()}
 RATE, WARM_UP, BATCH_WORDS = 3e-4, 0.1, 600
+KINDS = ("shared", "apart")
 
 
 def main() -> None:
@@ -52,6 +58,9 @@ def main() -> None:
     parser.add_argument("--encoder", default=str(ASSETS / "encoder"), help="a Hugging Face folder")
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--shared-steps", type=int, default=None, help="of both tasks; as --steps")
+    parser.add_argument("--only", choices=KINDS, default=None, help="train this alone")
+    parser.add_argument("--part", choices=["dev", "test"], default="test", help="to score on")
     parser.add_argument("--layers", type=int, default=3, help="layers of the encoder in training")
     parser.add_argument(
         "--tagger-factor", type=float, default=1.0, help="grad_factor of the labels of tokens"
@@ -67,9 +76,10 @@ def main() -> None:
     if args.figure == "speed":
         show_speed(args.encoder, args.repeats)
     else:
-        found = show_scores(args.encoder, args.steps, args.seeds, args.layers, args.tagger_factor)
+        found = show_scores(args)
         if args.json is not None:
-            srsly.write_json(args.json, {"steps": args.steps, "seeds": args.seeds, **found})
+            settings = {k: v for k, v in vars(args).items() if k not in ("json", "figure")}
+            srsly.write_json(args.json, {**settings, **found})
 
 
 def show_speed(encoder: str, repeats: int) -> None:
@@ -116,32 +126,32 @@ def annotate(nlp: Language, docs: list[Doc]) -> list[Doc]:
     return list(nlp.pipe([blank(nlp, doc) for doc in docs], batch_size=256))
 
 
-def show_scores(
-    encoder: str, steps: int, seeds: list[int], layers: int | None, factor: float
-) -> dict[str, list[float]]:
+def show_scores(args: argparse.Namespace) -> dict[str, list[float]]:
     """Print the scores of each seed, their means and the differences of these.
 
     RETURNS (dict[str, list[float]]): Scores of the seeds, by kind of pipeline and task.
     """
-    train, test = corpus("train"), corpus("test")
-    rows, found = [], {(kind, task): [] for kind in ("shared", "apart") for task in ("F1", "acc")}
-    for seed in seeds:
-        shared = fit(pipeline(encoder, "both", layers, factor), train, steps, seed)
-        scores = {"shared": score(shared, test), "apart": {}}
-        for task in ("ner", "tagger"):
-            scores["apart"] |= score(fit(pipeline(encoder, task, layers), train, steps, seed), test)
-        for (kind, task), values in found.items():
-            values.append(scores[kind][task])
+    train, test = corpus("train"), corpus(args.part)
+    kinds = [kind for kind in KINDS if args.only in (None, kind)]
+    found: dict[tuple[str, str], list[float]] = {(k, t): [] for k in kinds for t in ("F1", "acc")}
+    rows: list[tuple[str, ...]] = []
+    for seed in args.seeds:
+        for kind in kinds:
+            for tasks in ("both",) if kind == "shared" else ("ner", "tagger"):
+                nlp = pipeline(args.encoder, tasks, args.layers, args.tagger_factor)
+                steps = args.steps if kind == "apart" else args.shared_steps or args.steps
+                for task, value in score(fit(nlp, train, steps, seed), test).items():
+                    found[kind, task].append(value)
         rows.append((f"seed {seed}", *(f"{values[-1]:.2f}" for values in found.values())))
         # A seed takes minutes.
         print(*rows[-1], flush=True)
     for name, summarize in (("mean", statistics.mean), ("deviation", spread_of)):
         rows.append((name, *(f"{summarize(values):.2f}" for values in found.values())))
     header = ("", *(f"{task}, {kind}" for kind, task in found))
-    msg.table(rows, header=header, aligns=("l", "r", "r", "r", "r"), divider=True)
-    for task in ("F1", "acc"):
+    msg.table(rows, header=header, aligns=("l", *"r" * len(found)), divider=True)
+    for task in ("F1", "acc") if args.only is None else ():
         one, two = found["shared", task], found["apart", task]
-        error = ((spread_of(one) ** 2 + spread_of(two) ** 2) / len(seeds)) ** 0.5
+        error = ((spread_of(one) ** 2 + spread_of(two) ** 2) / len(args.seeds)) ** 0.5
         difference = statistics.mean(one) - statistics.mean(two)
         msg.text(f"{task}: shared - apart = {difference:+.2f}, standard error {error:.2f}")
     return {f"{task}, {kind}": values for (kind, task), values in found.items()}

@@ -1,5 +1,6 @@
 """Benchmarks on a tiny encoder: they run, and measure what they say."""
 
+import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -74,7 +75,17 @@ def test_two_tasks_on_one_encoder(tiny_encoder: Path, capsys, monkeypatch) -> No
     assert tags["the"] == "the" and tags["."] == "mark"
     assert {"after-the", "after-of", "first"} & {*tags.values()}
     monkeypatch.setattr(one_encoder, "corpus", lambda part: docs)
-    one_encoder.show_scores(str(tiny_encoder), 4, [0, 1], None, 0.5)
+    own = argparse.Namespace(
+        encoder=str(tiny_encoder), steps=4, shared_steps=6, seeds=[0, 1], layers=None
+    )
+    own.tagger_factor, own.only, own.part = 0.5, None, "dev"
+    steps: list[int] = []
+    fit = one_encoder.fit
+    monkeypatch.setattr(one_encoder, "fit", lambda *a: steps.append(a[2]) or fit(*a))
+    one_encoder.show_scores(own)
+    assert steps == [6, 4, 4] * 2
+    own.only, own.seeds = "shared", [0]
+    assert set(one_encoder.show_scores(own)) == {"F1, shared", "acc, shared"}
     one_encoder.show_speed(str(tiny_encoder), 1)
     rows = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert "bio_ner alone" in " ".join(rows) and any(row.startswith("deviation") for row in rows)
