@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from benchmarks import active_learning
-from benchmarks.active_learning import curves_of, full_scores, read_rounds, run, take, tokens_for
+from benchmarks.active_learning import (
+    Settings,
+    curves_of,
+    fit,
+    full_scores,
+    read_rounds,
+    run,
+    take,
+    tokens_for,
+)
 from benchmarks.chart import draw_curves
 from spacy_bio_crf.corpora import read
 
@@ -19,16 +28,25 @@ def corpora(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("BIO_NER_CORPORA", str(tmp_path))
     monkeypatch.setitem(active_learning.CORPORA, "tiny", ("en", "a.conll", "a.conll"))
     monkeypatch.setattr(active_learning, "BUDGETS", {16: 2, 32: 2, 64: 2})
-    monkeypatch.setattr(active_learning, "FULL_STEPS", 3)
     return tmp_path
 
 
 def test_jobs_write_their_rounds(
-    corpora: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture
+    corpora: Path,
+    tiny_encoder: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     output = corpora / "curves.jsonl"
-    for name in ("full", *active_learning.STRATEGIES):
-        run("tiny", name, 0, str(tiny_encoder), output, -1, 1.0)
+    trainings: list[int] = []
+    monkeypatch.setattr(
+        active_learning, "fit", lambda *args: trainings.append(args[4]) or fit(*args)
+    )
+    settings = Settings(str(tiny_encoder), output, precision="bf16", words=20, full_steps=3)
+    for names in (["full"], [*active_learning.STRATEGIES]):
+        run("tiny", names, 0, settings)
+    # The first round is trained once.
+    assert trainings == [3, 2, *[2] * 2 * len(active_learning.STRATEGIES)]
     rounds = read_rounds(output)
     assert len(rounds) == 1 + 3 * len(active_learning.STRATEGIES)
     assert [r["tokens"] for r in rounds] == [160, *([16, 32, 64] * len(active_learning.STRATEGIES))]
@@ -46,7 +64,7 @@ def test_jobs_write_their_rounds(
 
 def test_mistakes_are_counted(corpora: Path, tiny_encoder: Path) -> None:
     output = corpora / "errors.jsonl"
-    active_learning.count_errors("tiny", 0, str(tiny_encoder), output, -1, 1.0)
+    active_learning.count_errors("tiny", 0, Settings(str(tiny_encoder), output))
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["strategy"] for line in lines] == list(active_learning.STRATEGIES)
     for line in lines:
