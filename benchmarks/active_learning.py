@@ -1,7 +1,7 @@
 """Active learning: F1 against annotated tokens, each strategy of `bio-ner select` beside random.
 
     BIO_NER_CORPORA=FOLDER python -m benchmarks.active_learning --output curves.jsonl
-        [--gpu 0] [--jobs 6] [--precision bf16] [--words N]
+        [--gpu 0] [--jobs 6] [--precision bf16] [--layers N] [--words N]
         [--corpora NAME ...] [--strategies NAME ...] [--seeds N ...]
     python -m benchmarks.active_learning --output curves.jsonl --show [--chart curves.svg]
     python -m benchmarks.active_learning --output errors.jsonl --errors
@@ -76,6 +76,7 @@ class Settings:
     output (Path): The file that gets a line for each round.
     gpu (int): A GPU, or -1.
     precision (str): Of the encoder.
+    layers (int): Of the encoder, the first ones; below 0, all but as many of the last ones.
     words (int): About as many in a batch.
     full_steps (int): Of the training on all documents.
     share (float): Factor on the numbers of tokens and steps.
@@ -85,6 +86,7 @@ class Settings:
     output: Path
     gpu: int = -1
     precision: str = "fp32"
+    layers: int = -1
     words: int = 600
     full_steps: int = FULL_STEPS
     share: float = 1.0
@@ -106,6 +108,7 @@ def main() -> None:
     parser.add_argument("--gpu", type=int, default=-1, help="-1 for the CPU")
     parser.add_argument("--jobs", type=int, default=1, help="side by side")
     parser.add_argument("--precision", default="fp32", help="of the encoder")
+    parser.add_argument("--layers", type=int, default=-1, help="of the encoder; -1: all but one")
     parser.add_argument("--words", type=int, default=600, help="in a batch")
     parser.add_argument("--full-steps", type=int, default=FULL_STEPS, help="on all documents")
     parser.add_argument("--share", type=float, default=1.0, help="of tokens and steps, for a try")
@@ -264,7 +267,7 @@ def fit(
     """Train a `bio_ner` from the pre-trained weights. It has all labels from the beginning."""
     fix_random_seed(seed)
     torch.manual_seed(seed)
-    options = {"casing": True, "layers": -1, "precision": settings.precision}
+    options = {"casing": True, "layers": settings.layers, "precision": settings.precision}
     nlp = pipeline(lang, settings.encoder, 1, options)
     gold = examples(nlp, [eg.reference for eg in chosen])
     for label in labels:
