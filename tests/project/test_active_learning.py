@@ -42,7 +42,9 @@ def test_jobs_write_their_rounds(
     monkeypatch.setattr(
         active_learning, "fit", lambda *args: trainings.append(args[4]) or fit(*args)
     )
-    settings = Settings(str(tiny_encoder), output, precision="bf16", layers=1, words=20, full_steps=3)
+    settings = Settings(
+        str(tiny_encoder), output, precision="bf16", layers=1, words=20, full_steps=3
+    )
     for names in (["full"], [*active_learning.STRATEGIES]):
         run("tiny", names, 0, settings)
     # The first round is trained once.
