@@ -33,6 +33,11 @@ def from_hf_cli(
         help="Scheme of the labels: BIO, IOB1, BILUO, BIOES, BMES, BMEWO or IO (no prefixes); "
         "else found out",
     ),
+    target: str | None = typer.Option(
+        None,
+        "--target",
+        help="For labels of single tokens: make a bio_tagger that writes tag, pos, morph or _.name",
+    ),
     revision: str | None = typer.Option(
         None, "--revision", help="Branch, tag or commit on the hub"
     ),
@@ -53,6 +58,7 @@ def from_hf_cli(
             constrained=constrained,
             labels=[line.strip() for line in lines if line.strip()] or None,
             scheme=scheme,
+            target=target,
             revision=revision,
         )
         with replacing_folder(output) as folder:
@@ -60,7 +66,8 @@ def from_hf_cli(
     except (BioError, OSError, ValueError) as error:
         msg.fail(name_options(str(error), from_hf_cli), exits=1)
     tagset = rows.tagset
-    msg.info(f"Labels in {rows.scheme}: {', '.join(tagset.labels)}")
+    kind = f"in {rows.scheme}" if target is None else f"of {target}"
+    msg.info(f"Labels {kind}: {', '.join(tagset.labels)}")
     if rows.added:
         tags = ", ".join(tagset.tags[i] for i in rows.added)
         msg.info(f"Tags that the checkpoint lacks, never found before training: {tags}")

@@ -12,7 +12,7 @@ def to_hf_cli(
     model: Path = typer.Argument(..., help="A trained pipeline"),  # noqa: B008
     output: Path = typer.Argument(..., metavar="OUT", help="Folder of the checkpoint"),  # noqa: B008
     component: str | None = typer.Option(
-        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+        None, "--component", "-c", help="Name of the component, where there are several"
     ),
     corpus: Path | None = typer.Option(  # noqa: B008
         None,

@@ -17,7 +17,10 @@ from ..errors import BioError, Plain, describe
 from ..io import write_text
 from ..metrics.documents import predict, read_corpus
 from ..model import emitter_shim
-from ..pipes.bio_ner import BioNer, find_component
+from ..pipes.bio_ner import BioNer
+from ..pipes.bio_tagger import TokenTagger
+from ..pipes.labeller import SequenceLabeller, find_labeller
+from ..tags.targets import score_name
 from .importing import TRANSITIONS
 from .label_rows import written_rows
 from .model_card import write_card
@@ -38,14 +41,15 @@ def export_pipeline(
 
     nlp (Language): A trained pipeline.
     folder (Path): Where; made if missing.
-    component (str | None): The name of the `bio_ner`, needed if there are several.
+    component (str | None): The name of the `bio_ner` or `bio_tagger`, needed if there are several.
     corpus (Path | None): Annotated documents on which to measure the loss of plain decoding.
     license (str | None): Of the weights, for the model card; None takes that of the pipeline.
     RETURNS (list[str]): What is different in transformers, in sentences; the model card has it.
     RAISES: BioError if there is no place in a checkpoint for a part of the pipeline.
     """
-    name, pipe = find_component(nlp, component)
-    if pipe.groups is not None:
+    noun = "bio_ner or bio_tagger"
+    name, pipe = find_labeller(nlp, component, kind=SequenceLabeller, noun=noun)
+    if isinstance(pipe, BioNer) and pipe.groups is not None:
         expected = "a component without `groups`, for which a checkpoint has no place"
         raise BioError(describe(repr(name), expected=expected, got=Plain("groups of labels")))
     encoder = resolve_encoder(pipe.encoder)
@@ -56,14 +60,15 @@ def export_pipeline(
     if corpus is not None:
         own, plain = measure_decoding(nlp, pipe, corpus)
         remarks.append(
-            f"Entity F1 on {corpus.name}: {own:.2f} as decoded here, {plain:.2f} by the best tag of"
-            " each word."
+            f"{'Entity F1' if isinstance(pipe, BioNer) else 'Accuracy'} on {corpus.name}:"
+            f" {own:.2f} as decoded here, {plain:.2f} by the best tag of each word."
         )
     pretrained = encoder.shim.pretrained
     emitter = emitter_shim(pipe.model.get_ref("emitter")).network
     weight, bias = (p.detach().cpu() for p in (emitter.dense.weight, emitter.dense.bias))
     former = [str(tag) for _, tag in sorted(pretrained.network.config.id2label.items())]
-    names, order = written_rows(pipe.tagset, weight, bias, former)
+    target = pipe.target if isinstance(pipe, TokenTagger) else "tag"
+    names, order = written_rows(pipe.tagset, weight, bias, former, target=target)
     transform = {} if emitter.transform is None else emitter.transform.state_dict()
     write_classifier(Classifier(pretrained, names, weight[order], bias[order], transform), folder)
     (folder / TRANSITIONS).unlink(missing_ok=True)
@@ -80,34 +85,46 @@ def export_pipeline(
     return remarks
 
 
-def measure_decoding(nlp: Language, pipe: BioNer, corpus: Path) -> tuple[float, float]:
-    """RETURNS (tuple[float, float]): Entity F1 in percent, as the pipeline decodes and by the best
-    tag of each word. RAISES: ValueError if the corpus can't be read."""
-    own = get_ner_prf(predict(nlp, read_corpus(nlp, corpus)))["ents_f"]
-    shim, threshold = emitter_shim(pipe.model.get_ref("emitter")), pipe.threshold
+def measure_decoding(nlp: Language, pipe: SequenceLabeller, corpus: Path) -> tuple[float, float]:
+    """RETURNS (tuple[float, float]): Entity F1 or the accuracy of labels in percent, as the
+    pipeline decodes and by the best tag of each word. RAISES: ValueError if the corpus can't be
+    read."""
+
+    def score() -> float:
+        examples = predict(nlp, read_corpus(nlp, corpus))
+        if isinstance(pipe, TokenTagger):
+            return 100.0 * (pipe.score(examples)[score_name(pipe.target)] or 0.0)
+        return 100.0 * (get_ner_prf(examples)["ents_f"] or 0.0)
+
+    own = score()
+    shim, threshold = emitter_shim(pipe.model.get_ref("emitter")), getattr(pipe, "threshold", 0.0)
     head = shim.head
-    shim.head, pipe.threshold = replace(head, crf=False, constrained=False), 0.0
+    shim.head = replace(head, crf=False, constrained=False)
+    if isinstance(pipe, BioNer):
+        pipe.threshold = 0.0
     try:
-        plain = get_ner_prf(predict(nlp, read_corpus(nlp, corpus)))["ents_f"]
+        plain = score()
     finally:
-        shim.head, pipe.threshold = head, threshold
-    return 100.0 * (own or 0.0), 100.0 * (plain or 0.0)
+        shim.head = head
+        if isinstance(pipe, BioNer):
+            pipe.threshold = threshold
+    return own, plain
 
 
-def _differences(nlp: Language, pipe: BioNer) -> list[str]:
+def _differences(nlp: Language, pipe: SequenceLabeller) -> list[str]:
     remarks = []
     if pipe.head.crf:
         remarks.append(
             "transformers takes the best tag of each word. The CRF's start, transition and end"
             f" scores, which it does not use, are in {TRANSITIONS}."
         )
-    elif pipe.head.constrained:
+    elif pipe.head.constrained and isinstance(pipe, BioNer):
         remarks.append("transformers takes the best tag of each word, not the best legal sequence.")
     if pipe.tagset.scheme == "BILUO":
         remarks.append(
             "transformers does not know closing tags: it reads L-X and U-X as labels of their own."
         )
-    if pipe.threshold > 0.0:
+    if isinstance(pipe, BioNer) and pipe.threshold > 0.0:
         remarks.append(f"Entities below the threshold of {pipe.threshold} are not left out there.")
     if pipe.temperature != 1.0:
         remarks.append(f"Scores are not divided by the temperature of {pipe.temperature:.3f}.")

@@ -1,7 +1,8 @@
-"""Hugging Face token classifiers as pipelines with `bio_ner`."""
+"""Hugging Face token classifiers as pipelines with `bio_ner` or `bio_tagger`."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import spacy
@@ -15,8 +16,9 @@ from ..encoders.transformer.layer import transformer_shim
 from ..errors import BioError, Plain, check_choice, describe
 from ..heads.emitter import Emitter
 from ..model import emitter_shim
-from ..pipes.bio_ner import find_component
-from .label_rows import LabelRows, read_label_rows
+from ..pipes.labeller import SequenceLabeller, find_labeller
+from ..tags.targets import check_target
+from .label_rows import LabelRows, read_label_rows, read_target_rows
 
 _HEADS = {"softmax": "spacy-bio-crf.SoftmaxHead.v1", "crf": "spacy-bio-crf.CRFHead.v1"}
 # Beside the weights of a checkpoint that `export_pipeline` wrote.
@@ -32,6 +34,7 @@ def import_checkpoint(
     constrained: bool | None = None,
     labels: Sequence[str] | None = None,
     scheme: str | None = None,
+    target: str | None = None,
     revision: str | None = None,
 ) -> tuple[Language, LabelRows]:
     """Make a pipeline of a token classifier. Its emissions are the classifier's logits.
@@ -45,11 +48,15 @@ def import_checkpoint(
     labels (Sequence[str] | None): The name of each row of the classifier, "-" for one to leave out;
         None takes those of its config.
     scheme (str | None): The scheme of the labels, as `read_label_rows` knows it; None finds out.
+    target (str | None): Make a `bio_tagger`, which writes the labels of single tokens to this
+        attribute: "tag", "pos", "morph" or "_.name". None makes a `bio_ner`.
     revision (str | None): A branch, tag or commit on the hub.
     RETURNS (tuple[Language, LabelRows]): The pipeline, and the meaning of the classifier's rows.
     RAISES: OSError if there is no such checkpoint; BioError if it can't be imported.
     """
     check_choice("head", head, _HEADS, error=BioError)
+    if target is not None:
+        _check_tagger(target, scheme=scheme, constrained=constrained)
     try:
         nlp = spacy.blank(lang)
     except ImportError as error:
@@ -60,29 +67,28 @@ def import_checkpoint(
     if len(names) != len(classifier.names):
         expected = f"{len(classifier.names)} labels, one for each row of the classifier"
         raise BioError(describe("labels", expected=expected, got=len(names)))
-    rows = read_label_rows(names, scheme)
+    rows = read_label_rows(names, scheme) if target is None else read_target_rows(names, target)
     # In these an I- begins an entity, so a sequence that starts with one is no mistake.
     loose = rows.scheme in ("IOB1", IO)
     if constrained and loose:
         expected = f"false for labels in {rows.scheme}, where no tag has to begin an entity"
         raise BioError(describe("constrained", expected=expected, got=Plain("true")))
-    constrained = head == "crf" and not loose if constrained is None else constrained
-    nlp.add_pipe(
-        "bio_ner",
-        config={
-            "scheme": rows.tagset.scheme,
-            "model": {
-                "@architectures": "spacy-bio-crf.BioTagger.v1",
-                "encoder": {
-                    "@architectures": "spacy-bio-crf.TransformerEncoder.v1",
-                    "name": name,
-                    "revision": revision,
-                },
-                "head": {"@architectures": _HEADS[head], "constrained": constrained},
-            },
+    model: dict[str, Any] = {
+        "@architectures": "spacy-bio-crf.BioTagger.v1",
+        "encoder": {
+            "@architectures": "spacy-bio-crf.TransformerEncoder.v1",
+            "name": name,
+            "revision": revision,
         },
-    )
-    pipe = find_component(nlp)[1]
+        "head": {"@architectures": _HEADS[head]},
+    }
+    if target is None:
+        constrained = head == "crf" and not loose if constrained is None else constrained
+        model["head"]["constrained"] = constrained
+        nlp.add_pipe("bio_ner", config={"scheme": rows.tagset.scheme, "model": model})
+    else:
+        nlp.add_pipe("bio_tagger", config={"target": target, "model": model})
+    pipe = find_labeller(nlp, kind=SequenceLabeller, noun="component")[1]
     for label in rows.tagset.labels:
         pipe.add_label(label)
     # The names come with the encoder's config, so that `export_pipeline` finds them.
@@ -96,8 +102,22 @@ def import_checkpoint(
     pipe.model.set_dim("nO", len(rows.sources))
     pipe.model.initialize()
     emitter_shim(pipe.model.get_ref("emitter")).set_network(emitter)
-    nlp.meta["description"] = f"Named entities, from the checkpoint {name}"
+    made = "Named entities" if target is None else "Labels of tokens"
+    nlp.meta["description"] = f"{made}, from the checkpoint {name}"
     return nlp, rows
+
+
+def _check_tagger(target: str, *, scheme: str | None, constrained: bool | None) -> None:
+    """RAISES: BioError for a target that is none, or an option of entities."""
+    try:
+        check_target(target)
+    except ValueError as error:
+        raise BioError(str(error)) from error
+    given: tuple[tuple[str, Any], ...] = (("scheme", scheme), ("constrained", constrained))
+    for option, value in given:
+        if value is not None:
+            expected = "none beside `target`, whose labels are those of single tokens"
+            raise BioError(describe(option, expected=expected, got=value))
 
 
 def _make_emitter(classifier: Classifier, rows: LabelRows, *, crf: bool) -> Emitter:

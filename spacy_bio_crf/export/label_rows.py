@@ -11,7 +11,8 @@ from ..corpora.options import IO
 from ..corpora.readers.tag_forms import PLAIN, USUAL, TagForm, detect_form
 from ..errors import BioError, Plain, describe
 from ..tags.schemes import FILE_SCHEMES, MISSING, OUTSIDE, scheme_name, split_tag
-from ..tags.tagset import TagSet
+from ..tags.tagset import NO_SCHEME, TagSet
+from ..tags.targets import normal_label
 
 ONLY_LABEL = "ENTITY"  # of tags that are a prefix alone
 # A tag that a classifier lacks scores this much less than another one of its label: it never wins,
@@ -24,7 +25,8 @@ class LabelRows:
     """The rows of a classifier that make the emissions of a tag set.
 
     tagset (TagSet): The tags.
-    scheme (str): The scheme of the classifier's labels: a key of `FILE_SCHEMES`, or IO.
+    scheme (str): The scheme of the classifier's labels: a key of `FILE_SCHEMES`, IO, or "none" for
+        labels of single tokens.
     sources (tuple[int, ...]): The row of each tag, [K].
     added (tuple[int, ...]): Tags that the classifier lacks. Their sources are rows of other tags.
     unused (tuple[int, ...]): Rows that no tag has: those called "-".
@@ -56,10 +58,7 @@ def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRow
     """
     if scheme is not None:
         scheme = IO if scheme.upper() == IO else scheme_name(scheme)
-    kept = [name for name in names if name != MISSING]
-    if kept and all(re.fullmatch(r"LABEL_\d+", name) for name in kept):
-        remedy = "name them in a file, one on each line, by --labels"
-        raise _unfit("names of labels", f"{len(kept)} numbers, such as {names[0]}", remedy)
+    kept = _named(names)
     if not any(name.upper() == OUTSIDE for name in kept):
         remedy = "name it by --labels"
         raise _unfit("an 'O' for the words outside", f"only {', '.join(kept[:5])}", remedy)
@@ -67,10 +66,7 @@ def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRow
     if form is PLAIN and scheme not in (None, IO):
         form = USUAL
     tags = [_usual(form, name) for name in names]
-    for name, tag in zip(names, tags, strict=True):
-        if tag != MISSING and tags.count(tag) > 1:
-            remedy = 'rename one, or leave it out by "-", by --labels'
-            raise _unfit("each once", f"{name!r} more than once", remedy)
+    _check_once(names, tags)
     if scheme is None:
         scheme = IO if form is PLAIN else _find_scheme(tags)
     prefixes = FILE_SCHEMES["BIO" if scheme == IO else scheme]
@@ -98,8 +94,33 @@ def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRow
     return LabelRows(tagset, scheme, tuple(sources), tuple(added), tuple(unused))
 
 
+def read_target_rows(names: Sequence[str], target: str) -> LabelRows:
+    """Read the labels of a classifier that are labels of single tokens, such as parts of speech.
+
+    names (Sequence[str]): The name of each row: a label, or "-" for a row to leave out.
+    target (str): The attribute of tokens that gets them, as `bio_tagger` has it.
+    RETURNS (LabelRows): The labels, and their rows.
+    RAISES: BioError if the labels are none, not named, given twice or none of the target's.
+    """
+    _named(names)
+    labels = []
+    for name in names:
+        try:
+            labels.append(name if name == MISSING else normal_label(target, name))
+        except ValueError as error:
+            remedy = 'rename it, or leave it out by "-", by --labels'
+            raise BioError(f"{error}; {remedy}") from error
+    _check_once(names, labels)
+    rows = [row for row, label in enumerate(labels) if label != MISSING]
+    if not rows:
+        raise _unfit("at least one", "none")
+    unused = [row for row, label in enumerate(labels) if label == MISSING]
+    tagset = TagSet(tuple(labels[row] for row in rows), NO_SCHEME)
+    return LabelRows(tagset, NO_SCHEME, tuple(rows), (), tuple(unused))
+
+
 def written_rows(
-    tagset: TagSet, weight: Tensor, bias: Tensor, former: Sequence[str]
+    tagset: TagSet, weight: Tensor, bias: Tensor, former: Sequence[str], *, target: str = "tag"
 ) -> tuple[tuple[str, ...], list[int]]:
     """Find the names and the order in which a pipeline's rows are written.
 
@@ -108,11 +129,15 @@ def written_rows(
     bias (Tensor): float32 [K].
     former (Sequence[str]): The labels in the encoder's config: those of the checkpoint that the
         pipeline comes from, if it comes from one.
+    target (str): The attribute of tokens that labels without a scheme go to.
     RETURNS (tuple[tuple[str, ...], list[int]]): The name of each row, and its tag: the former
         labels if they still say everything, else the tags.
     """
     try:
-        rows = read_label_rows(former)
+        if tagset.scheme == NO_SCHEME:
+            rows = read_target_rows(former, target)
+        else:
+            rows = read_label_rows(former)
     except ValueError:
         return tagset.tags, list(range(len(tagset.tags)))
     if rows.tagset == tagset and not rows.unused:
@@ -124,6 +149,22 @@ def written_rows(
         if torch.equal(again[0], weight) and torch.equal(again[1], bias):
             return tuple(former), order
     return tagset.tags, list(range(len(tagset.tags)))
+
+
+def _named(names: Sequence[str]) -> list[str]:
+    """The rows that are not left out. RAISES: BioError if they have numbers for names."""
+    kept = [name for name in names if name != MISSING]
+    if kept and all(re.fullmatch(r"LABEL_\d+", name) for name in kept):
+        remedy = "name them in a file, one on each line, by --labels"
+        raise _unfit("names of labels", f"{len(kept)} numbers, such as {names[0]}", remedy)
+    return kept
+
+
+def _check_once(names: Sequence[str], tags: Sequence[str]) -> None:
+    for name, tag in zip(names, tags, strict=True):
+        if tag != MISSING and tags.count(tag) > 1:
+            remedy = 'rename one, or leave it out by "-", by --labels'
+            raise _unfit("each once", f"{name!r} more than once", remedy)
 
 
 def _find_scheme(tags: Sequence[str]) -> str:

@@ -56,3 +56,16 @@ def test_messages_name_the_options(checkpoint: Path, tmp_path: Path, options, me
     code, output = run(checkpoint, tmp_path / "out", *options)
     assert code == 1 and message in output
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_tokens(checkpoint: Path, tmp_path: Path):
+    (tmp_path / "labels.txt").write_text("NOUN\nVERB\n-\nADP\n")
+    options = ["--lang", "xx", "--target", "pos"]
+    code, output = run(checkpoint, tmp_path / "out", *options)
+    assert code == 1 and "got 'O'; rename it, or leave it out" in output
+    options += ["--labels", tmp_path / "labels.txt"]
+    code, output = run(checkpoint, tmp_path / "out", *options, "--scheme", "BIO")
+    assert code == 1 and "--scheme: expected none beside --target" in output
+    code, output = run(checkpoint, tmp_path / "out", *options)
+    assert code == 0 and "Labels of pos: NOUN, VERB, ADP" in output
+    assert {t.pos_ for t in spacy.load(tmp_path / "out")("a b c")} <= {"NOUN", "VERB", "ADP"}

@@ -36,7 +36,8 @@ def test_a_checkpoint_is_written(trained: Language, tmp_path: Path):
 def test_messages_name_the_options(trained: Language, tmp_path: Path):
     trained.to_disk(tmp_path / "model")
     code, output = run(tmp_path / "model", tmp_path / "out", "--component", "x")
-    assert code == 1 and "--component: expected a bio_ner of bio_ner, got 'x'" in output
+    expected = "--component: expected a bio_ner or bio_tagger of bio_ner, got 'x'"
+    assert code == 1 and expected in output
     code, output = run(tmp_path / "model", tmp_path / "out", "--corpus", tmp_path / "dev.conll")
     assert (
         code == 1 and "expected annotated documents (.spacy, or a folder of such files)" in output

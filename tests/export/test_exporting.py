@@ -27,6 +27,14 @@ from tests.support.classifiers import (
 )
 from tests.support.components import component, initialized
 from tests.support.pipelines import MakeNlp, make_examples, train
+from tests.support.taggers import (
+    PARTS,
+    TEXTS,
+    fit_tagger,
+    make_bio_tagger,
+    tagged_examples,
+    tagger_of,
+)
 from tests.support.tiny_models import FAMILIES, POSITIONS, write_checkpoint
 
 
@@ -209,6 +217,36 @@ def test_what_is_refused(make_nlp: MakeNlp, tmp_path: Path):
     with pytest.raises(BioError, match="'bio_ner': expected a trained encoder .*, got transformer"):
         export_pipeline(make_nlp(), tmp_path / "out")
     nlp = make_nlp(name="other", nlp=make_nlp())
-    with pytest.raises(BioError, match="component: expected one bio_ner, got bio_ner, other"):
+    with pytest.raises(BioError, match="component: expected one bio_ner or bio_tagger, got"):
         export_pipeline(nlp, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_labels_of_tokens_in_and_out_again(tmp_path: Path):
+    names = ("DET", "NOUN", "VERB")
+    checkpoint = write_classifier_checkpoint(tmp_path / "checkpoint", names=names)
+    nlp, _ = import_checkpoint(str(checkpoint), lang="xx", target="pos")
+    assert export_pipeline(nlp, tmp_path / "out") == []
+    before, after = (load_file(f / "model.safetensors") for f in (checkpoint, tmp_path / "out"))
+    assert all(torch.equal(before[key], after[key]) for key in before)
+    assert load_reference(tmp_path / "out")[0].config.id2label == dict(enumerate(names))
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_a_tagger_trained_here(head: str, tiny_encoder: Path, tmp_path: Path):
+    nlp = fit_tagger(make_bio_tagger(tiny_encoder, head))
+    references = [eg.reference for eg in tagged_examples(nlp)]
+    references[0][0].pos_ = "ADV"
+    DocBin(docs=references).to_disk(tmp_path / "dev.spacy")
+    remarks = export_pipeline(nlp, tmp_path / "out", corpus=tmp_path / "dev.spacy")
+    assert "Accuracy on dev.spacy: 90.91 as decoded here, 90.91 by the best tag" in remarks[-1]
+    assert tagger_of(nlp).head.crf == (head == "crf") == (tmp_path / "out" / TRANSITIONS).exists()
+    reference = load_reference(tmp_path / "out")
+    for text, parts in zip(TEXTS, PARTS, strict=True):
+        best = logits_of(reference, text).argmax(dim=1).tolist()
+        assert [reference[0].config.id2label[i] for i in best] == parts
+    again, _ = import_checkpoint(str(tmp_path / "out"), lang="en", head=head, target="pos")
+    assert [[t.pos_ for t in doc] for doc in again.pipe(TEXTS)] == PARTS
+    if head == "crf":
+        scores = (tagger_of(n).transition_scores() for n in (nlp, again))
+        assert all((own == other).all() for own, other in zip(*scores, strict=True))

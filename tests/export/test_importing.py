@@ -24,6 +24,7 @@ from tests.support.classifiers import (
 )
 from tests.support.components import component
 from tests.support.pipelines import make_examples, spans_of
+from tests.support.taggers import tagger_of
 from tests.support.tiny_models import FAMILIES
 
 N_TEXTS = 200
@@ -182,3 +183,40 @@ def test_a_modernbert_of_another_activation(tmp_path: Path):
     write_classifier_checkpoint(tmp_path, "modernbert", classifier_activation="relu")
     with pytest.raises(BioError, match="one linear layer .*, got other logits than those of its"):
         import_checkpoint(str(tmp_path), lang="xx")
+
+
+@pytest.mark.parametrize("head", ["softmax", "crf"])
+def test_labels_of_tokens(head: str, tmp_path: Path):
+    """The label of a word is the best one of its first sub-word."""
+    names = ("NOUN", "-", "VERB", "DET")
+    write_classifier_checkpoint(tmp_path / "checkpoint", names=("NOUN", "X1", "VERB", "DET"))
+    nlp, rows = import_checkpoint(
+        str(tmp_path / "checkpoint"), lang="xx", head=head, labels=names, target="pos"
+    )
+    assert rows.unused == (1,) and rows.scheme == "none"
+    nlp.to_disk(tmp_path / "pipeline")
+    loaded = spacy.load(tmp_path / "pipeline")
+    assert tagger_of(loaded).labels == ("NOUN", "VERB", "DET")
+    assert tagger_of(loaded).head.crf == (head == "crf")
+    reference, seen = load_reference(tmp_path / "checkpoint"), set()
+    for text in make_texts(40, tmp_path / "checkpoint"):
+        logits = logits_of(reference, text)[:, [0, 2, 3]]
+        expected = [tagger_of(loaded).labels[i] for i in logits.argmax(dim=1).tolist()]
+        assert [t.pos_ for t in loaded(text)] == [t.pos_ for t in nlp(text)] == expected
+        seen |= {*expected}
+    assert len(seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"target": "lemma"}, "target: expected one of 'tag', 'pos', 'morph'"),
+        ({"target": "pos"}, "label: expected one of ADJ, .*, got 'B-PER'; rename it"),
+        ({"target": "tag", "scheme": "BIO"}, "scheme: expected none beside `target`.*'BIO'"),
+        ({"target": "tag", "constrained": True}, "constrained: expected none beside `target`"),
+    ],
+)
+def test_targets_that_are_refused(options: dict[str, Any], message: str, tmp_path: Path):
+    write_classifier_checkpoint(tmp_path)
+    with pytest.raises(BioError, match=message):
+        import_checkpoint(str(tmp_path), lang="xx", **options)

@@ -4,7 +4,13 @@ import pytest
 import torch
 
 from spacy_bio_crf.errors import BioError
-from spacy_bio_crf.export.label_rows import PENALTY, read_label_rows, written_rows
+from spacy_bio_crf.export.label_rows import (
+    PENALTY,
+    read_label_rows,
+    read_target_rows,
+    written_rows,
+)
+from spacy_bio_crf.tags.tagset import TagSet
 
 
 @pytest.mark.parametrize(
@@ -81,3 +87,39 @@ def test_tags_are_written_where_the_former_labels_say_too_little():
     assert written_rows(rows.tagset, weight, bias, former) == (rows.tagset.tags, [*range(5)])
     for other in (["LABEL_0", "LABEL_1"], ["O", "I-B", "I-A"], ["-", *former]):
         assert written_rows(rows.tagset, weight, bias, other)[0] == rows.tagset.tags
+
+
+def test_rows_of_labels_of_tokens():
+    rows = read_target_rows(["NOUN", "-", "ADP", "VERB"], "pos")
+    assert (rows.scheme, rows.tagset) == ("none", TagSet(("NOUN", "ADP", "VERB"), "none"))
+    assert (rows.sources, rows.added, rows.unused) == ((0, 2, 3), (), (1,))
+    # Hyphens and "O" mean nothing here, and features are written as spaCy does.
+    assert read_target_rows(["B-X", "O"], "tag").tagset.tags == ("B-X", "O")
+    assert read_target_rows(["Number=Sing|Case=Nom"], "morph").tagset.tags[0][:4] == "Case"
+    weight, bias = torch.randn(4, 3), torch.randn(4)
+    own = rows.gather(weight, bias)
+    assert torch.equal(own[0], weight[[0, 2, 3]]) and torch.equal(own[1], bias[[0, 2, 3]])
+
+
+@pytest.mark.parametrize(
+    ("names", "target", "message"),
+    [
+        (["NOUN", "nn"], "pos", "label: expected one of ADJ, .*, got 'nn'; rename it, or leave"),
+        (["A", "B", "A"], "tag", "labels: expected each once, got 'A' more than once"),
+        (["LABEL_0", "LABEL_1"], "tag", "labels: expected names of labels, got 2 numbers"),
+        (["-", "-"], "tag", "labels: expected at least one, got none"),
+    ],
+)
+def test_labels_of_tokens_that_are_refused(names, target, message):
+    with pytest.raises(BioError, match=message):
+        read_target_rows(names, target)
+
+
+def test_labels_of_tokens_are_written_in_their_former_order():
+    names = ["VERB", "NOUN"]
+    tagset, weight, bias = TagSet(("NOUN", "VERB"), "none"), torch.randn(2, 3), torch.randn(2)
+    # A pipeline has its labels in the order of the checkpoint, unless they are set otherwise.
+    assert written_rows(tagset, weight, bias, names, target="pos") == (("NOUN", "VERB"), [0, 1])
+    own = read_target_rows(names, "pos").tagset
+    assert written_rows(own, weight, bias, names, target="pos") == (("VERB", "NOUN"), [0, 1])
+    assert written_rows(own, weight, bias, ["O", "B-X"], target="pos")[0] == own.tags

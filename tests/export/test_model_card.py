@@ -1,11 +1,14 @@
 """Model cards of exported checkpoints."""
 
+from pathlib import Path
+
 import spacy
 import srsly
 from spacy.language import Language
 
 from spacy_bio_crf.export.model_card import write_card
 from tests.support.components import component
+from tests.support.taggers import fit_tagger, make_bio_tagger, tagger_of
 
 
 def test_metadata_figures_and_versions(trained: Language):
@@ -33,3 +36,14 @@ def test_metadata_figures_and_versions(trained: Language):
     assert "Data: train.spacy." in card
     assert "* spacy_bio_crf " in card and f"* spacy {spacy.__version__}\n" in card
     assert "license: mit\n" in write_card(nlp, pipe, [], "MIT")
+
+
+def test_a_card_for_labels_of_tokens(tiny_encoder: Path):
+    nlp = fit_tagger(make_bio_tagger(tiny_encoder), steps=1)
+    nlp.meta["performance"] = {"pos_acc": 0.875, "ents_f": 0.5}
+    card = write_card(nlp, tagger_of(nlp), [])
+    tags = srsly.yaml_loads(card.split("---")[1])["tags"]
+    assert "part-of-speech" in tags and "named-entity-recognition" not in tags
+    assert "Labels of tokens." in card and "Labels: `ADV`, `PRON`" in card
+    assert "Accuracy of the pipeline in spaCy: 87.50 %" in card and "50.00" not in card
+    assert "aggregation_strategy" not in card and "first one of a word" in card
