@@ -36,12 +36,17 @@ def debug_cli(
         help="A config or a trained pipeline, for its tokenizer, sub-words, window and scheme",
     ),
     component: str | None = typer.Option(
-        None, "--component", "-c", help="Name of the component, where there are several bio_ner"
+        None,
+        "--component",
+        "-c",
+        help="Name of the component; else the only bio_ner, or bio_tagger",
     ),
     lang: str | None = typer.Option(
         None, "--lang", "-l", help="Language of texts without tokens; the model's if not given"
     ),
-    least: int = typer.Option(10, "--least", min=1, help="Labels with fewer entities are rare"),
+    least: int = typer.Option(
+        10, "--least", min=1, help="Labels with fewer entities, or tokens, are rare"
+    ),
     n_examples: int = typer.Option(
         3, "--examples", "-n", min=0, help="Most examples of each finding"
     ),

@@ -12,6 +12,8 @@ from spacy.util import minibatch
 
 from ..encoders.transformer.text import Preprocessor
 from ..gold.annotation import Annotation
+from ..gold.token_labels import read_example_labels
+from ..pipes.bio_tagger import TagTask
 from ..subwords.tokenizer import Subwords
 from ..subwords.windows import Windows, make_windows
 from ..tags.spans import Span
@@ -81,10 +83,15 @@ def as_predicted(nlp: Language, reference: Doc) -> Doc:
 def _read(
     example: Example, settings: ModelSettings, labels: Sequence[str], recorder: Recorder
 ) -> Annotation:
+    reference = example.reference
+    if isinstance(settings.task, TagTask):
+        labelled = read_example_labels(example, settings.task.target)
+        for start, end, label in labelled.misfits:
+            recorder.tokens("retokenized_labels", reference, start, end, label=label)
+        return labelled
     # Under "strict" training stops at the first misfit; a diagnosis lists all of them.
     policy = settings.task.misaligned
     task = replace(settings.task, misaligned="missing" if policy == "strict" else policy)
-    reference = example.reference
     try:
         annotation = task.read(example, labels)
     except ValueError as error:

@@ -45,9 +45,10 @@ GROUPS: dict[str, dict[str, Check]] = {
     },
     "Annotation": {
         "no_entities": Check("error", "documents, and not one entity", "nothing can be learned"),
+        "no_labels": Check("error", "documents, and not one label", "nothing can be learned"),
         "most_gold_lost": Check(
             "error",
-            "entities that do not fit the tokens, more than half of all",
+            "entities, or labels of tokens, that do not fit the tokens, more than half of all",
             "training loses them: set `nlp.lang` and `nlp.tokenizer` so that tokens end where "
             "entities do",
         ),
@@ -65,11 +66,13 @@ GROUPS: dict[str, dict[str, Check]] = {
         ),
         "rare_labels": Check(
             "warning",
-            "labels with too few entities in the training data",
+            "labels that are too rare in the training data",
             "annotate more, or leave such labels out with `convert --drop`",
         ),
         "unlearnt_labels": Check(
-            "warning", "labels that the training data lack", "their entities count as missed"
+            "warning",
+            "labels that the training data lack",
+            "they are never predicted, so they count as missed",
         ),
         "absent_labels": Check(
             "info",
@@ -78,7 +81,7 @@ GROUPS: dict[str, dict[str, Check]] = {
         ),
         "unknown_labels": Check(
             "error",
-            "entities with labels that the trained model lacks",
+            "entities, or tokens, with labels that the trained model lacks",
             "they are added when its training is resumed; without that it stops with an error",
         ),
         "unused_tags": Check(
@@ -140,6 +143,11 @@ GROUPS: dict[str, dict[str, Check]] = {
             "warning",
             "entities that do not fit the tokens of the pipeline's tokenizer",
             "bio_ner's option `misaligned` says what becomes of them in training",
+        ),
+        "retokenized_labels": Check(
+            "warning",
+            "labels of tokens that do not fit the tokens of the pipeline's tokenizer",
+            "the tokens in their place count as unannotated",
         ),
         "high_learning_rate": Check(
             "warning",

@@ -25,7 +25,6 @@ def check_annotation(
     gold_key (str | None): Group of the gold entities in `doc.spans`; None takes `doc.ents`.
     """
     labels: Counter[str] = Counter()
-    sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
     longest = 0
     annotated: set[str] | None = set()  # None for all
     for doc in docs:
@@ -51,14 +50,22 @@ def check_annotation(
     if docs and not labels:
         recorder.add("no_entities", count=len(docs))
     return {
-        "documents": len(docs),
-        "tokens": int(sizes.sum()),
-        "longest_document": int(sizes.max()),
-        "documents_over": {str(n): int((sizes > n).sum()) for n in DOCUMENT_LENGTHS},
+        **document_figures(docs),
         "entities": sum(labels.values()),
         "longest_entity": longest,
         "labels": dict(sorted(labels.items())),
         "labels_annotated": None if annotated is None else sorted(annotated),
+    }
+
+
+def document_figures(docs: Sequence[Doc]) -> dict[str, Any]:
+    """RETURNS (dict[str, Any]): Counts of documents and tokens, and of long documents."""
+    sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
+    return {
+        "documents": len(docs),
+        "tokens": int(sizes.sum()),
+        "longest_document": int(sizes.max()),
+        "documents_over": {str(n): int((sizes > n).sum()) for n in DOCUMENT_LENGTHS},
     }
 
 
@@ -105,25 +112,26 @@ def check_labels(
     least: int,
     known: Sequence[str] = (),
     annotated: Mapping[str, Sequence[str] | None] | None = None,
+    noun: str = "entity",
 ) -> None:
     """Compare the frequencies of labels in the parts.
 
-    counts (Mapping[str, Mapping[str, int]]): For each part, "train" first, entities by label.
+    counts (Mapping[str, Mapping[str, int]]): For each part, "train" first, entities or tokens by
+        label.
     recorders (Mapping[str, Recorder]): Gets the findings, by part.
-    least (int): Labels with fewer entities in the training data are too rare.
+    least (int): Labels with fewer of them in the training data are too rare.
     known (Sequence[str]): The labels of a trained model; empty if there is none.
     annotated (Mapping[str, Sequence[str] | None] | None): For each part the labels that its
         documents annotate; None for all.
+    noun (str): What is counted: "entity" or "token".
     """
     train = counts["train"]
     for label, count in train.items():
         if count < least:
-            recorders["train"].add(
-                "rare_labels", Occurrence("", label, note=counted(count, "entity"))
-            )
+            recorders["train"].add("rare_labels", Occurrence("", label, note=counted(count, noun)))
     for part, labels in counts.items():
         for label, count in labels.items():
-            found = Occurrence("", label, note=counted(count, "entity"))
+            found = Occurrence("", label, note=counted(count, noun))
             if known and label not in known:
                 recorders[part].add("unknown_labels", found, count=count)
             if label not in train and not known:

@@ -8,6 +8,7 @@ from spacy.tokens import Doc
 
 from ..corpora.split import plain_text
 from ..tags.spans import Span, annotated_labels
+from ..tags.targets import read_labels
 from .checks import FEW_TOKENS
 from .findings import Occurrence, Recorder, excerpt, place_of
 
@@ -21,22 +22,23 @@ class Index:
     names: set[str] = field(default_factory=set)  # of entities
 
 
-def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
-    """Record documents that occur several times in one part, and return the part's texts."""
+def check_repetition(docs: Sequence[Doc], recorder: Recorder, target: str | None = None) -> Index:
+    """Record documents that occur several times in one part, and return the part's texts.
+
+    target (str | None): The attribute with labels of tokens, whose differences count; None takes
+        entities.
+    """
     index = Index()
     annotations: dict[str, tuple[frozenset[Span], frozenset[str] | None]] = {}
     for doc in docs:
         text = plain_text(doc.text)
         if not text:
             continue
-        found = (
-            frozenset((ent.start, ent.end, ent.label_) for ent in doc.ents),
-            annotated_labels(doc),
-        )
+        found = frozenset(_annotation(doc, target)), annotated_labels(doc)
         if text in index.documents:
             first = f"first in {index.documents[text]}"
             recorder.document("repeated_documents", doc, note=first)
-            if _differ(found, annotations[text]):
+            if _differ(found, annotations[text], partly=target is not None):
                 recorder.document("conflicting_annotation", doc, note=first)
         else:
             index.documents[text] = place_of(doc)
@@ -47,9 +49,21 @@ def check_repetition(docs: Sequence[Doc], recorder: Recorder) -> Index:
     return index
 
 
-def _differ(*annotations: tuple[frozenset[Span], frozenset[str] | None]) -> bool:
-    """Whether two annotations differ in a label that both have annotated."""
+def _annotation(doc: Doc, target: str | None) -> list[Span]:
+    if target is None:
+        return [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+    return [(i, i + 1, label) for i, label in enumerate(read_labels(doc, target)) if label]
+
+
+def _differ(*annotations: tuple[frozenset[Span], frozenset[str] | None], partly: bool) -> bool:
+    """Whether two annotations differ in a label that both have annotated.
+
+    partly (bool): Spans that one of them lacks are unknown in it.
+    """
     (one, labels), (two, others) = annotations
+    if partly:
+        both = {span[:2] for span in one} & {span[:2] for span in two}
+        one, two = (frozenset(s for s in own if s[:2] in both) for own in (one, two))
     return any(
         (labels is None or span[2] in labels) and (others is None or span[2] in others)
         for span in one ^ two

@@ -13,8 +13,10 @@ from thinc.api import ConfigValidationError
 from ..encoders.shared import SharedEncoder
 from ..encoders.transformer.text import Preprocessor
 from ..errors import Plain, SettingsError, describe
-from ..pipes.bio_ner import BioNer, find_component
+from ..pipes.bio_ner import BioNer
+from ..pipes.bio_tagger import TagTask
 from ..pipes.entity_task import EntityTask
+from ..pipes.labeller import SequenceLabeller, find_labeller
 from ..training.optimizer import has_spacys_rate
 
 SCHEDULED = 20_000  # steps whose learning rate is looked at where training has no limit
@@ -22,12 +24,12 @@ SCHEDULED = 20_000  # steps whose learning rate is looked at where training has 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Settings of the `bio_ner` in a config or a pipeline.
+    """Settings of the `bio_ner` or `bio_tagger` in a config or a pipeline.
 
     nlp (Language): Its tokenizer makes the tokens that training sees.
-    component (str): The name of the `bio_ner` in it.
-    scheme (str): "BIO" or "BILUO".
-    task (EntityTask): The component's options of reading gold.
+    component (str): The component's name in it.
+    scheme (str): "BIO", "BILUO", or "none" for labels of tokens.
+    task (EntityTask | TagTask): The component's options of reading gold.
     labels (tuple[str, ...]): The labels of a trained component; empty before training.
     subwords (Preprocessor | None): Sub-words and windows; None if the encoder has no tokenizer of
         its own.
@@ -38,7 +40,7 @@ class ModelSettings:
     nlp: Language
     component: str
     scheme: str
-    task: EntityTask
+    task: EntityTask | TagTask
     labels: tuple[str, ...]
     subwords: Preprocessor | None
     learn_rate: float
@@ -51,10 +53,11 @@ class ModelSettings:
             "misaligned": self.task.misaligned,
             "labels": list(self.labels),
         }
-        if self.task.groups is not None:
-            result["groups"] = self.task.groups
-        if self.task.gold_spans_key is not None:
-            result["gold_spans_key"] = self.task.gold_spans_key
+        if isinstance(self.task, TagTask):
+            result["target"] = self.task.target
+        else:
+            options = {"groups": self.task.groups, "gold_spans_key": self.task.gold_spans_key}
+            result |= {name: value for name, value in options.items() if value is not None}
         if self.subwords is not None:
             result["tokenizer"] = type(self.subwords.tokenizer).__name__
             result["window"] = self.subwords.window
@@ -74,7 +77,8 @@ def read_settings(
     fetched, not the weights.
 
     model (Path): A config file, a pipeline's folder or the name of an installed pipeline.
-    component (str | None): The component's name, needed where there are several `bio_ner`.
+    component (str | None): The component's name; None takes the only `bio_ner`, or the only
+        `bio_tagger` where there is no `bio_ner`.
     overrides (Mapping[str, Any] | None): Values that replace those of a config, by "section.key".
     RETURNS (ModelSettings): The settings.
     RAISES: SettingsError if there is no such file, folder or component, or something in it is
@@ -91,25 +95,33 @@ def read_settings(
             raise SettingsError(describe("model", expected="a config file", got=got, remedy=remedy))
         else:
             nlp = spacy.load(model if model.exists() else str(model))
-        name, pipe = find_component(nlp, component)
+        name, pipe = _find(nlp, component)
         subwords = pipe.encoder.text()
         learn_rate = _highest_rate(nlp, name, pipe)
     except (OSError, ValueError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
         raise SettingsError(f"{model}: expected a config or a pipeline: {error}") from error
+    task = pipe.task
+    assert isinstance(task, EntityTask | TagTask)
     return ModelSettings(
         nlp=nlp,
         component=name,
         scheme=pipe.cfg["scheme"],
-        task=pipe.task,
+        task=task,
         labels=pipe.labels,
         subwords=subwords,
         learn_rate=learn_rate,
     )
 
 
-def _highest_rate(nlp: Language, component: str, pipe: BioNer) -> float:
+def _find(nlp: Language, name: str | None) -> tuple[str, SequenceLabeller]:
+    if name is None and any(isinstance(pipe, BioNer) for _, pipe in nlp.pipeline):
+        return find_labeller(nlp, kind=BioNer, noun="bio_ner")
+    return find_labeller(nlp, name, kind=SequenceLabeller, noun="bio_ner or bio_tagger")
+
+
+def _highest_rate(nlp: Language, component: str, pipe: SequenceLabeller) -> float:
     """The highest learning rate of the component's pre-trained transformer in training."""
     config = nlp.config.interpolate()
     encoder = config["components"][component]["model"].get("encoder")

@@ -121,7 +121,7 @@ def test_a_trained_pipeline(debug, trained, tmp_path: Path):
     Path("new.conll").write_text("K2\tB-MISC\nBo\tB-PER\n")
     code, output = debug("new.conll", "--model", tmp_path / "model")
     assert code == 4 and "labels LOC; PER" in output
-    assert "train: entities with labels that the trained model lacks (1)" in output
+    assert "train: entities, or tokens, with labels that the trained model lacks (1)" in output
     assert "MISC 1 entity" in output
     code, output = debug("new.conll", "--model", tmp_path / "model", "--nlp.lang", "pt")
     assert code == 1 and "--model: expected a config file, got" in output
@@ -130,7 +130,7 @@ def test_a_trained_pipeline(debug, trained, tmp_path: Path):
 
 def test_options_arrive(debug, make_nlp: MakeNlp, tmp_path: Path):
     code, output = debug("clean.conll", "--least", "21")
-    assert code == 3 and "labels with too few entities" in output and "PER 20 entities" in output
+    assert code == 3 and "labels that are too rare" in output and "PER 20 entities" in output
     code, output = debug("clean.conll", "--group-docs")
     assert "longest document 60" in output
     Path("a.jsonl").write_text('{"text": "Bo gonna", "spans": [[0, 2, "PER"]]}\n')
@@ -146,7 +146,7 @@ def test_options_arrive(debug, make_nlp: MakeNlp, tmp_path: Path):
     code, output = debug("clean.conll", "--model", "two.cfg", "--component", "other")
     assert code == 0 and "component other" in output
     code, output = debug("clean.conll", "--model", "two.cfg", "--component", "third")
-    assert code == 1 and "--component: expected a bio_ner of bio_ner, other, got 'third'" in output
+    assert code == 1 and "bio_tagger of bio_ner, other, got 'third'" in output
 
 
 @pytest.mark.parametrize(

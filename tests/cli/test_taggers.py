@@ -96,7 +96,8 @@ def test_to_hf(model: Path, corpus: Path, tmp_path: Path):
     assert [*names.values()] == ["ADV", "PRON", "PROPN", "VERB"]
 
 
-def test_commands_for_entities_say_so(model: Path, corpus: Path):
-    printed = run("debug", corpus, "--model", model, code=1)
-    assert "expected one bio_ner, got none; this is for bio_ner alone" in printed
-    assert "bio_tagger is none" in printed
+def test_debug(model: Path, corpus: Path):
+    printed = run("debug", corpus, "--model", model, "--least", 3, code=3)
+    assert "target pos" in printed and "labelled tokens 11" in printed
+    assert "train: labels that are too rare in the training data (2)" in printed
+    assert "PRON 2 tokens" in printed
