@@ -61,7 +61,7 @@ def draw_curves(
                 ax.axhline(0.95 * full[corpus], color="#bbbbbb", linewidth=1, linestyle=":")
             ax.set_xscale("log", base=2)
             ticks = [round(tokens) for tokens, _ in max(strategies.values(), key=len)]
-            ax.set_xticks(ticks, [f"{round(tick, -3):,}" for tick in ticks])
+            ax.set_xticks(ticks, [f"{round(tick, -2):,}" for tick in ticks])
             ax.minorticks_off()
             ax.set_title(corpus)
             ax.set_xlabel("annotated tokens")
