@@ -89,7 +89,10 @@ def debug_cli(
         ]
     except (BioError, OSError) as error:
         msg.fail(name_options(str(error), debug_cli), exits=1)
-    report = diagnose(parts, settings, least=least, n_examples=n_examples)
+    try:
+        report = diagnose(parts, settings, least=least, n_examples=n_examples)
+    except ValueError as error:  # the value of an extension attribute
+        msg.fail(str(error), exits=1)
     if json_path is not None:
         _write(report, json_path)
     if json_path != "-":

@@ -101,3 +101,13 @@ def test_debug(model: Path, corpus: Path):
     assert "target pos" in printed and "labelled tokens 11" in printed
     assert "train: labels that are too rare in the training data (2)" in printed
     assert "PRON 2 tokens" in printed
+
+
+def test_debug_names_a_label_that_is_no_string(tiny_encoder: Path, tmp_path: Path):
+    nlp = make_bio_tagger(tiny_encoder, target="_.mood")
+    nlp.config.to_disk(tmp_path / "config.cfg")
+    doc = Doc(nlp.vocab, words=["so", "so"])
+    doc[1]._.mood = 3
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "train.spacy")
+    printed = run("debug", tmp_path / "train.spacy", "--model", tmp_path / "config.cfg", code=1)
+    assert "expected a string" in printed and "got 3" in printed
