@@ -371,6 +371,7 @@ def show(rounds: Rounds) -> None:
     for corpus, strategies in curves_of(rounds).items():
         wanted = SHARE * full.get(corpus, float("nan"))
         rows = []
+        budgets = [f"{tokens:,.0f}" for tokens, _ in max(strategies.values(), key=len)]
         for name, curve in strategies.items():
             needed = tokens_for(curve, wanted)
             of_seeds = defaultdict(list)
@@ -381,10 +382,10 @@ def show(rounds: Rounds) -> None:
                 statistics.stdev(own) if len(own) > 1 else 0.0 for own in of_seeds.values()
             )
             scores = [f"{f1:.1f}" for _, f1 in curve]
-            scores += [""] * (len(BUDGETS) - len(scores))
+            scores += [""] * (len(budgets) - len(scores))
             more = "more" if needed is None else f"{needed:,.0f}"
             rows.append((name, *scores, f"{spread:.1f}", more))
-        header = (corpus, *(f"{n:,}" for n in BUDGETS), "sd", f"tokens for {wanted:.1f}")
+        header = (corpus, *budgets, "sd", f"tokens for {wanted:.1f}")
         msg.table(rows, header=header, aligns=("l", *"r" * (len(header) - 1)), divider=True)
         msg.text(f"{corpus}, all documents: F1 {full.get(corpus, float('nan')):.1f}")
 

@@ -61,6 +61,7 @@ def test_jobs_write_their_rounds(
     assert "entropy, diverse" in (corpora / "curves.svg").read_text()
     active_learning.show(rounds)
     printed = capsys.readouterr().out
+    assert [*printed.split()[:4]] == ["tiny", "16", "32", "64"]
     assert "tiny, all documents: F1" in printed and "tokens for" in printed
 
 
