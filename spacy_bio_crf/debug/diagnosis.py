@@ -14,7 +14,7 @@ from .findings import Occurrence, Recorder, Report
 from .leakage import Index, check_leakage, check_repetition
 from .reading import CorpusPart, check_reading
 from .settings import ModelSettings
-from .token_labels import check_token_labels
+from .tagging import check_token_labels
 
 LEAST = 10  # entities, or tokens, of a label in the training data
 
