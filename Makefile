@@ -69,16 +69,15 @@ notebooks: setup
 	$(PY) scripts/write_notebooks.py site/notebooks
 	cd site/notebooks && PATH="$(abspath $(VENV))/bin:$$PATH" python -m pytest -p no:cacheprovider --nbmake *.ipynb
 
-# Every file has a worker to itself, so that what a file makes for its tests is made once. There is a
-# worker for each core, so the processes that tests start get by with one thread.
+# Every file has a worker to itself, so that what a file makes for its tests is made once.
 test: setup lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses auto --dist loadfile -m "not long"
+	$(PY) -m pytest --numprocesses auto --dist loadfile -m "not long"
 
 # With both environments at hand, pipelines cross from one to the other.
 test-next: $(NEXT_STAMP)
 	$(NEXT)/bin/python scripts/fetch_encoder.py minilm e5
 	$(if $(wildcard $(PY)),BIO_NER_OTHER_PYTHON=$(abspath $(PY))) \
-		OMP_NUM_THREADS=1 $(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile -m "not long"
+		$(NEXT)/bin/python -m pytest --numprocesses auto --dist loadfile -m "not long"
 
 test-long: setup
 	$(PY) -m pip install --quiet -c constraints.txt -e ".[spark]"

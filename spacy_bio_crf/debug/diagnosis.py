@@ -11,7 +11,7 @@ from .alignment import check_alignment
 from .characters import check_characters
 from .entities import check_annotation, check_labels, check_tags
 from .findings import Occurrence, Recorder, Report
-from .leakage import Index, check_leakage, check_repetition
+from .leakage import Index, check_leakage, check_repetition, count_known
 from .reading import CorpusPart, check_reading
 from .settings import ModelSettings
 from .tagging import check_token_labels
@@ -60,15 +60,16 @@ def diagnose(
         if part.name == "train":
             train = index
         else:
-            known = check_leakage(part.docs, train, recorder)
-            numbers |= known if target is None else {}
+            check_leakage(part.docs, train, recorder)
+            if target is None:
+                numbers["entities_known_from_train"] = count_known(part.docs, train)
         numbers["read_as"] = list(part.summary.notes)
         figures[part.name] = numbers
-    labels = settings.labels if settings is not None else ()
+    known = settings.labels if settings is not None else ()
     counts = {name: numbers["labels"] for name, numbers in figures.items()}
     annotated = {name: numbers["labels_annotated"] for name, numbers in figures.items()}
     noun = "entity" if target is None else "token"
-    check_labels(counts, recorders, least=least, known=labels, annotated=annotated, noun=noun)
+    check_labels(counts, recorders, least=least, known=known, annotated=annotated, noun=noun)
     if settings is not None:
         if target is None:
             check_tags(parts[0].docs, settings.scheme, recorders["train"], gold_key)

@@ -10,11 +10,10 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from ..errors import counted
-from ..tags.spans import MISSING_SUFFIX, EntIob, annotated_labels, entities_in
+from ..tags.spans import MISSING_SUFFIX, EntIob, entities_in
 from ..tags.tagset import TagSet
-from .findings import Occurrence, Recorder, excerpt, place_of
-
-DOCUMENT_LENGTHS = (128, 256, 400, 512)  # in tokens; the figures count longer documents
+from .coverage import check_coverage, check_documents, document_figures
+from .findings import Occurrence, Recorder
 
 
 def check_annotation(
@@ -26,22 +25,10 @@ def check_annotation(
     """
     labels: Counter[str] = Counter()
     longest = 0
-    annotated: set[str] | None = set()  # None for all
-    for doc in docs:
-        if not len(doc):
-            recorder.document("empty_documents", doc)
-            continue
-        own = annotated_labels(doc)
-        if own is not None:
-            recorder.document("partly_annotated", doc, note=", ".join(sorted(own)))
-        annotated = None if own is None or annotated is None else annotated | own
+    full, annotated = check_documents(docs, recorder)
+    for doc in full:
         (missing,) = np.nonzero(_unannotated(doc, gold_key))
-        if len(missing) == len(doc):
-            recorder.document("no_annotation", doc)
-        elif len(missing):
-            first = int(missing[0])
-            found = Occurrence(place_of(doc), excerpt(doc[first].text), first, first + 1)
-            recorder.add("missing_tokens", found, count=len(missing))
+        check_coverage(doc, missing, len(doc), recorder)
         entities = entities_in(doc, gold_key)
         labels.update(ent.label_ for ent in entities)
         longest = max([longest, *(len(ent) for ent in entities)])
@@ -55,17 +42,6 @@ def check_annotation(
         "longest_entity": longest,
         "labels": dict(sorted(labels.items())),
         "labels_annotated": None if annotated is None else sorted(annotated),
-    }
-
-
-def document_figures(docs: Sequence[Doc]) -> dict[str, Any]:
-    """RETURNS (dict[str, Any]): Counts of documents and tokens, and of long documents."""
-    sizes = np.array([len(doc) for doc in docs] or [0], dtype=np.int64)
-    return {
-        "documents": len(docs),
-        "tokens": int(sizes.sum()),
-        "longest_document": int(sizes.max()),
-        "documents_over": {str(n): int((sizes > n).sum()) for n in DOCUMENT_LENGTHS},
     }
 
 

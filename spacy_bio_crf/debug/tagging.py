@@ -6,10 +6,9 @@ from typing import Any
 
 from spacy.tokens import Doc
 
-from ..tags.spans import annotated_labels
 from ..tags.targets import read_labels
-from .entities import document_figures
-from .findings import Occurrence, Recorder, excerpt, place_of
+from .coverage import check_coverage, check_documents, document_figures
+from .findings import Recorder
 
 
 def check_token_labels(docs: Sequence[Doc], target: str, recorder: Recorder) -> dict[str, Any]:
@@ -22,25 +21,12 @@ def check_token_labels(docs: Sequence[Doc], target: str, recorder: Recorder) -> 
     RAISES: ValueError for a label that is no string.
     """
     labels: Counter[str] = Counter()
-    annotated: set[str] | None = set()  # None for all
-    for doc in docs:
-        if not len(doc):
-            recorder.document("empty_documents", doc)
-            continue
-        own = annotated_labels(doc)
-        if own is not None:
-            recorder.document("partly_annotated", doc, note=", ".join(sorted(own)))
-        annotated = None if own is None or annotated is None else annotated | own
-        # White space is never labelled by the component.
+    full, annotated = check_documents(docs, recorder)
+    for doc in full:
+        # The component labels no white space.
         solid = [token.i for token in doc if not token.is_space]
         found = read_labels(doc, target)
-        missing = [i for i in solid if not found[i]]
-        if missing and len(missing) == len(solid):
-            recorder.document("no_annotation", doc)
-        elif missing:
-            first = missing[0]
-            place = Occurrence(place_of(doc), excerpt(doc[first].text), first, first + 1)
-            recorder.add("missing_tokens", place, count=len(missing))
+        check_coverage(doc, [i for i in solid if not found[i]], len(solid), recorder)
         labels.update(label for i in solid if (label := found[i]))
     if docs and not labels:
         recorder.add("no_labels", count=len(docs))
