@@ -67,8 +67,7 @@ def export_pipeline(
     emitter = emitter_shim(pipe.model.get_ref("emitter")).network
     weight, bias = (p.detach().cpu() for p in (emitter.dense.weight, emitter.dense.bias))
     former = [str(tag) for _, tag in sorted(pretrained.network.config.id2label.items())]
-    target = pipe.target if isinstance(pipe, TokenTagger) else "tag"
-    names, order = written_rows(pipe.tagset, weight, bias, former, target=target)
+    names, order = written_rows(pipe.tagset, weight, bias, former)
     transform = {} if emitter.transform is None else emitter.transform.state_dict()
     write_classifier(Classifier(pretrained, names, weight[order], bias[order], transform), folder)
     (folder / TRANSITIONS).unlink(missing_ok=True)

@@ -120,7 +120,7 @@ def read_target_rows(names: Sequence[str], target: str) -> LabelRows:
 
 
 def written_rows(
-    tagset: TagSet, weight: Tensor, bias: Tensor, former: Sequence[str], *, target: str = "tag"
+    tagset: TagSet, weight: Tensor, bias: Tensor, former: Sequence[str]
 ) -> tuple[tuple[str, ...], list[int]]:
     """Find the names and the order in which a pipeline's rows are written.
 
@@ -129,15 +129,11 @@ def written_rows(
     bias (Tensor): float32 [K].
     former (Sequence[str]): The labels in the encoder's config: those of the checkpoint that the
         pipeline comes from, if it comes from one.
-    target (str): The attribute of tokens that labels without a scheme go to.
     RETURNS (tuple[tuple[str, ...], list[int]]): The name of each row, and its tag: the former
         labels if they still say everything, else the tags.
     """
     try:
-        if tagset.scheme == NO_SCHEME:
-            rows = read_target_rows(former, target)
-        else:
-            rows = read_label_rows(former)
+        rows = read_label_rows(former)
     except ValueError:
         return tagset.tags, list(range(len(tagset.tags)))
     if rows.tagset == tagset and not rows.unused:
