@@ -25,9 +25,7 @@ import json
 import multiprocessing
 import os
 import random
-import statistics
 import time
-from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -42,13 +40,13 @@ from spacy.training import Example
 from spacy.training.batchers import minibatch_by_words
 from spacy.util import fix_random_seed
 from thinc.api import Adam, warmup_linear
-from wasabi import msg
 
 from spacy_bio_crf.corpora import read
 from spacy_bio_crf.heads.doubt import Doubt, measure_doubt
 from spacy_bio_crf.selection import Strategy, document_vectors, k_center
 
 from .adapters import CORPORA, components, examples, pipeline
+from .learning_curves import FULL, curves_of, full_scores, read_rounds, show
 
 ROOT = Path(__file__).parents[1]
 NAMES = ("WNUT 17", "Bosque")
@@ -59,13 +57,10 @@ STRATEGIES: dict[str, Strategy] = {
     "margin": Strategy("margin"),
     "entropy, diverse": Strategy("entropy"),
 }
-FULL = "full"
 BUDGETS = {2_000: 100, 4_000: 120, 8_000: 150, 16_000: 180, 32_000: 200}  # tokens: steps
 FULL_STEPS = 400
 MOST_DOCS = 5_000  # of a training set that strategies choose from; "full" has all
 RATE, DROPOUT = 2e-4, 0.1
-SHARE = 0.95  # of the F1 of all documents
-Rounds = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -311,83 +306,6 @@ def choose(nlp: Language, rest: list[Example], name: str, seed: int, tokens: int
     vectors = document_vectors(nlp, ner, [rest[i].reference.text for i in pool])
     first_ones = [pool[i] for i in k_center(vectors, len(pool))]
     return [*first_ones, *order[len(pool) :]]
-
-
-def read_rounds(path: Path) -> Rounds:
-    """RETURNS (list[dict]): The rounds in an output, each as it was run last; none if there is no
-    such file."""
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
-    if path.exists():
-        for line in map(json.loads, path.read_text(encoding="utf-8").splitlines()):
-            found[line["corpus"], line["strategy"], line["seed"], line["round"]] = line
-    return list(found.values())
-
-
-def full_scores(rounds: Rounds) -> dict[str, float]:
-    """RETURNS (dict[str, float]): For each corpus the mean F1 of all documents."""
-    found = defaultdict(list)
-    for r in rounds:
-        if r["strategy"] == FULL:
-            found[r["corpus"]].append(r["f1"])
-    return {corpus: statistics.mean(scores) for corpus, scores in found.items()}
-
-
-def curves_of(rounds: Rounds) -> dict[str, dict[str, list[tuple[float, float]]]]:
-    """RETURNS (dict): By corpus and strategy, means of tokens and F1 over seeds, by round."""
-    found: dict[str, dict[str, dict[int, Rounds]]] = {}
-    for r in rounds:
-        if r["strategy"] != FULL:
-            own = found.setdefault(r["corpus"], {}).setdefault(r["strategy"], {})
-            own.setdefault(r["round"], []).append(r)
-    return {
-        corpus: {
-            name: [
-                (statistics.mean(r["tokens"] for r in own), statistics.mean(r["f1"] for r in own))
-                for _, own in sorted(by_round.items())
-            ]
-            for name, by_round in strategies.items()
-        }
-        for corpus, strategies in found.items()
-    }
-
-
-def tokens_for(curve: list[tuple[float, float]], wanted: float) -> float | None:
-    """RETURNS (float | None): Tokens at which a curve first has an F1, between rounds on a
-    logarithmic scale; None if it has not."""
-    before: tuple[float, float] | None = None
-    for tokens, f1 in curve:
-        if f1 >= wanted:
-            if before is None:
-                return tokens
-            part = (wanted - before[1]) / (f1 - before[1])
-            return float(before[0] * (tokens / before[0]) ** part)
-        before = tokens, f1
-    return None
-
-
-def show(rounds: Rounds) -> None:
-    """Print F1 by round, and the tokens needed for most of the F1 of all documents."""
-    full = full_scores(rounds)
-    for corpus, strategies in curves_of(rounds).items():
-        wanted = SHARE * full.get(corpus, float("nan"))
-        rows = []
-        budgets = [f"{tokens:,.0f}" for tokens, _ in max(strategies.values(), key=len)]
-        for name, curve in strategies.items():
-            needed = tokens_for(curve, wanted)
-            of_seeds = defaultdict(list)
-            for r in rounds:
-                if (r["corpus"], r["strategy"]) == (corpus, name):
-                    of_seeds[r["round"]].append(r["f1"])
-            spread = statistics.mean(
-                statistics.stdev(own) if len(own) > 1 else 0.0 for own in of_seeds.values()
-            )
-            scores = [f"{f1:.1f}" for _, f1 in curve]
-            scores += [""] * (len(budgets) - len(scores))
-            more = "more" if needed is None else f"{needed:,.0f}"
-            rows.append((name, *scores, f"{spread:.1f}", more))
-        header = (corpus, *budgets, "sd", f"tokens for {wanted:.1f}")
-        msg.table(rows, header=header, aligns=("l", *"r" * (len(header) - 1)), divider=True)
-        msg.text(f"{corpus}, all documents: F1 {full.get(corpus, float('nan')):.1f}")
 
 
 if __name__ == "__main__":

@@ -6,17 +6,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import active_learning
-from benchmarks.active_learning import (
-    Settings,
-    curves_of,
-    fit,
-    full_scores,
-    read_rounds,
-    run,
-    take,
-    tokens_for,
-)
+from benchmarks.active_learning import Settings, fit, run, take
 from benchmarks.chart import draw_curves
+from benchmarks.learning_curves import curves_of, full_scores, read_rounds, show, tokens_for
 from spacy_bio_crf.corpora import read
 
 CORPUS = "Ana B-PER\nRuiz I-PER\nmet O\nBo B-PER\n\nThey O\nflew O\nto O\nLisbon B-LOC\n\n"
@@ -59,7 +51,7 @@ def test_jobs_write_their_rounds(
     assert [len(curve) for curve in curves["tiny"].values()] == [3] * 5
     draw_curves(curves, full_scores(rounds), corpora / "curves.svg")
     assert "entropy, diverse" in (corpora / "curves.svg").read_text()
-    active_learning.show(rounds)
+    show(rounds)
     printed = capsys.readouterr().out
     assert [*printed.split()[:4]] == ["tiny", "16", "32", "64"]
     assert "tiny, all documents: F1" in printed and "tokens for" in printed
