@@ -2,7 +2,7 @@
 
     BIO_NER_CORPORA=FOLDER python -m benchmarks.adapters [--steps N] [--encoder PATH] [--json PATH]
 
-Each training runs in a process of its own, by the settings of `configs/crf.cfg` with fewer steps.
+Each training runs in a process of its own, with a CRF and MiniLM without its last layer.
 Memory is the peak of the resident set above that of the data and the libraries, or with `--gpu`
 that of the GPU's tensors. Then pipelines with one and with three `bio_ner` on one base are loaded,
 each in its own process, and annotate a text.

@@ -50,6 +50,8 @@ from spacy_bio_crf.pipes.distillation import plan_distillation
 from spacy_bio_crf.training.checkpoint import Schedule
 from spacy_bio_crf.training.loop import Training
 
+from . import MINILM
+
 ROOT = Path(__file__).parents[1]
 LAYERS = 5
 CORPORA = {
@@ -261,6 +263,7 @@ def train(job: Job, folder: Path, args: argparse.Namespace) -> Language:
             "paths.encoder": args.encoder,
             "system.seed": job.seed,
             "nlp.lang": CORPORA[job.corpus]["lang"],
+            **MINILM,
             "components.bio_ner.model.encoder.layers": job.layers,
             # Dev is scored once, at the end.
             "corpora.dev.limit": 10,

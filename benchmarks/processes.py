@@ -22,6 +22,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from . import MINILM
+
 ROOT = Path(__file__).parents[1]
 WARM = 10  # steps before those that are timed
 
@@ -112,6 +114,7 @@ def work(settings: dict[str, Any]) -> None:
         "paths.train": str(folder / str(rank) / "train.spacy"),
         "paths.dev": str(folder / str(rank) / "dev.spacy"),
         "paths.encoder": settings["encoder"],
+        **MINILM,
         "corpora.dev.limit": 20,
         "components.bio_ner.model.encoder.precision": settings["precision"],
         "training.max_steps": last,

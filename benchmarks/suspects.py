@@ -31,6 +31,8 @@ from typing import Any
 
 import numpy as np
 
+from . import MINILM
+
 ROOT = Path(__file__).parents[1]
 # Name: the language, and the files in the folder of corpora.
 CORPORA = {
@@ -172,6 +174,7 @@ def run(args: argparse.Namespace, folder: Path) -> None:
 def _values(args: argparse.Namespace) -> list[str]:
     values = {
         "paths.encoder": args.encoder,
+        **{key: json.dumps(value) for key, value in MINILM.items()},
         "training.max_steps": args.steps,
         "training.eval_frequency": max(1, args.steps // 2),
         "training.batcher.size": args.words,

@@ -23,6 +23,8 @@ from spacy_bio_crf.corpora import convert
 from spacy_bio_crf.training.checkpoint import Schedule
 from spacy_bio_crf.training.loop import Training
 
+from . import MINILM
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -58,6 +60,7 @@ def race(
             "paths.train": str(folder / "train.spacy"),
             "paths.dev": str(folder / "dev.spacy"),
             "paths.encoder": encoder,
+            **MINILM,
             "corpora.dev.limit": 50,
             "training.max_steps": steps,
             "training.eval_frequency": 10 * steps,

@@ -182,7 +182,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path, help="folder of train.spacy, dev.spacy, test.spacy")
     parser.add_argument("output", type=Path, help="folder for pipelines and results")
-    parser.add_argument("--encoder", default="assets/encoder", help="Hugging Face folder or name")
+    parser.add_argument("--encoder", default="assets/e5", help="Hugging Face folder or name")
     parser.add_argument("--lang", default="xx", help="language of the pipeline")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=list(SYSTEMS))

@@ -42,6 +42,7 @@ def folder(tmp_path_factory, make_nlp, tiny_encoder) -> Path:
         # Too little is learned for the argmax to keep to the rules of the scheme.
         config["training"] |= {"max_steps": 2, "eval_frequency": 1}
         config["training"]["optimizer"]["learn_rate"] = 1e-6
+        config["components"]["bio_ner"]["model"]["encoder"]["layers"] = None
         config.to_disk(folder / "configs" / f"{name}.cfg")
     shutil.copytree(tiny_encoder, folder / "encoder")
     return folder

@@ -8,6 +8,7 @@ from spacy.cli import app
 from spacy.tokens import DocBin, Span
 from spacy.util import load_config, load_model_from_config
 from typer.testing import CliRunner
+from weasel.util import load_project_config
 
 from tests.support.paths import ROOT
 
@@ -39,6 +40,9 @@ def test_spacy_s_debug_commands_pass(path: Path, command: str, overrides: dict[s
     arguments = ["debug", command, str(path)] + [component] * (command == "model")
     for name, value in overrides.items():
         arguments += [f"--{name}", value]
+    if path.stem in ("crf", "softmax"):
+        # Theirs is the number for an encoder that is deeper than the one of tests.
+        arguments += ["--components.bio_ner.model.encoder.layers", "null"]
     result = CliRunner().invoke(app, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == 0, result.output
@@ -52,3 +56,18 @@ def test_the_tokenizer_is_that_of_the_language(path: Path, overrides: dict[str, 
     config = load_config(path, overrides={"nlp.lang": "zh", **overrides}, interpolate=False)
     nlp = load_model_from_config(config, auto_fill=True)
     assert [token.text for token in nlp.make_doc("安娜住在")] == list("安娜住在")
+
+
+@pytest.mark.parametrize("head", ["crf", "softmax"])
+def test_the_encoder_is_that_of_the_project(head: str):
+    """`project.yml` gives the same settings as variables, so that one can change them there."""
+    config = load_config(ROOT / "configs" / f"{head}.cfg", interpolate=True)
+    variables = load_project_config(ROOT)["vars"]
+    encoder = config["components"]["bio_ner"]["model"]["encoder"]
+    assert encoder["name"] == variables["encoder"] == "assets/e5"
+    assert (encoder["casing"], encoder["layers"]) == (variables["casing"], variables["layers"])
+    training = config["training"]
+    rate = training["optimizer"]["learn_rate"]
+    assert training["max_steps"] == rate["total_steps"] == variables["steps"]
+    assert rate["warmup_steps"] == variables["warmup"]
+    assert rate["initial_rate"] == float(variables["learn_rate"])

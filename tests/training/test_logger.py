@@ -27,6 +27,7 @@ def train(folder: Path, tiny_encoder: Path, make_nlp: MakeNlp, **paths: str) -> 
             "paths.train": str(corpus),
             "paths.dev": str(corpus),
             "paths.encoder": str(tiny_encoder),
+            "components.bio_ner.model.encoder.layers": None,
             "training.max_epochs": 0,
             "training.max_steps": 5,
             "training.eval_frequency": 2,
