@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..encoders.transformer.facts import EncoderFacts
     from ..training.recipe import Recipe
 
+# Heads for entities, whose tags have a scheme, and for labels of tokens, which have none.
 HEADS = {
     "crf": """@architectures = "spacy-bio-crf.CRFHead.v1"
 constrained = true
@@ -32,6 +33,14 @@ constrained = true
 constrained_loss = true
 lr_scale = 10.0""",
 }
+TOKEN_HEADS = {
+    "softmax": """@architectures = "spacy-bio-crf.SoftmaxHead.v1"
+lr_scale = 10.0""",
+    "crf": """@architectures = "spacy-bio-crf.CRFHead.v1"
+lr_scale = 10.0
+transitions_lr_scale = 100.0""",
+}
+ENTITY_WEIGHTS = "ents_f = 1.0\nents_p = 0.0\nents_r = 0.0"
 LEFT_ALONE = "each sub-word sees only those before it; one that sees both sides finds more"
 # By the end of a network's class: what its user should know.
 REMARKS = {
@@ -66,7 +75,14 @@ def init_config_cli(
     lang: str | None = typer.Option(
         None, "--lang", "-l", help="Language of the pipeline; the encoder's if not given"
     ),
-    head: str = typer.Option("crf", "--head", help="crf or softmax"),
+    target: str | None = typer.Option(
+        None,
+        "--target",
+        help="Labels of tokens instead of entities: tag, pos, morph, or _.name for an extension",
+    ),
+    head: str | None = typer.Option(
+        None, "--head", help="crf or softmax; crf for entities and softmax for tokens if not given"
+    ),
     gpu: bool = typer.Option(False, "--gpu", help="Train on a GPU: larger batches, in bf16"),
     optimize: str = typer.Option(
         "speed", "--optimize", "-o", help="speed, or accuracy: about twice as many steps"
@@ -76,7 +92,7 @@ def init_config_cli(
     ),
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing config"),
 ) -> None:
-    """Write a config for your corpus and encoder.
+    """Write a config for your corpus and encoder, of a `bio_ner` or, with --target, a `bio_tagger`.
 
     Looks at the encoder (capitals, layers, width, limit, language) and at the size of the corpus.
     """
@@ -90,8 +106,10 @@ def init_config_cli(
     from ..training.recipe import make_recipe
 
     try:
-        check_choice("head", head, HEADS, error=BioError)
-        train, dev = (_read(path) for path in (corpora[0], corpora[-1]))
+        heads = HEADS if target is None else TOKEN_HEADS
+        head = head or next(iter(heads))
+        check_choice("head", head, heads, error=BioError)
+        (train, n_gold), (dev, _) = (_read(path, target) for path in (corpora[0], corpora[-1]))
         facts = inspect_encoder(encoder)
         language = lang or _language_of(facts)
         sizes = [sum(map(len, docs)) for docs in (train, dev)]
@@ -119,10 +137,11 @@ def init_config_cli(
         "dev": "null" if len(corpora) == 1 else _quoted(corpora[1]),
         "encoder": _quoted(encoder),
         "lang": _quoted(language),
-        "head": HEADS[head],
+        "head": heads[head],
+        **_of_task(target),
         "train_command": command,
         "corpus_why": f"{corpora[0]}: {counted(len(train), 'document')}, "
-        f"{counted(sizes[0], 'token')}, {counted(sum(len(d.ents) for d in train), 'entity')}.",
+        f"{counted(sizes[0], 'token')}, {n_gold}.",
         **_of_encoder(encoder, facts, gpu),
         **_of_recipe(recipe),
     }
@@ -137,7 +156,8 @@ def init_config_cli(
     msg.text(f"Train with: {command}")
 
 
-def _read(path: Path) -> "list[Doc]":
+def _read(path: Path, target: str | None) -> "tuple[list[Doc], str]":
+    """RETURNS (tuple): The documents of a file, and in words how much is annotated."""
     if not path.exists():
         raise BioError(describe(str(path), expected="a file or folder", got=Plain("nothing there")))
     if not is_docbins(path):
@@ -145,9 +165,42 @@ def _read(path: Path) -> "list[Doc]":
         got = Plain("no such file")
         raise BioError(describe(str(path), expected="a .spacy file", got=got, remedy=remedy))
     docs = read(path)[0]
-    if not any(doc.ents for doc in docs):
-        raise BioError(describe(str(path), expected="entities", got=Plain("none")))
-    return docs
+    if target is None:
+        n_gold, expected = sum(len(doc.ents) for doc in docs), "entities"
+        told = counted(n_gold, "entity")
+    else:
+        n_gold, expected = _count_labels(docs, target), f"tokens with a label in {target!r}"
+        told = f"{counted(n_gold, 'token')} with a label"
+    if n_gold == 0:
+        raise BioError(describe(str(path), expected=expected, got=Plain("none")))
+    return docs, told
+
+
+def _count_labels(docs: "list[Doc]", target: str) -> int:
+    from spacy.tokens import Token
+
+    from ..tags.targets import check_target, extension_name, has_own_label
+
+    check_target(target)
+    name = extension_name(target)
+    if name is not None and not Token.has_extension(name):
+        Token.set_extension(name, default=None)
+    return sum(has_own_label(token, target) for doc in docs for token in doc)
+
+
+def _of_task(target: str | None) -> dict[str, str]:
+    if target is None:
+        return {"component": "bio_ner", "task": 'scheme = "BIO"', "score_weights": ENTITY_WEIGHTS}
+    from ..tags.targets import BUILT_IN, score_name
+
+    # Those of other targets are in the weights of every `bio_tagger`.
+    own = score_name(target)
+    weights = dict.fromkeys([*map(score_name, BUILT_IN), "morph_per_feat"], "null") | {own: "1.0"}
+    return {
+        "component": "bio_tagger",
+        "task": f"target = {_quoted(target)}",
+        "score_weights": "\n".join(f"{name} = {weight}" for name, weight in weights.items()),
+    }
 
 
 def _language_of(facts: "EncoderFacts") -> str:

@@ -3,13 +3,15 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import spacy
 from spacy.cli import app as spacy_app
-from spacy.tokens import DocBin
+from spacy.tokens import Doc, DocBin, Token
 from spacy.util import load_config
+from spacy.vocab import Vocab
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
@@ -147,3 +149,60 @@ def test_what_the_network_was_made_for_is_said(corpus, tiny_encoder, tmp_path, h
     path.write_text(json.dumps(json.loads(path.read_text()) | {"architectures": [head]}))
     printed = init(corpus, corpus, tmp_path / "a.cfg", "-e", tmp_path / "encoder")
     assert (f"The encoder is a {head}" in printed) is bool(remark) and remark in printed
+
+
+LABELED = (("Ana", "PROPN"), ("met", "VERB"), ("Bo", "PROPN"), (".", "PUNCT"))
+
+
+@pytest.fixture
+def labeled(tmp_path) -> Iterator[Path]:
+    """Documents with parts of speech, morphology and an extension attribute, without entities."""
+    words, parts = zip(*LABELED, strict=True)
+    Token.set_extension("sort_of", default=None)
+    docs = []
+    for _ in range(12):
+        doc = Doc(Vocab(), words=words, pos=parts, morphs=["Number=Sing", "Tense=Past", "Number=Sing", ""])
+        doc[0]._.sort_of = "name"
+        docs.append(doc)
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "labeled.spacy")
+    # The command registers the extension itself.
+    Token.remove_extension("sort_of")
+    yield tmp_path / "labeled.spacy"
+    if Token.has_extension("sort_of"):
+        Token.remove_extension("sort_of")
+
+
+@pytest.mark.parametrize(
+    ("target", "score", "n_labels"),
+    [("pos", "pos_acc", 48), ("morph", "morph_acc", 48), ("_.sort_of", "sort_of_acc", 12)],
+)
+@pytest.mark.parametrize("head", [None, "crf"])
+def test_labels_of_tokens(labeled, tiny_encoder, tmp_path, target, score, n_labels, head):
+    config, output = tmp_path / "tokens.cfg", tmp_path / "training"
+    options = ["--head", head] if head else []
+    init(
+        labeled, labeled, config, "-e", tiny_encoder, "--target", target, "--epochs", "3", *options
+    )
+    assert f"48 tokens, {n_labels} tokens with a label." in config.read_text("utf-8")
+    assert "Field required" not in init(config, app=spacy_app, command=("debug", "config"))
+    init(config, "--output", output, app=spacy_app, command=("train",))
+    nlp = spacy.load(output / "model-best")
+    assert nlp.pipe_names == ["bio_tagger"]
+    tagger = nlp.get_pipe("bio_tagger")
+    assert tagger.target == target and tagger.head.crf is (head == "crf")
+    weights = nlp.config["training"]["score_weights"]
+    assert {name: weight for name, weight in weights.items() if weight} == {score: 1.0}
+    assert nlp.meta["performance"][score] > 0
+
+
+def test_labels_that_are_not_there(labeled, corpus, tiny_encoder, tmp_path):
+    given = [tmp_path / "a.cfg", "-e", tiny_encoder]
+    printed = init(corpus, *given, "--target", "tag", code=1)
+    assert "expected tokens with a label in 'tag', got none" in printed
+    assert "expected entities, got none" in init(labeled, *given, code=1)
+    printed = init(labeled, *given, "--target", "lemma", code=1)
+    assert "--target: expected one of 'tag', 'pos', 'morph' or '_.' and a name" in printed
+    assert "--head: expected one of 'softmax'" in init(
+        labeled, *given, "--target", "pos", "--head", "x", code=1
+    )
+    assert not (tmp_path / "a.cfg").exists()

@@ -79,7 +79,7 @@ BlockReader = Callable[[Path, Tick | None], Iterator[Block]]
 def read_tagged(
     blocks: BlockReader, notes: Mapping[Path, str], options: ConvertOptions, summary: Summary
 ) -> Iterator[Sentence | ConvertError]:
-    """Read files in two passes: the first detects the scheme, the second streams.
+    """Read files up to three times: for the form of the tags, for the scheme, and to stream.
 
     Tokens that are empty strings are dropped and counted.
 
