@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from ..errors import counted
 from ..metrics.documents import Document, labels_of
+from ..metrics.labels import label_tables
 from ..metrics.mistakes import KINDS, Mistake, find_mistakes
 from ..metrics.tables import comparison_tables, percent, tables
 from ..tags.schemes import OUTSIDE
@@ -68,7 +69,8 @@ def render_report(
     The plots are left out where matplotlib is missing, and the page says so.
 
     metrics (Mapping[str, Any]): From `analysis.analyze`, with `model` and `corpus`, and
-        `comparison` if there is one.
+        `comparison` and `labels` (from `analyze_labels`, by component) if there are any. Without an
+        entity anywhere, the page is about these labels alone.
     documents (Sequence[Document]): The documents of the figures.
     log (Sequence[Mapping[str, Any]]): A training log, from `read_log`.
     max_errors (int): Show at most this many errors of each kind; 0 shows all.
@@ -79,17 +81,21 @@ def render_report(
     # Left to right, so that the entities near an error are found by bisection.
     sides = [(sorted(doc.gold), sorted(doc.predicted)) for doc in documents]
     shown = None
-    shown_tables = tables(metrics)
+    of_labels = metrics.get("labels", {})
+    only_labels = bool(of_labels) and not labels
+    shown_tables = [] if only_labels else tables(metrics)
+    found_tables = [table for name, own in of_labels.items() for table in label_tables(name, own)]
     if all_documents:
         shown = [_show_document(*both) for both in zip(documents, sides, strict=True)]
     script = read_resource("script.js")
     return ENVIRONMENT.get_template("page.html.j2").render(
         title=f"{metrics['model']} on {metrics['corpus']}",
         metrics=metrics,
-        cards=list(_cards(metrics)),
-        first_tables=[*comparison_tables(metrics), *shown_tables[:1]],
+        cards=list(_cards(metrics, only_labels)),
+        only_labels=only_labels,
+        first_tables=[*comparison_tables(metrics), *shown_tables[:1], *found_tables],
         other_tables=shown_tables[1:],
-        plots=None if plots is None else list(_draw(metrics, log)),
+        plots=None if plots is None else list(_draw(metrics, log, only_labels)),
         labels=labels,
         outside=OUTSIDE,
         kind_titles=KIND_TITLES,
@@ -117,8 +123,12 @@ def read_resource(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _cards(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _cards(metrics: Mapping[str, Any], only_labels: bool) -> Iterator[tuple[str, str, str]]:
     """The figures at the top: name, value and note."""
+    for name, own in metrics.get("labels", {}).items():
+        yield f"accuracy of {name}", percent(own["accuracy"]), f"labels of tokens, {own['target']}"
+    if only_labels:
+        return
     entity, chance = metrics["entity"], metrics["entity"]["intervals"]
     for key, name in (("f", "F1"), ("p", "precision"), ("r", "recall")):
         ends = ""
@@ -134,10 +144,12 @@ def _cards(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _draw(
-    metrics: Mapping[str, Any], log: Sequence[Mapping[str, Any]]
+    metrics: Mapping[str, Any], log: Sequence[Mapping[str, Any]], only_labels: bool
 ) -> Iterator[tuple[str, str]]:
-    confidence = metrics["confidence"]
-    drawn = [plots.draw_confusion(metrics["confusion"]["names"], metrics["confusion"]["entities"])]
+    confidence, confusion = metrics["confidence"], metrics["confusion"]
+    drawn = []
+    if not only_labels:
+        drawn.append(plots.draw_confusion(confusion["names"], confusion["entities"]))
     if confidence:
         drawn.append(plots.draw_reliability([("", confidence)]))
         drawn.append(plots.draw_threshold(confidence["curve"]))

@@ -161,7 +161,9 @@ def labeled(tmp_path) -> Iterator[Path]:
     Token.set_extension("sort_of", default=None)
     docs = []
     for _ in range(12):
-        doc = Doc(Vocab(), words=words, pos=parts, morphs=["Number=Sing", "Tense=Past", "Number=Sing", ""])
+        doc = Doc(
+            Vocab(), words=words, pos=parts, morphs=["Number=Sing", "Tense=Past", "Number=Sing", ""]
+        )
         doc[0]._.sort_of = "name"
         docs.append(doc)
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "labeled.spacy")

@@ -57,6 +57,17 @@ def test_evaluate(model: Path, corpus: Path, tmp_path: Path):
     assert meta["performance"]["pos_acc"] == pytest.approx(10 / 11)
 
 
+def test_the_page_of_labels_alone(model: Path, corpus: Path, tmp_path: Path):
+    run("evaluate", model, corpus, "-q", "--report", tmp_path / "page.html", "--resamples", 0)
+    page = " ".join((tmp_path / "page.html").read_text("utf-8").split())
+    body = page[page.index("<body>") : page.index("<script>")]
+    assert "<span>accuracy of bio_tagger</span><b>90.91</b><small>labels of tokens, pos" in body
+    assert "Confusions of bio_tagger" in body and "not listed one by one" in body
+    assert "3 documents, 11 tokens. </p>" in body
+    assert "entity" not in body.lower() and "entities" not in body.lower()
+    assert "annotation" not in body and "More figures" not in body
+
+
 def test_calibrate(model: Path, corpus: Path, tmp_path: Path):
     out, figures = tmp_path / "calibrated", tmp_path / "figures.json"
     run("calibrate", model, corpus, "-o", out, "--json", figures)
