@@ -48,7 +48,7 @@ def test_jobs_write_their_rounds(
     assert len({r["f1"] for r in rounds if r["round"] == 1 and r["strategy"] != "full"}) == 1
     assert all(0 <= r["f1"] <= 100 and r["entities"] > 0 for r in rounds)
     curves = curves_of(rounds)
-    assert [len(curve) for curve in curves["tiny"].values()] == [3] * 5
+    assert [len(curve) for curve in curves["tiny"].values()] == [3] * 7
     draw_curves(curves, full_scores(rounds), corpora / "curves.svg")
     assert "entropy, diverse" in (corpora / "curves.svg").read_text()
     show(rounds)
