@@ -4,7 +4,7 @@ import spacy
 import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
-from spacy_bio_crf.doc_scores import SCORES, read_scores
+from spacy_bio_crf.doc_scores import SCORES, read_score, read_scores
 
 
 def make_doc() -> Doc:
@@ -31,6 +31,18 @@ def test_the_first_group_that_scores_a_span_counts():
     add(doc, "b", [(0, 1, "X")], scores=[0.5])
     add(doc, "c", [(0, 1, "X")], scores=[0.75])
     assert read_scores(doc) == {(0, 1, "X"): 0.5}
+
+
+def test_scores_that_are_replaced_or_changed_are_read_anew():
+    doc = make_doc()
+    add(doc, "bio_ner", [(0, 2, "PER"), (3, 4, "PER")], scores=[0.125, 0.5])
+    span = Span(doc, 3, 4, "PER")
+    assert read_score(span) == 0.5
+    doc.spans["bio_ner"].attrs[SCORES] = [0.125, 0.25]
+    assert read_score(span) == 0.25
+    doc.spans["bio_ner"].attrs[SCORES][1] = 0.75
+    assert read_score(span) == 0.75
+    assert read_score(Span(doc, 3, 4, "LOC")) is None
 
 
 def test_scores_survive_bytes():

@@ -60,21 +60,34 @@ def test_figures_and_page(files: list[Path], tmp_path: Path):
 
 
 def test_corrections_of_the_page_make_the_first_the_second(files: list[Path], tmp_path: Path):
-    report = tmp_path / "page.html"
+    assert corrected(files, tmp_path) == 3  # two disagreements have one correction
+
+
+@pytest.mark.parametrize("only", [(0, 2, "LOC"), (4, 5, "LOC")])
+def test_corrections_leave_what_the_other_entity_only_touches(only: tuple, tmp_path: Path):
+    between = (2, 4, "LOC")
+    sides = {"anna": [between], "bruno": sorted([between, only])}
+    files = [write(tmp_path / f"{name}.spacy", {5: ents}) for name, ents in sides.items()]
+    assert corrected(files, tmp_path) == 1
+
+
+def corrected(files: list[Path], folder: Path) -> int:
+    """Apply the corrections of the page to the first file, which are to make it the second one."""
+    report = folder / "page.html"
     run(*files, "--report", report)
     lines = [
         part.partition("</code>")[0].replace("&#34;", '"')
         for part in report.read_text("utf-8").split('<code class="line">')[1:]
     ]
-    path = tmp_path / "decisions.jsonl"
+    path = folder / "decisions.jsonl"
     path.write_text("\n".join(lines), "utf-8")
     first, second = (list(DocBin().from_disk(file).get_docs(NLP.vocab)) for file in files)
     changed, _ = correct(first, read_corrections(path))
-    assert changed == 3  # two disagreements have one correction
     for doc, other in zip(first, second, strict=True):
         assert [(e.start, e.end, e.label_) for e in doc.ents] == [
             (e.start, e.end, e.label_) for e in other.ents
         ]
+    return changed
 
 
 def test_other_formats_and_equal_names(tmp_path: Path):

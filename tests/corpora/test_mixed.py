@@ -80,6 +80,13 @@ def test_marks_follow_the_names_of_labels(files: tuple[str, str], tmp_path: Path
     assert read({"x": {"path": str(renamed)}})[0][1] == ["HUMAN", "ORG"]
 
 
+def test_labels_of_a_set_replace_the_marks_of_its_file(files: tuple[str, str], tmp_path: Path):
+    path = tmp_path / "marked.spacy"
+    convert([files[0]], path, labels_annotated=["PER", "LOC"])
+    sets = {"x": {"path": str(path), "labels_annotated": ["PER"]}}
+    assert [labels for _, labels in read(sets)] == [["PER"]] * 2
+
+
 def test_only_spacys_format_keeps_the_mark(files: tuple[str, str], tmp_path: Path):
     summary = convert([files[0]], tmp_path / "out.jsonl", labels_annotated=["PER"])
     assert summary.dropped == {"document's list of annotated labels, which only .spacy can hold": 2}

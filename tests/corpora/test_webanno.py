@@ -52,6 +52,14 @@ def test_layers(folder):
     )
 
 
+def test_a_layer_without_features_has_a_column(folder):
+    head = "#FORMAT=WebAnno TSV 3.2\n#T_SP=webanno.custom.Mark\n#T_SP=webanno.custom.Entity|value\n"
+    rows = "#Text=Ana ran\n1-1\t0-3\tAna\t*\tPER\t\n1-2\t4-7\tran\t_\t_\t\n"
+    docs, _ = folder.convert(folder.write(f"{head}\n{rows}", "a.tsv"))
+    assert plain(docs[0])[1] == [("Ana", "PER")]
+    assert all(token.ent_iob for token in docs[0])
+
+
 @pytest.mark.parametrize(
     ("row", "message"),
     [

@@ -33,6 +33,19 @@ def test_texts_in_both_parts():
     assert report.figures["dev"]["entities_known_from_train"] == 2
 
 
+def test_a_sentence_is_found_where_it_occurs_first():
+    words = ["We", "all", "met", "Bo", "again"]
+    docs = []
+    for first, place in (("Yes", "t:1"), ("Well", "t:2"), ("No", "d:1")):
+        doc = make_doc([first, ".", *words], [(5, 6, "PER")], source=place)
+        for token in doc:
+            token.is_sent_start = token.i in (0, 2)
+        docs.append(doc)
+    report = diagnose([CorpusPart("train", [*PLENTY, *docs[:2]]), CorpusPart("dev", docs[2:])])
+    (spot,) = find(report, "shared_sentences", "dev").examples
+    assert (spot.place, spot.note) == ("d:1", "in train: t:1")
+
+
 def test_texts_that_occur_twice():
     one, two = (make_doc(["Bo", "ran"], [(0, 1, "PER")], source=f"t:{i}") for i in (1, 2))
     other = make_doc(["Bo", "ran"], [], source="t:3")

@@ -120,3 +120,13 @@ def test_documents_of_a_batch_are_not_mixed_up(nlp: Language):
     other = upstream.batch_of([nlp.make_doc("Bo")], every=False)
     assert other is not batch and not other.learns
     assert upstream.batch is other
+
+
+def test_heads_that_end_with_an_earlier_batch_leave_the_one_at_hand(nlp: Language):
+    upstream = owner_of(nlp).upstream
+    earlier, now = (upstream.open_batch([nlp.make_doc("Bo")], learns=True) for _ in range(2))
+    for batch, at_hand in ((earlier, now), (now, None)):
+        for layer in upstream.heads():
+            assert upstream.batch is now
+            upstream.serve(layer, batch)
+        assert upstream.batch is at_hand

@@ -89,6 +89,15 @@ def test_tags_are_written_where_the_former_labels_say_too_little():
         assert written_rows(rows.tagset, weight, bias, other)[0] == rows.tagset.tags
 
 
+def test_tags_are_written_where_a_former_label_was_left_out():
+    former = ["O", "-", "B-A", "I-A"]
+    rows = read_label_rows(former)
+    assert (rows.sources, rows.unused) == ((0, 2, 3), (1,))
+    weight, bias = rows.gather(torch.randn(4, 3), torch.randn(4))
+    # Nothing has changed, but there are no weights for the row that was called "-".
+    assert written_rows(rows.tagset, weight, bias, former) == (rows.tagset.tags, [*range(3)])
+
+
 def test_rows_of_labels_of_tokens():
     rows = read_target_rows(["NOUN", "-", "ADP", "VERB"], "pos")
     assert (rows.scheme, rows.tagset) == ("none", TagSet(("NOUN", "ADP", "VERB"), "none"))

@@ -149,6 +149,16 @@ def test_other_tokens_of_the_same_text():
     assert sides.known[1][0].tolist() == [False] + [True] * 7
 
 
+def test_neighboring_entities_on_other_tokens_stay_two():
+    spaces = [True] * 6 + [False] * 2
+    one = Doc(NLP.vocab, words=WORDS, spaces=spaces)
+    other = Doc(NLP.vocab, words=[*WORDS[:6], "York."], spaces=[True] * 6 + [False])
+    assert other.text == one.text
+    other.set_ents([Span(other, 0, 1, label="PER"), Span(other, 1, 2, label="ORG")])
+    sides = read_sides({"one": [one], "two": [other]})
+    assert sides.spans[1] == [[(0, 1, "PER"), (1, 2, "ORG")]]
+
+
 def test_documents_that_do_not_belong_together():
     docs = [make_doc([]), make_doc([], words=["Bo"])]
     with pytest.raises(BioError, match="^two, document 2: expected the text of one, 'Bo ', got 'B"):

@@ -14,6 +14,7 @@ from spacy_bio_crf.metrics import Document, analyze
 from spacy_bio_crf.metrics.chance import Chance
 from spacy_bio_crf.metrics.mistakes import find_mistakes
 from spacy_bio_crf.report import render_report
+from spacy_bio_crf.report.page import Fragment, cut_text
 from tests.support.chromium import Page, browse, find_chromium
 from tests.support.evaluation_tools import document, random_documents
 from tests.support.pipelines import make_examples
@@ -160,6 +161,13 @@ class Watched(list):
     def __iter__(self):
         self.count += 1
         return super().__iter__()
+
+
+def test_entities_that_end_where_an_excerpt_begins_are_not_in_it():
+    words = ["a ", "b ", "c ", "d ", "e "]
+    spans = [(0, 2, "X"), (2, 3, "Y"), (3, 5, "Z")]
+    shown = [fragment for fragment in cut_text(words, spans, [], 2, 3) if any(fragment[:2])]
+    assert shown == [Fragment("… "), Fragment("c", "Y"), Fragment(" "), Fragment(" …")]
 
 
 def test_work_is_in_proportion_to_the_document(make_nlp):

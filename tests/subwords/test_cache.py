@@ -88,6 +88,15 @@ def test_it_stops_at_its_room():
     assert cut.seen == ["abc ", "defg ", "hi ", "j ", "defg ", "j "]
 
 
+def test_a_text_twice_in_a_batch_takes_room_once():
+    docs = [doc_of("hi"), doc_of("hi"), doc_of("abc")]
+    sizes = [PER_DOCUMENT + sum(x.nbytes for x in arrays(subwords_of(doc))) for doc in docs]
+    cache, cut = SubwordCache(room=sizes[0] + sizes[2]), Cutter()
+    for _ in range(2):
+        assert same(recall(cache, docs, cut), docs)
+    assert cut.seen == ["hi ", "hi ", "abc "]
+
+
 def arrays(subwords: Subwords) -> list[np.ndarray]:
     return [array for array in vars(subwords).values() if array is not None]
 

@@ -60,6 +60,7 @@ def test_drawn_again(lazy: bool, trains_at_random: bool):
         step()
     assert found == expected
     assert again.states == first.states
+    assert all(n < 10 for n in kept)  # those that were given stay as they were
     if not trains_at_random:
         assert list(first.states) == [0] or lazy
 
