@@ -1,6 +1,7 @@
 """Rules of the package that are about calls, not imports: those stand in `pyproject.toml`."""
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -144,3 +145,13 @@ def test_the_engine_imports_torch_alone(run_python: Callable[..., str]) -> None:
     own = {name for name in modules if name.startswith("spacy_bio_crf.")}
     assert {name.split(".")[1] for name in own} == {"crf"}
     assert "torch" in modules and not modules & {"spacy", "thinc", "transformers"}
+
+
+def test_contributing_has_the_rooms_in_the_order_of_the_contract() -> None:
+    # Python 3.10 can't read TOML.
+    settings = (ROOT / "pyproject.toml").read_text("utf-8")
+    layers = settings.partition("\nlayers = [\n")[2].partition("]")[0].splitlines()
+    rooms = [set(re.findall(r"\w+", layer)) - {"__main__"} for layer in layers]
+    page = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    cells = re.findall(r"^\| (`[^|]+`) \|", page, flags=re.MULTILINE)
+    assert [set(re.findall(r"\w+", cell)) for cell in cells] == [own for own in rooms if own]
