@@ -177,15 +177,19 @@ def _read(path: Path, target: str | None) -> "tuple[list[Doc], str]":
 
 
 def _count_labels(docs: "list[Doc]", target: str) -> int:
-    from spacy.tokens import Token
-
-    from ..tags.targets import check_target, extension_name, has_own_label
+    from ..tags.targets import check_target, extension_name, read_label
 
     check_target(target)
     name = extension_name(target)
-    if name is not None and not Token.has_extension(name):
-        Token.set_extension(name, default=None)
-    return sum(has_own_label(token, target) for doc in docs for token in doc)
+    if name is None:
+        return sum(read_label(token, target) is not None for doc in docs for token in doc)
+    # Nobody has registered the extension yet; its values lie in the user data.
+    marks = ("._.", name)
+    return sum(
+        isinstance(key, tuple) and key[:2] == marks and key[2] is not None and bool(value)
+        for doc in docs
+        for key, value in doc.user_data.items()
+    )
 
 
 def _of_task(target: str | None) -> dict[str, str]:

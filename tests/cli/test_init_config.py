@@ -167,7 +167,7 @@ def labeled(tmp_path) -> Iterator[Path]:
         doc[0]._.sort_of = "name"
         docs.append(doc)
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "labeled.spacy")
-    # The command registers the extension itself.
+    # The command does without the extension, and the pipeline registers it.
     Token.remove_extension("sort_of")
     yield tmp_path / "labeled.spacy"
     if Token.has_extension("sort_of"):
