@@ -9,9 +9,8 @@ import srsly
 from spacy.tokens import Doc, SpanGroup
 from spacy.tokens import Span as SpacySpan
 
-from .tags.spans import Span
+from .tags.spans import SCORES, Span
 
-SCORES = "scores"  # where a span group keeps them, in `attrs`: one float a span
 # A span in `SpanGroup.to_bytes`: id, kb_id, label, start, end, start_char and end_char.
 _STORED = struct.Struct(">QQQllll")
 # First character, end (exclusive) and label of a span; the list with its score, the place there.

@@ -4,7 +4,8 @@ import spacy
 import srsly
 from spacy.tokens import Doc, Span, SpanGroup
 
-from spacy_bio_crf.doc_scores import SCORES, read_score, read_scores
+from spacy_bio_crf.doc_scores import read_score, read_scores
+from spacy_bio_crf.tags.spans import SCORES
 
 
 def make_doc() -> Doc:

@@ -7,14 +7,15 @@ from functools import cached_property
 from itertools import accumulate, chain, pairwise
 from typing import NamedTuple
 
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, SpanGroup
 from spacy.vocab import Vocab
 
 from ..errors import ConvertError
 from ..gold.misfits import Fit, fit_to_tokens
-from ..tags.spans import LABELS_ANNOTATED, LEFT_ASIDE, MISSING_SUFFIX, EntIob
+from ..tags.spans import LABELS_ANNOTATED, LEFT_ASIDE, MISSING_SUFFIX, SCORES, EntIob
 from ..tags.spans import Span as TokenSpan
 from .options import ConvertOptions
+from .overlaps import without_overlaps
 from .passages import Misaligned, Passage, Sentence, Summary, TextSpan, Unit
 from .token_attributes import CHUNKS, set_attributes
 
@@ -275,17 +276,28 @@ class Builder:
 
     def _renamed(self, doc: Doc) -> Doc:
         """A Doc as it came, but for its labels. Links to a knowledge base stay."""
+        names: dict[TokenSpan, str | None] = {}  # an entity in two places is one, and counts once
+
+        def name_of(span: Span) -> str | None:
+            key = span.start, span.end, span.label_
+            if span.label and key not in names:
+                names[key] = self._name(span.label_)
+            return names.get(key, "")
+
         changed, outside = [], []
         for ent in doc.ents:
-            name = self._name(ent.label_)
+            name = name_of(ent)
             if name is None:
                 outside.append(ent)
             elif name != ent.label_:
-                changed.append(
-                    Span(doc, ent.start, ent.end, name, kb_id=ent.kb_id_, span_id=ent.id_)
-                )
+                changed.append(_relabeled(ent, name))
         if changed or outside:
             doc.set_ents(changed, outside=outside, default="unmodified")
+        gold, incorrect = self.options.gold_spans_key, self.options.incorrect_spans_key
+        for key in (gold, gold + MISSING_SUFFIX, incorrect):
+            if key in doc.spans:
+                group = doc.spans[key]
+                doc.spans[key] = _renamed_group(group, [name_of(span) for span in group])
         if (labels := doc.user_data.get(LABELS_ANNOTATED)) is not None:
             doc.user_data[LABELS_ANNOTATED] = [y for x in labels if (y := self._names.get(x, x))]
         if doc.has_annotation("SENT_START"):
@@ -302,6 +314,22 @@ class Builder:
         if self.options.labels_annotated:
             doc.user_data[LABELS_ANNOTATED] = list(self.options.labels_annotated)
         return doc
+
+
+def _relabeled(span: Span, label: str) -> Span:
+    return Span(span.doc, span.start, span.end, label, kb_id=span.kb_id_, span_id=span.id_)
+
+
+def _renamed_group(group: SpanGroup, names: Sequence[str | None]) -> SpanGroup:
+    """A group of spans with these labels, without those whose name is None."""
+    named = zip(group, names, strict=True)
+    spans = [_relabeled(span, name) for span, name in named if name is not None]
+    attrs = dict(group.attrs)
+    if len(attrs.get(SCORES, ())) == len(names):
+        attrs[SCORES] = [
+            x for x, name in zip(attrs[SCORES], names, strict=True) if name is not None
+        ]
+    return SpanGroup(group.doc, name=group.name, attrs=attrs, spans=spans)
 
 
 def _borders(text: str, spans: Sequence[TextSpan]) -> list[int]:
@@ -353,48 +381,3 @@ class _Flat(NamedTuple):
     sentence: Sentence
     spans: list[TokenSpan]
     missing: list[int]
-
-
-class Kept(NamedTuple):
-    """Indices of spans that stay, in the order of their tokens, and of those that overlap them, in
-    the order given; and the number of spans equal to an earlier one."""
-
-    kept: list[int]
-    overlapping: list[int]
-    repeated: int
-
-
-def without_overlaps(spans: Sequence[TokenSpan], *, rule: str) -> Kept:
-    """Choose spans that share no tokens.
-
-    spans (Sequence[tuple[int, int, str]]): Start, exclusive end and label, none of them empty, in
-        the order of the input.
-    rule (str): "longest": the one with most tokens stays, of equals the one that begins first, of
-        these the one given first; "first": the one given first stays; "error".
-    RETURNS (Kept): The spans that stay and those that don't.
-    RAISES: ValueError under "error" if two spans share tokens; its `args` are the message and the
-        index of the later one.
-    """
-    order = list(range(len(spans)))
-    if rule == "longest":
-        order.sort(key=lambda i: (spans[i][0] - spans[i][1], spans[i][0]))
-    owner: dict[int, int] = {}  # token -> its span
-    kept, overlapping, repeated = [], [], 0
-    for i in order:
-        start, end, label = spans[i]
-        rival = next((owner[token] for token in range(start, end) if token in owner), None)
-        if rival is None:
-            owner.update(dict.fromkeys(range(start, end), i))
-            kept.append(i)
-        elif spans[rival] == spans[i]:
-            repeated += 1
-        elif rule == "error":
-            first, last, other = spans[rival]
-            raise ValueError(
-                f"expected entities that share no tokens, got {label} on tokens {start} to {end} "
-                f"and {other} on tokens {first} to {last}",
-                i,
-            )
-        else:
-            overlapping.append(i)
-    return Kept(sorted(kept, key=lambda i: spans[i]), sorted(overlapping), repeated)

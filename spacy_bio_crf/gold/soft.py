@@ -18,9 +18,8 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..doc_scores import SCORES
 from ..errors import describe, is_number
-from ..tags.spans import Span
+from ..tags.spans import SCORES, Span
 from ..tags.tagset import TagSet
 from .annotation import Annotation, between_words
 

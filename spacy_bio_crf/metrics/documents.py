@@ -12,9 +12,9 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, SpanGroup
 from spacy.training import Corpus, Example
 
-from ..doc_scores import SCORES, read_scores
+from ..doc_scores import read_scores
 from ..errors import Plain, describe
-from ..tags.spans import Span, annotated_labels
+from ..tags.spans import SCORES, Span, annotated_labels
 from .layered import ONE_GROUP, Layers
 
 _ENTS = Layers(None, None)  # not overlapping

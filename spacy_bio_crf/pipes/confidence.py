@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
-from ..doc_scores import SCORES, ScoredGroup, read_score, read_scores
-from ..tags.spans import Span
+from ..doc_scores import ScoredGroup, read_score, read_scores
+from ..tags.spans import SCORES, Span
 
 EXTENSION = "confidence"
 

@@ -16,6 +16,7 @@ LEFT_ASIDE = "entities_left_aside"
 LABELS_ANNOTATED = "labels_annotated"
 # Behind the name of a gold group in `doc.spans`: the group of spans without annotation.
 MISSING_SUFFIX = "_missing"
+SCORES = "scores"  # where a span group keeps them, in `attrs`: one float a span
 
 
 class EntIob(IntEnum):
