@@ -18,9 +18,12 @@ class TokenLabels(Annotation):
     """The labels of a document's tokens. Tokens that are not `known` may have any.
 
     labels (Sequence[str | None]): The label of each token; None without one.
+    outside (np.ndarray | None): Tokens that have none of the `annotated` labels; bool [n_tokens].
+        None without `annotated`.
     """
 
     labels: Sequence[str | None] = ()
+    outside: np.ndarray | None = None
 
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.
@@ -28,8 +31,8 @@ class TokenLabels(Annotation):
         The arguments are those of `Annotation.allowed`; `continued` has no meaning here. A label
         outside the tag set allows every tag.
 
-        RETURNS (np.ndarray): One tag for a known token, and for an unknown one all that are not
-            `annotated`; bool [n, K].
+        RETURNS (np.ndarray): One tag for a known token, those that are not `annotated` for one
+            `outside` of them, and all for others; bool [n, K].
         """
         ids = np.array(
             [tagset.ids.get(label, -1) if label is not None else -1 for label in self.labels],
@@ -37,17 +40,20 @@ class TokenLabels(Annotation):
         )
         # shape: [n], the tag of each row, -1 for any
         tags = np.where(self.known, ids, -1)[tokens]
+        allowed = (tags[:, None] == np.arange(len(tagset.tags))) | (tags < 0)[:, None]
         others = ~tagset.has_label(self.annotated or ())
         # Where all labels are annotated, a token without one says nothing.
-        others |= not others.any()
-        return (tags[:, None] == np.arange(len(tagset.tags))) | ((tags < 0)[:, None] & others)
+        if self.outside is not None and others.any():
+            allowed[self.outside[tokens]] = others
+        return allowed
 
 
 def read_example_labels(example: Example, target: str) -> TokenLabels:
     """Read the gold labels of an example, on the tokens of its predicted Doc.
 
     A token takes the label that all reference tokens have that it shares characters with, as in
-    spaCy's `Example.get_aligned`; without such a label it is unknown. So is white space.
+    spaCy's `Example.get_aligned`; without such a label it is unknown. So is white space. A token
+    is `outside` only if none of these reference tokens has a label.
 
     example (Example): Predicted and reference Doc.
     target (str): The attribute with the labels, as `check_target` knows it.
@@ -57,6 +63,8 @@ def read_example_labels(example: Example, target: str) -> TokenLabels:
     theirs = read_labels(reference, target)
     given = [i for i, token in enumerate(reference) if theirs[i] and not token.is_space]
     misfits: list[Span] = []
+    # Tokens that a label was given for, whether they take it or not.
+    touched = [label is not None for label in theirs]
     if have_same_tokens(predicted, reference):
         labels = theirs
     else:
@@ -66,13 +74,20 @@ def read_example_labels(example: Example, target: str) -> TokenLabels:
         labels = [next(iter(one)) if len(one) == 1 else None for one in found]
         taken = {j for own, x in zip(owners, labels, strict=True) if x is not None for j in own}
         misfits = [(j, j + 1, str(theirs[j])) for j in given if j not in taken]
-    known = np.array(
-        [x is not None and not t.is_space for x, t in zip(labels, predicted, strict=True)],
-        dtype=bool,
-    )
+        labeled = set(given)
+        touched = [not labeled.isdisjoint(own) for own in owners]
+    solid = np.array([not token.is_space for token in predicted], dtype=bool)
+    known = np.array([label is not None for label in labels], dtype=bool) & solid
     annotated = annotated_labels(reference)
+    outside = solid & ~known & ~np.array(touched, dtype=bool)
     return TokenLabels(
-        [], known, misfits=misfits, labels=labels, given=len(given), annotated=annotated
+        [],
+        known,
+        misfits=misfits,
+        given=len(given),
+        annotated=annotated,
+        labels=labels,
+        outside=None if annotated is None else outside,
     )
 
 

@@ -101,3 +101,27 @@ def test_a_token_without_a_label_has_none_of_the_annotated_ones():
     reference.user_data["labels_annotated"] = ["A", "B"]
     found = read_example_labels(Example(make(list("ab"), [False, False]), reference), "tag")
     assert found.allowed(TAGSET, np.arange(2), continued=False).tolist()[1] == [True, True]
+
+
+def test_a_token_whose_labels_do_not_fit_may_have_any():
+    reference = make(["a", "b", "c", "d", " "], [False] * 5, ["A", "B", "", "", "_SP"])
+    reference.user_data["labels_annotated"] = ["A"]
+    found = read_example_labels(Example(make(["ab", "c", "d "], [False] * 3), reference), "tag")
+    assert found.labels == [None, None, None] and len(found.misfits) == 2
+    allowed = found.allowed(TAGSET, np.arange(3), continued=False)
+    assert allowed.tolist() == [[True, True], [False, True], [False, True]]
+    # The same if other tokens take all of its labels.
+    words = ["ab", "cd"], ["a", "bc", "d"]
+    reference = make(words[0], [False] * 2, ["A", "B"])
+    reference.user_data["labels_annotated"] = ["A"]
+    found = read_example_labels(Example(make(words[1], [False] * 3), reference), "tag")
+    assert found.labels == ["A", None, "B"] and not found.misfits
+    allowed = found.allowed(TAGSET, np.arange(3), continued=False)
+    assert allowed.tolist() == [[True, False], [True, True], [False, True]]
+
+
+def test_white_space_may_have_any_label():
+    reference = make(["a", " "], [False] * 2, ["A", ""])
+    reference.user_data["labels_annotated"] = ["A"]
+    found = read_example_labels(Example(make(["a", " "], [False] * 2), reference), "tag")
+    assert found.allowed(TAGSET, np.arange(2), continued=False).tolist()[1] == [True, True]

@@ -186,6 +186,22 @@ def test_a_document_nobody_has_annotated_teaches_nothing(tiny_encoder: Path):
     assert d_lattice.emissions.abs().max() < 1e-5
 
 
+def test_labels_that_do_not_fit_teach_nothing_of_the_annotated_ones(tiny_encoder: Path):
+    """In the pipeline's tokens "flew" is one, in the gold it is a VERB and a PART."""
+    nlp = fit_tagger(make_bio_tagger(tiny_encoder))
+    reference = label_doc(
+        Doc(nlp.vocab, words=["They", "fl", "ew"], spaces=[True, False, False]),
+        "pos",
+        ["PRON", "VERB", "ADV"],
+    )
+    reference.user_data["labels_annotated"] = ["PRON", "VERB", "ADV"]
+    example = Example(Doc(nlp.vocab, words=["They", "flew"]), reference)
+    lattice, _ = tagger_of(nlp).model.begin_update([example.predicted])
+    _, d_lattice = tagger_of(nlp).get_loss([example], lattice)
+    rows = d_lattice.emissions.abs().amax(dim=1)[np.searchsorted(lattice.tokens[0], [0, 1])]
+    assert rows[0] > 0.0 and rows[1] < 1e-6
+
+
 def test_no_label_in_the_data(tiny_encoder: Path):
     nlp = make_bio_tagger(tiny_encoder, target="tag")
     with pytest.raises(ValueError, match="'bio_tagger': expected labels in the data, .* got none"):
