@@ -269,6 +269,30 @@ def test_each_entity_has_an_answer_of_its_own(folder):
     assert [t.ent_iob_ for t in doc] == ["", "", "O", "O", "", "", "O"]
 
 
+@pytest.mark.parametrize("key", ["entities", "label", "gold"])
+def test_answers_of_entities_under_any_key(folder, key):
+    entities = [
+        {"start": 0, "end": 3, "label": "PER", "answer": "reject"},
+        {"start": 9, "end": 11, "label": "PER", "answer": "accept"},
+    ]
+    path = folder.write([{"text": "Ana Ruiz Bo", key: entities}], "a.jsonl")
+    (doc,), summary = folder.convert(path, spans_key="gold" if key == "gold" else None)
+    assert [t.ent_iob_ for t in doc] == ["", "", "B"]
+    assert [(s.text, s.label_) for s in doc.spans["incorrect_spans"]] == [("Ana", "PER")]
+    assert summary.remarks == {REJECTED.format(key="incorrect_spans"): 1, JUDGED: 1}
+    del entities[1]
+    (doc,), _ = folder.convert(folder.write([{"text": "Ana Ruiz Bo", "ents": entities}], "b.jsonl"))
+    assert not doc.ents and len(doc.spans["incorrect_spans"]) == 1
+
+
+def test_answers_of_entities_count_before_the_one_of_the_text(folder):
+    spans = [{**BINARY_TASK["spans"][0], "answer": "accept"}, {"start": 8, "end": 10, "label": "X"}]
+    path = folder.write([{**BINARY_TASK, "answer": "reject", "spans": spans}], "a.jsonl")
+    (doc,), summary = folder.convert(path)
+    assert [t.ent_iob_ for t in doc] == ["B", "", ""] and not doc.spans
+    assert summary.remarks == {JUDGED: 1, LEFT: 1}
+
+
 def test_rejected_entities_in_other_outputs_are_counted(folder):
     path = folder.write([{**BINARY_TASK, "answer": "reject"}, BINARY_TASK], "a.jsonl")
     for name in "b.jsonl", "b.conll":

@@ -72,14 +72,11 @@ def read_jsonl(
             bad.clear()
             answer = record.data.get("answer", "accept")
             binary = _is_binary(record.data, options)
-            record, judged = _split_spans(record)
             if answer != "accept" and not (binary and answer == "reject"):
                 summary.dropped[f"text with the answer {answer!r}"] += 1
                 continue
             try:
-                passage = _passage(path, record, options, keys, summary, before)
-                if judged and answer == "accept":
-                    passage = _judged(passage, judged, record, options, summary)
+                passage, judged = _passage(path, record, options, keys, summary, before)
             except ConvertError as err:
                 yield err
                 continue
@@ -98,11 +95,12 @@ def _passage(
     keys: dict[str, None],
     summary: Summary,
     before: str,
-) -> Passage:
+) -> tuple[Passage, bool]:
+    """A text, and whether its entities have answers of their own."""
     data = record.data
     key = options.text_key or next((k for k in TEXT_KEYS if k in data), TEXT_KEYS[0])
     text = checked_text(data.get(key), key, record)
-    given = _given(record, text, options, keys, summary)
+    given, judged = _given(record, text, options, keys, summary)
     spans, missing = locate(text, given or [], record, options, summary)
     if given is None and not _is_empty(data, options):
         summary.remarks[UNANNOTATED] += 1
@@ -122,14 +120,17 @@ def _passage(
         starts_document=not name or name != before,
         document_id=name,
     )
+    if judged:
+        passage = _judged(passage, judged, record, options, summary)
     tokens = data.get("tokens")
-    return passage if tokens is None else with_tokens(passage, tokens, record)
+    return passage if tokens is None else with_tokens(passage, tokens, record), bool(judged)
 
 
 def _given(
     record: JsonRecord, text: str, options: ConvertOptions, keys: dict[str, None], summary: Summary
-) -> list[Given] | None:
-    """The entities of a record; None if it has no key for them."""
+) -> tuple[list[Given] | None, dict[str, list[Given]]]:
+    """The entities of a record, None if it has no key for them; and those with other answers than
+    "accept", by their answer."""
     data = record.data
     size = len(text.encode("utf-8"))
     filled = [k for k, v in data.items() if k not in _NO_ENTITIES and has_entities(v, size)]
@@ -152,9 +153,11 @@ def _given(
     if others and not options.spans_key:
         summary.remarks[OTHER_KEYS.format(others=", ".join(map(repr, others)))] += 1
     if key is None:
-        return None
+        return None, {}
     keys[key] = None
-    return read_entities(data[key], key, record, summary)
+    accepted, rest = _by_answer(data[key])
+    judged = {answer: read_entities(value, key, record, summary) for answer, value in rest.items()}
+    return read_entities(accepted, key, record, summary), judged
 
 
 def _is_empty(data: dict[str, Any], options: ConvertOptions) -> bool:
@@ -182,33 +185,31 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
     return replace(passage, spans=[], incorrect=passage.spans)
 
 
-def _split_spans(record: JsonRecord) -> tuple[JsonRecord, dict[str, list[Any]]]:
-    """A record with its accepted spans alone, and the others by their answer; none of these if its
-    spans have no answers of their own."""
-    spans = record.data.get("spans")
-    if not isinstance(spans, list) or not any(isinstance(s, dict) and "answer" in s for s in spans):
-        return record, {}
+def _by_answer(entities: Any) -> tuple[Any, dict[str, list[Any]]]:
+    """The accepted entities, and the others by their answer; all, and none of these, if they have no
+    answers of their own."""
+    if not isinstance(entities, list) or not any(
+        isinstance(entity, dict) and "answer" in entity for entity in entities
+    ):
+        return entities, {}
     judged: dict[str, list[Any]] = {"accept": [], "reject": [], "ignore": []}
-    for span in spans:
-        answer = span.get("answer") if isinstance(span, dict) else None
-        judged[answer if answer in judged else "ignore"].append(span)
-    data = {**record.data, "spans": judged.pop("accept")}
-    return JsonRecord(data, record.number, record.place), judged
+    for entity in entities:
+        answer = entity.get("answer") if isinstance(entity, dict) else None
+        judged[answer if answer in judged else "ignore"].append(entity)
+    return judged.pop("accept"), judged
 
 
 def _judged(
     passage: Passage,
-    judged: dict[str, list[Any]],
+    judged: dict[str, list[Given]],
     record: JsonRecord,
     options: ConvertOptions,
     summary: Summary,
 ) -> Passage:
-    """Add the spans with other answers than "accept"."""
+    """Add the entities with other answers than "accept"."""
     rejected, ignored = (
-        locate(
-            passage.text, read_entities(spans, "spans", record, summary), record, options, summary
-        )[0]
-        for spans in (judged["reject"], judged["ignore"])
+        locate(passage.text, judged[answer], record, options, summary)[0]
+        for answer in ("reject", "ignore")
     )
     missing = [*passage.missing, *(span[:2] for span in ignored)]
     if options.answers != "complete":
