@@ -186,8 +186,8 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
 
 
 def _by_answer(entities: Any) -> tuple[Any, dict[str, list[Any]]]:
-    """The accepted entities, and the others by their answer; all, and none of these, if they have no
-    answers of their own."""
+    """The accepted entities, and the others by their answer; all, and none of these, if they have
+    no answers of their own."""
     if not isinstance(entities, list) or not any(
         isinstance(entity, dict) and "answer" in entity for entity in entities
     ):
