@@ -26,7 +26,8 @@ from ..model import projection_of, torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
-from .predictor import Origin, Predictor
+from .origin import Origin
+from .predictor import Predictor
 from .stream import StreamedPipe
 
 DEFAULT_ENCODER_CONFIG = """

@@ -18,7 +18,7 @@ from ..tags.tagset import TagSet
 from .confidence import check_extension
 from .entity_task import EntityTask
 from .labeller import SequenceLabeller, find_labeller
-from .predictor import Origin
+from .origin import Origin
 from .task import TaskOption
 
 DEFAULT_CONFIG = """

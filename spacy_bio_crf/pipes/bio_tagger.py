@@ -28,7 +28,7 @@ from ..tags.targets import (
     space_label,
 )
 from .labeller import SequenceLabeller
-from .predictor import Origin
+from .origin import Origin
 from .task import TaskOption
 
 DEFAULT_TAGGER_CONFIG = """

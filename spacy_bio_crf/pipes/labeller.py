@@ -28,7 +28,7 @@ from ..model import torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
-from .predictor import Origin
+from .origin import Origin
 from .rehearsing import RehearsingPipe
 from .task import Task
 

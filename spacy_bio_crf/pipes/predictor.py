@@ -1,6 +1,5 @@
 """The component of every task, as it predicts: labels, analyses, and streams of documents."""
 
-import weakref
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -8,7 +7,6 @@ from typing import Any, overload
 
 import numpy as np
 from spacy.errors import Errors
-from spacy.language import Language
 from spacy.tokens import Doc
 
 from ..errors import describe
@@ -21,6 +19,7 @@ from ..model import chain_scores, emitter_shim
 from ..tags.groups import TagGroups
 from ..tags.tagset import TagSet
 from .disk import check_temperature
+from .origin import Origin
 from .stream import StreamedPipe
 from .task import Task
 
@@ -28,30 +27,6 @@ _NAMED = 6  # labels in `repr`
 
 
 _Given = Doc | str
-
-
-class Origin:
-    """The pipeline of a component, without keeping it alive.
-
-    The component in a copy of the pipeline belongs to the copy. One that is copied by itself, or
-    pickled, belongs to none.
-
-    nlp (Language | None): The pipeline.
-    """
-
-    def __init__(self, nlp: Language | None = None):
-        self._reference = None if nlp is None else weakref.ref(nlp)
-
-    @property
-    def nlp(self) -> Language | None:
-        """The pipeline, if it is still in use."""
-        return None if self._reference is None else self._reference()
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
-        return Origin(memo.get(id(self.nlp)))
-
-    def __reduce__(self) -> tuple:
-        return Origin, ()
 
 
 class Predictor(StreamedPipe):

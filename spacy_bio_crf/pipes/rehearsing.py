@@ -65,7 +65,8 @@ class RehearsingPipe(LabelledPipe):
         losses (dict[str, float] | None): Losses by component, updated with this one's.
         weight (float): Factor on the loss.
         RETURNS (dict[str, float]): The losses.
-        RAISES: ValueError for an encoder that other components use, too.
+        RAISES: ValueError for an encoder that other components use, too, and if the optimizer of
+            the pipeline is not known.
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
@@ -79,6 +80,7 @@ class RehearsingPipe(LabelledPipe):
         docs = [eg.predicted for eg in examples]
         if self._teacher is None or not any(map(len, docs)):
             return losses
+        optimizer = self._optimizer_of(sgd)
         set_dropout_rate(self.model, drop)
         chains = self.chains_of(self._teacher.labels)
         size = (self.divisors[1] if self.divisors else sum(map(len, docs))) / weight
@@ -91,11 +93,19 @@ class RehearsingPipe(LabelledPipe):
                 loss, d_lattice = rehearsal_loss(lattice, taught, chains, head=self.head, size=size)
                 backprop(d_lattice)
                 losses[self.name] += loss
-        nlp = self.origin.nlp
-        optimizer = sgd if isinstance(sgd, Optimizer) else getattr(nlp, "_optimizer", None)
-        if sgd not in (None, False) and optimizer is not None:
+        if optimizer is not None:
             self.finish_update(optimizer)
         return losses
+
+    def _optimizer_of(self, sgd: Any) -> Optimizer | None:
+        if sgd is None or sgd is False or isinstance(sgd, Optimizer):
+            return sgd or None
+        optimizer = getattr(self.origin.nlp, "_optimizer", None)
+        if optimizer is None:
+            expected = f"an optimizer, for {self.name!r} does not know that of its pipeline"
+            remedy = f"call nlp.get_pipe({self.name!r}).rehearse(examples, sgd=optimizer)"
+            raise ValueError(describe("sgd", expected=expected, got=Plain("none"), remedy=remedy))
+        return optimizer
 
     @property
     def _rehearsal_model(self) -> Model[list[Doc], Lattice] | None:

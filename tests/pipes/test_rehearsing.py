@@ -1,10 +1,13 @@
 """Rehearsal of a trained component, and data that is annotated with new labels alone."""
 
 import copy
+import gc
+import pickle
 from pathlib import Path
 from typing import Any
 
 import pytest
+import spacy
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
@@ -79,6 +82,42 @@ def test_rehearsal_brings_old_predictions_back(fitted: Language, own: bool):
     assert losses[-1] < losses[0] / 5
     for words, ents in SENTENCES:
         assert spans_of(nlp(Doc(nlp.vocab, words=words))) == ents
+
+
+@pytest.mark.parametrize("way", ["source", "collected source", "pickle"])
+def test_the_pipeline_at_hand_takes_the_step(fitted: Language, way: str):
+    source = copy.deepcopy(fitted)
+    source.resume_training()
+    if way == "pickle":
+        nlp = pickle.loads(pickle.dumps(fitted))
+    else:
+        nlp = spacy.blank("en")
+        nlp.add_pipe("bio_ner", name="mine", source=source)
+    if way == "collected source":
+        del source
+        gc.collect()
+    nlp.resume_training(sgd=Adam(0.01))
+    name = "bio_ner" if way == "pickle" else "mine"
+    nlp.update([make_example(nlp, ["Bo", "met", "Ana"], [])], sgd=Adam(0.01))
+    before = weights(component(nlp, name))
+    assert nlp.rehearse(raw(nlp))[name] > 0
+    after = weights(component(nlp, name))
+    assert any(not torch.equal(value, before[key]) for key, value in after.items())
+    assert not any(g.any() for g in gradients(component(nlp, name)).values())
+
+
+def test_without_its_pipeline_a_component_asks_for_an_optimizer(fitted: Language):
+    nlp = copy.deepcopy(fitted)
+    nlp.resume_training()
+    ner = copy.deepcopy(component(nlp))
+    before = weights(ner)
+    expected = "^sgd: expected an optimizer, for 'bio_ner' does not know that of its pipeline, got"
+    remedy = r"none; call nlp.get_pipe\('bio_ner'\).rehearse\(examples, sgd=optimizer\)$"
+    with pytest.raises(ValueError, match=f"{expected} {remedy}"):
+        ner.rehearse(raw(nlp), sgd=lambda *given: given)
+    assert not any(g.any() for g in gradients(ner).values())
+    ner.rehearse(raw(nlp), sgd=Adam(0.01))
+    assert any(not torch.equal(value, before[key]) for key, value in weights(ner).items())
 
 
 def test_new_tags_are_left_to_the_annotation(fitted: Language):

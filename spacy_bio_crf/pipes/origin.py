@@ -1,0 +1,67 @@
+"""The pipeline that a component belongs to."""
+
+import weakref
+from functools import wraps
+from typing import Any
+
+from spacy.language import Language
+
+
+class Origin:
+    """The pipeline of a component, without keeping it alive.
+
+    The component in a copy of the pipeline belongs to the copy. One that another pipeline has as
+    its source belongs to that one. One that is copied by itself, or pickled, belongs to none, until
+    `nlp.resume_training`.
+
+    nlp (Language | None): The pipeline.
+    """
+
+    def __init__(self, nlp: Language | None = None):
+        # Here and not in the component, for a pickled one is made without a call of its class.
+        let_spacy_tell()
+        self._reference = None if nlp is None else weakref.ref(nlp)
+
+    @property
+    def nlp(self) -> Language | None:
+        """The pipeline, if it is still in use."""
+        return None if self._reference is None else self._reference()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
+        return Origin(memo.get(id(self.nlp)))
+
+    def __reduce__(self) -> tuple:
+        return Origin, ()
+
+
+def let_spacy_tell() -> None:
+    """Let components know the pipeline that takes them from another one, or resumes training.
+
+    spaCy moves a component of `nlp.add_pipe(name, source=other)` as it is, and gives `rehearse` no
+    optimizer but that of the pipeline.
+    """
+    take, resume = Language.create_pipe_from_source, Language.resume_training
+    if hasattr(resume, "tells_components"):
+        return
+
+    @wraps(take)
+    def create_pipe_from_source(self: Language, *args: Any, **kwargs: Any) -> Any:
+        pipe, factory = take(self, *args, **kwargs)
+        _claim(self, pipe)
+        return pipe, factory
+
+    @wraps(resume)
+    def resume_training(self: Language, *args: Any, **kwargs: Any) -> Any:
+        optimizer = resume(self, *args, **kwargs)
+        for _, pipe in self.pipeline:
+            _claim(self, pipe)
+        return optimizer
+
+    resume_training.tells_components = True  # type: ignore[attr-defined]
+    Language.create_pipe_from_source = create_pipe_from_source  # type: ignore[method-assign]
+    Language.resume_training = resume_training  # type: ignore[method-assign]
+
+
+def _claim(nlp: Language, pipe: Any) -> None:
+    if isinstance(getattr(pipe, "origin", None), Origin):
+        pipe.origin = Origin(nlp)
