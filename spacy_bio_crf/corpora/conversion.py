@@ -117,16 +117,16 @@ def _docs(
 
 def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:
     """The files to read, and their format."""
-    paths = _files([inputs] if isinstance(inputs, (str, Path)) else inputs)
+    paths = input_files(inputs)
     format, paths = choose_format(paths, options)
     options.check_format(format)
     return paths, format
 
 
-def _files(inputs: Iterable[Path | str]) -> list[Path]:
-    """All files that the inputs stand for, each once."""
+def input_files(inputs: Inputs) -> list[Path]:
+    """RETURNS (list[Path]): All files that inputs stand for, as for `convert`, each once."""
     paths: dict[Path, None] = {}
-    for given in map(Path, inputs):
+    for given in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
         if given.is_dir():
             found = sorted(
                 path

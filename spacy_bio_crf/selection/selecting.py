@@ -11,7 +11,7 @@ from spacy.language import Language
 
 from ..bulk import Counts, annotate
 from ..bulk.tasks import check_form, read_rows, write_tasks
-from ..corpora import read
+from ..corpora.texts import texts_in
 from ..errors import AnnotateError, Plain, SettingsError, check_count, describe
 from ..heads.doubt import Doubt
 from ..pipes.bio_ner import BioNer
@@ -68,8 +68,8 @@ def select(
     component (str | None): The name of the `bio_ner`, needed if there are several.
     diverse (bool): Choose texts that differ, by the encoder's vectors, among the first of a pool.
     pool (int | None): Texts in that pool; None takes ten times n.
-    exclude (Iterable[Path]): Files of annotated texts, in any format that `corpora.read` knows.
-        Their texts are not chosen.
+    exclude (Iterable[Path]): Files of texts that are annotated or handed out, in any format that
+        `corpora.read` knows. Their texts are not chosen.
     form (str): The form of the output, one of `bulk.tasks.TASK_FORMS`.
     scores (Path | None): A folder of parts that stays, whose name ends in .jsonl. None: a folder
         beside the output, which is removed at the end.
@@ -93,7 +93,7 @@ def select(
     if scores is not None and scores.suffix != ".jsonl":
         expected = "a folder whose name ends in .jsonl"
         raise AnnotateError(describe("scores", expected=expected, got=str(scores)))
-    known = set(_keys_of(exclude, nlp.lang or "xx"))
+    known = set(_keys_of(exclude, text_key, nlp.lang or "xx"))
     folder = output.with_name(f"{output.name}.scores.jsonl") if scores is None else scores
     with measuring(nlp, component) as ner:
         _check_labels(ner, strategy.labels)
@@ -135,9 +135,9 @@ def pipeline_version(nlp: Language) -> str:
     return f"{nlp.meta['lang']}_{nlp.meta['name']}-{nlp.meta['version']}"
 
 
-def _keys_of(paths: Iterable[Path], lang: str) -> Iterator[bytes]:
+def _keys_of(paths: Iterable[Path], text_key: str, lang: str) -> Iterator[bytes]:
     for path in paths:
-        yield from (text_hash(doc.text) for doc in read(path, lang=lang)[0])
+        yield from map(text_hash, texts_in(path, text_key=text_key, lang=lang))
 
 
 def _check_labels(ner: BioNer, labels: Sequence[str]) -> None:

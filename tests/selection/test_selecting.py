@@ -8,6 +8,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_bio_crf.bulk import AnnotateError
+from spacy_bio_crf.bulk.tasks import TASK_FORMS
 from spacy_bio_crf.errors import SettingsError
 from spacy_bio_crf.selection import Strategy, document_vectors, k_center, select
 from tests.support.pipelines import SENTENCES
@@ -106,6 +107,22 @@ def test_annotated_texts_are_excluded(trained, texts, doubts):
     found = {row["id"] for row in rows_of(output)}
     assert done.chosen == len(found) == len(TEXTS) - len(SENTENCES) - 5
     assert not found & {*range(len(SENTENCES)), *(row["id"] for row in rows_of(first))}
+
+
+@pytest.mark.parametrize("key", ["text", "body"])
+def test_no_text_is_handed_out_twice(trained, tmp_path, key):
+    path = tmp_path / "texts.jsonl"
+    rows = [{"id": i, key: text, "document": "d"} for i, text in enumerate(TEXTS[:20])]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    options = {"text_key": key, "scores": tmp_path / "all.jsonl"}
+    handed = []
+    for form in TASK_FORMS:
+        output = tmp_path / f"{form}.json"
+        done = select(trained, path, output, n=3, form=form, exclude=handed, **options)
+        assert (done.chosen, done.excluded) == (3, 3 * len(handed))
+        handed.append(output)
+    select(trained, path, tmp_path / "rest.jsonl", n=99, exclude=handed, **options)
+    assert len(rows_of(tmp_path / "rest.jsonl")) == 5
 
 
 def test_texts_twice_and_texts_of_nothing(trained, tmp_path):
