@@ -1,7 +1,8 @@
 import pytest
 
 from spacy_bio_crf.corpora import convert
-from tests.support.convert_tools import column, load
+from spacy_bio_crf.corpora.readers.columns import HASH_TOKEN
+from tests.support.convert_tools import column, load, plain
 
 
 @pytest.mark.parametrize("line", ["", "\t", " ", " \t ", "\u3000"])
@@ -28,6 +29,17 @@ def test_comments_are_no_tokens(folder):
         (["Ana"], [(0, 1, "PER")]),
         (["Bo"], [(0, 1, "PER")]),
     ]
+
+
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_a_token_that_looks_like_a_mark(folder, separator):
+    rows = [("Hi", "O"), ("###Update:", "O"), ("###Bo:", "B-PER")]
+    text = "".join(f"{word}{separator}{tag}\n" for word, tag in rows)
+    marks = ["###MEDLINE:9\n\n", "\n###MEDLINE: 10\n\n", "\n# newdoc\n"]
+    docs, summary = folder.convert(folder.write("".join(mark + text for mark in marks)))
+    assert [doc.user_data.get("document_id", "") for doc in docs] == ["9", "10", ""]
+    assert [plain(doc) for doc in docs] == [("Hi ###Update: ###Bo:", [("###Bo:", "PER")])] * 3
+    assert summary.remarks == {HASH_TOKEN: 6}
 
 
 def test_token_numbers_annotator_column_and_comments(folder):

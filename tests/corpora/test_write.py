@@ -31,6 +31,14 @@ DOCS = [
 ]
 
 
+def test_tokens_that_look_like_marks_come_back(folder):
+    words = ["Hi", "###Update:", "# newdoc id = 5", "# text = x", "Bo"]
+    doc = make_doc(words, [True] * 5, [(4, 5, "PER")])
+    source = save([doc], folder.path / "a.spacy")
+    convert([source], folder.path / "a.conll")
+    assert folder.tokens(folder.path / "a.conll")[0] == [(words, [(4, 5, "PER")])]
+
+
 def test_jsonl_keeps_everything(tmp_path):
     source = save(
         [*DOCS, make_doc(["x", "\n\n", "y"], [True, False, True], [(2, 3, "X")])],

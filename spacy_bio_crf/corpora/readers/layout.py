@@ -123,12 +123,12 @@ class Layout:
             return True
         if not _COMMENT.match(text):
             return False
-        if self.tabs != ("\t" in text) or document_mark(text) is not None:
+        if self.tabs != ("\t" in text):
             return True
         fields = _split_fields(text, tabs=self.tabs)
-        if not self.tabs and len(fields) != self.width:
+        if not self.tabs and (len(fields) != self.width or fields[1:2] == ["newdoc"]):
             return True
-        # "# id 5ad0 domain=en" among rows of four columns
+        # "# id 5ad0 domain=en" among rows of four columns; the token "###Update:" is in a row
         as_row = self._needed <= len(fields) and self.form.fits(fields[self.tag].strip())
         return not as_row and any(":" in field or "=" in field for field in fields)
 
