@@ -49,13 +49,15 @@ def draw_curves(
     with matplotlib.rc_context(STYLE):
         figure = Figure((9, 4))
         axes = figure.subplots(1, len(curves), squeeze=False)[0]
+        # One order for all corpora: the last one's legend is for all.
+        names = dict.fromkeys(name for strategies in curves.values() for name in strategies)
+        colors = dict(zip((name for name in names if name != "random"), COLORS, strict=False))
         for ax, (corpus, strategies) in zip(axes, curves.items(), strict=True):
-            colors = iter(COLORS)
-            for name, points in strategies.items():
-                is_random = name == "random"
-                color = "#888888" if is_random else next(colors)
-                line = "--" if is_random else "-"
-                ax.plot(*zip(*points, strict=True), line, color=color, marker="o", label=name)
+            for name in (name for name in names if name in strategies):
+                line = "--" if name == "random" else "-"
+                color = colors.get(name, "#888888")
+                points = zip(*strategies[name], strict=True)
+                ax.plot(*points, line, color=color, marker="o", label=name)
             if corpus in full:
                 ax.axhline(full[corpus], color="#bbbbbb", linewidth=1)
                 ax.axhline(0.95 * full[corpus], color="#bbbbbb", linewidth=1, linestyle=":")

@@ -1,6 +1,7 @@
 """The benchmark of active learning: its jobs, its curves, its chart."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,17 @@ def test_jobs_write_their_rounds(
     printed = capsys.readouterr().out
     assert [*printed.split()[:4]] == ["tiny", "16", "32", "64"]
     assert "tiny, all documents: F1" in printed and "tokens for" in printed
+
+
+def test_a_strategy_has_one_color(tmp_path: Path) -> None:
+    points = [(16.0, 20.0), (32.0, 40.0)]
+    orders = {"A": ["random", "entropy", "margin"], "B": ["margin", "random", "entropy"]}
+    curves = {corpus: dict.fromkeys(names, points) for corpus, names in orders.items()}
+    draw_curves(curves, {}, tmp_path / "curves.svg")
+    picture = (tmp_path / "curves.svg").read_text()
+    colors = re.findall(r"<path [^>]*clip-path[^>]*stroke: (#\w+)", picture)
+    # In one order, so that the legend of one corpus serves both.
+    assert colors[:3] == colors[3:] and len(set(colors)) == 3 and colors[0] == "#888888"
 
 
 def test_mistakes_are_counted(corpora: Path, tiny_encoder: Path) -> None:
