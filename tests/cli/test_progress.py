@@ -37,6 +37,12 @@ def test_steps_speed_loss_and_time_left(monkeypatch):
         assert part in drawn
 
 
+def test_losses_are_those_since_the_last_evaluation(monkeypatch):
+    steps = [info(0), info(1, score=0.5), {**info(2), "losses": {"a": 7.0}}]
+    drawn = draw(monkeypatch, Terminal(), StepBar(max_steps=9, max_epochs=0), steps)
+    assert drawn.rstrip().endswith("loss 7]")
+
+
 def test_a_training_that_goes_on(monkeypatch):
     steps = [info(i, score=0.5 if i == 8 else None) for i in range(7, 10)]
     drawn = draw(monkeypatch, Terminal(), StepBar(max_steps=19, max_epochs=0), steps)

@@ -90,6 +90,8 @@ def test_what_is_listed_and_what_is_shown(model, corpus, tmp_path):
     run(corpus, "--model", model, "-o", output, "-r", report, "--least", 0, "--max-shown", 4)
     assert len(read_lines(output)) == 12
     assert report.read_text("utf-8").count('class="error"') == 4
+    run(corpus, "--model", model, "-o", output, "-r", report, "--least", 0, "--max-shown", 0)
+    assert report.read_text("utf-8").count('class="error"') == 12
     run(corpus, "--model", model, "-o", output, "--least", 1)
     assert read_lines(output) == []
 

@@ -34,3 +34,18 @@ def test_transitions_command(trained, make_nlp: MakeNlp, tmp_path):
     run = CliRunner().invoke(app, ["transitions", str(tmp_path / "softmax")])
     assert run.exit_code == 1
     assert "got a softmax head" in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+def test_forbidden_transitions_have_scores_where_decoding_takes_them(
+    make_nlp: MakeNlp, tmp_path, constrained: bool
+):
+    nlp = make_nlp(head_options={"constrained": constrained})
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path / "model")
+    figures = tmp_path / "scores.json"
+    arguments = ["transitions", str(tmp_path / "model"), "--json", str(figures)]
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    table = json.loads(figures.read_text())
+    row, column = table["rows"].index("O"), table["columns"].index("I-PER")
+    assert (table["scores"][row][column] is None) == constrained

@@ -70,6 +70,9 @@ def test_the_question_is_the_one_with_spans(folder):
     other = {"topic": [{"value": "news", "user_id": "4f"}], "entities": [response(LOC)]}
     path = folder.write([record(responses=other)], "a.json")
     assert plain(folder.convert(path)[0][0])[1] == [("New York", "LOC")]
+    empty = {"names": [response()], "entities": [response(LOC)]}
+    path = folder.write([record(responses=empty)], "a.json")
+    assert plain(folder.convert(path)[0][0])[1] == [("New York", "LOC")]
     two = {"names": [response(PER)], "entities": [response(LOC)]}
     path = folder.write([record(responses=two)], "a.json")
     assert folder.error(path) == (

@@ -61,6 +61,12 @@ def test_entities_in_pieces(folder, rule, ents):
     )
 
 
+def test_a_piece_within_another(folder):
+    folder.write(TEXT, "a.txt")
+    docs, _ = folder.convert(folder.write("T1\tPER 0 8;4 6\tAna Ruiz Ru\n", "a.ann"))
+    assert plain(docs[0])[1] == [("Ana Ruiz", "PER")]
+
+
 def test_folders_in_folders(folder):
     for name, text in ("a", "Ana ran"), ("batch/b", "Bo ran"), ("batch/c", "nobody"):
         folder.write(text, f"in/{name}.txt")

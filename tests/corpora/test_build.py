@@ -37,6 +37,14 @@ def test_what_a_doc_carries(folder):
     assert last.user_data == {"source": "in.conll:9"}
 
 
+def test_unknown_spaces_of_one_sentence_are_those_of_its_doc(folder):
+    path = folder.write("# text = ab.\nab\tO\n.\tO\n\nc\tO\n")
+    docs, _ = folder.convert(path)
+    assert [doc.has_unknown_spaces for doc in docs] == [False, True]
+    (doc,), _ = folder.convert(path, group_docs=True)
+    assert doc.has_unknown_spaces
+
+
 def test_labels_are_renamed_and_dropped(folder):
     path = folder.write(column("B-PER I-PER B-MISC B-LOC B-GPE"))
     docs, summary = folder.tokens(path, rename={"PER": "PERSON", "GPE": "LOC"}, drop=["MISC"])

@@ -107,3 +107,7 @@ def test_half_a_surrogate_pair_is_named(tmp_path: Path, record: dict):
     path.write_text(json.dumps(record))
     with pytest.raises(ConvertError, match="line 1: expected Unicode text under .*half a surr"):
         convert(path, tmp_path / "b.spacy")
+
+
+def test_a_lone_carriage_return_is_a_character_of_its_own():
+    assert in_characters("a\r\nb\rAna", [(4, 7, "Ana")]) == [(5, 8)]

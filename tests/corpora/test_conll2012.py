@@ -40,6 +40,12 @@ def test_conll2012(folder):
     assert len(docs) == 3
 
 
+def test_a_bracket_closes_the_one_opened_last(folder):
+    rows = row(0, "Ohio", "(ORG(GPE*") + row(1, "State", "*)") + row(2, "Press", "*)")
+    docs, _ = folder.convert(folder.write(rows))
+    assert plain(docs[0])[1] == [("Ohio State Press", "ORG")]
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [

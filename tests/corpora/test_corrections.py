@@ -68,6 +68,12 @@ def test_entities_go_and_come_and_all_else_stays():
     ]
 
 
+def test_an_entity_may_stand_between_others():
+    doc = make_doc([(0, 2, "PER"), (3, 4, "PER")])
+    assert correct([doc], iter([correction(doc, [], [(2, 3, "ACT")])]))[0] == 1
+    assert entities(doc) == [(0, 2, "PER"), (2, 3, "ACT"), (3, 4, "PER")]
+
+
 def test_a_second_time_changes_nothing():
     doc = make_doc([(0, 1, "PER"), (1, 2, "PER")])
     both = [

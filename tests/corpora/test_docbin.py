@@ -48,6 +48,14 @@ def test_span_groups_of_conversion_are_renamed(tmp_path):
     assert summary.entities == {"COMPANY": 1}
 
 
+def test_a_source_stays(tmp_path):
+    docs = [make_doc(["Ana"], [False]), make_doc(["Bo"], [False])]
+    docs[0].user_data["source"] = "x.conll:3"
+    convert([save(docs, tmp_path / "a.spacy")], tmp_path / "b.spacy")
+    sources = [doc.user_data["source"] for doc in load(tmp_path / "b.spacy")]
+    assert sources == ["x.conll:3", "a.spacy:2"]
+
+
 def test_a_broken_docbin(folder):
     for content in b"\x78\x9cnothing", b"":
         message = folder.error(folder.write(content, "a.spacy"))

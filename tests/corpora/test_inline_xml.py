@@ -83,6 +83,15 @@ def test_alternatives_alone(folder, alt, text, ents):
     assert plain(docs[0]) == (f"s e {text} |", [(f"e {text}", "Z")])
 
 
+def test_coverage_is_that_of_all_entities(folder):
+    content = (
+        "<DOC><ALT><EM CATEG='X'>Ana Ruiz</EM> de Sousa|"
+        "<EM CATEG='Y'>Ana</EM> Ruiz <EM CATEG='Y'>de Sousa</EM></ALT></DOC>"
+    )
+    docs, _ = folder.convert(folder.write(content, "a.xml"), alternatives="coverage")
+    assert plain(docs[0]) == ("Ana Ruiz de Sousa", [("Ana", "Y"), ("de Sousa", "Y")])
+
+
 def test_text_without_a_root(folder):
     content = '\ufeff<ENAMEX TYPE="PERSON">Ana</ENAMEX> ran\non <TIMEX TYPE="DATE">Monday</TIMEX>\n'
     for name in "a.xml", "a.txt", "a.sgml":

@@ -196,3 +196,10 @@ def test_tokens_as_words_beside_characters(folder):
     assert "expected token 1, 'mets', in the text, got ' met Bo-Li.'" in folder.error(
         folder.write([record], "a.jsonl")
     )
+
+
+def test_records_of_one_name_are_one_document(folder):
+    records = [{"doc_key": name, "sentences": [WORDS], "ner": [INCLUSIVE]} for name in "aab"]
+    docs, _ = folder.convert(folder.write(records, "a.jsonl"), group_docs=True)
+    found = [(doc.user_data["document_id"], len(list(doc.sents))) for doc in docs]
+    assert found == [("a", 2), ("b", 1)]

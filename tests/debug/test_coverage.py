@@ -34,8 +34,8 @@ def test_tokens_and_documents_without_annotation():
 
 
 def test_figures_of_documents():
-    docs = [make_doc(["a"] * n) for n in (3, 129, 0)]
+    docs = [make_doc(["a"] * n) for n in (3, 128, 129, 0)]
     figures = document_figures(docs)
-    assert (figures["documents"], figures["tokens"], figures["longest_document"]) == (3, 132, 129)
+    assert (figures["documents"], figures["tokens"], figures["longest_document"]) == (4, 260, 129)
     assert figures["documents_over"] == {"128": 1, "256": 0, "400": 0, "512": 0}
     assert document_figures([])["longest_document"] == 0

@@ -122,6 +122,12 @@ def test_rare_subwords_change_some_texts(pipeline: Language):
     assert changed == ["Bo moved from Lisbon"]
 
 
+def test_texts_after_a_changed_one_are_compared_with_themselves(pipeline: Language):
+    texts = ["Bo moved from Lisbon", *["Ana met Bo"] * 70, "Ana Bo"]
+    (account,) = trim_pipeline(pipeline, lambda: texts, min_count=2, keep_characters="none")
+    assert account.changed == 1
+
+
 def test_texts_with_other_subwords_are_named(pipeline: Language, monkeypatch: pytest.MonkeyPatch):
     before, size = lattices(pipeline), rows_of(pipeline)
     needed = Vocabulary.needed_with

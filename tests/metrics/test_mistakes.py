@@ -1,8 +1,12 @@
 """Mistakes by hand, and against the figures."""
 
 from collections import Counter
+from dataclasses import replace
+
+import numpy as np
 
 from spacy_bio_crf.metrics.averages import count_entities
+from spacy_bio_crf.metrics.layered import Layers
 from spacy_bio_crf.metrics.mistakes import KINDS, confusion, find_mistakes
 from tests.support.evaluation_tools import document, of_tags, random_documents
 
@@ -53,3 +57,14 @@ def test_confusion_by_hand():
 def test_unannotated_tokens_confuse_nobody():
     doc = document([(0, 1, "A")], [(0, 1, "A")], n=4, missing=(2, 3))
     assert confusion([doc])["tokens"] == [[1, 0], [0, 1]]
+
+
+def test_tokens_that_one_group_alone_annotates():
+    unknown = {"": np.zeros(3, dtype=bool), "b": np.array([False, True, True])}
+    doc = replace(
+        document([(0, 1, "A"), (0, 1, "B")], [(0, 1, "A"), (0, 1, "B")], n=3),
+        layers=Layers("bio_ner", "gold", {"A": "a", "B": "b"}),
+        unknown=unknown,
+    )
+    # Of the group b the first token alone counts.
+    assert confusion([doc])["tokens"] == [[1, 0, 0], [0, 1, 0], [0, 0, 2]]
