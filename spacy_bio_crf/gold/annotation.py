@@ -1,5 +1,6 @@
 """Gold annotation and preset entities of a Doc, and the tags that they allow."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,6 +50,10 @@ class Annotation:
     def count_given(self, reference: Doc) -> int:
         """RETURNS (int): The labels that the reference gives, whether they fit or not."""
         return len(reference.ents) if self.given is None else self.given
+
+    def count_taught(self, labels: Collection[str]) -> int:
+        """RETURNS (int): The tokens that teach a component with these labels."""
+        return int(self.known.sum())
 
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.

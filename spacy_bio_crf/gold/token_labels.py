@@ -1,6 +1,6 @@
 """Gold labels of tokens, on the tokens of a predicted Doc, and the tags that they allow."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,14 @@ class TokenLabels(Annotation):
 
     labels: Sequence[str | None] = ()
     outside: np.ndarray | None = None
+
+    def count_taught(self, labels: Collection[str]) -> int:
+        """RETURNS (int): The tokens that teach a component with these labels: those that have one,
+        and those that have none of the annotated ones, if there are others."""
+        open_labels = set(labels) - (self.annotated or set())
+        if self.outside is None or not 0 < len(open_labels) < len(labels):
+            return super().count_taught(labels)
+        return int((self.known | self.outside).sum())
 
     def allowed(self, tagset: TagSet, tokens: np.ndarray, *, continued: bool) -> np.ndarray:
         """Find the tags that each row of a document's sequence may have.

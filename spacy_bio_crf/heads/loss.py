@@ -1,7 +1,7 @@
 """Losses of a lattice, given the tags that each row may have, and their gradients."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import torch
@@ -20,9 +20,12 @@ from .lattice import NEVER, Lattice, constrain
 BarredSpan = tuple[int, int, int, str]
 
 
-def annotated_tokens(annotations: Sequence[Annotation]) -> int:
-    """Count the annotated tokens of a batch, the divisor of its loss; at least 1."""
-    return max(1, sum(int(annotation.known.sum()) for annotation in annotations))
+def annotated_tokens(annotations: Sequence[Annotation], labels: Collection[str]) -> int:
+    """Count the annotated tokens of a batch, the divisor of its loss; at least 1.
+
+    labels (Collection[str]): The labels of the component.
+    """
+    return max(1, sum(annotation.count_taught(labels) for annotation in annotations))
 
 
 def batch_loss(

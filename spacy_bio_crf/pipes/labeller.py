@@ -179,7 +179,10 @@ class SequenceLabeller(RehearsingPipe):
         gold = [self._gold(eg) for eg in examples]
         docs = [eg.predicted for eg in examples]
         taught = self.distillation  # its teacher knows all tokens
-        annotated, tokens = self.divisors or (annotated_tokens(gold), sum(map(len, docs)))
+        annotated, tokens = self.divisors or (
+            annotated_tokens(gold, self.labels),
+            sum(map(len, docs)),
+        )
         size = annotated if taught is None else tokens
         with self.encoder.remembering(docs):
             for part in self.encoder.split(docs):
@@ -213,7 +216,7 @@ class SequenceLabeller(RehearsingPipe):
         validate_examples(examples, f"{type(self).__name__}.get_loss")
         check_finite(self.name, [eg.predicted for eg in examples], scores)
         gold = [self._gold(eg) for eg in examples]
-        return self._loss(gold, scores, annotated_tokens(gold))
+        return self._loss(gold, scores, annotated_tokens(gold, self.labels))
 
     def _loss(
         self, gold: Sequence[Annotation], lattice: Lattice, size: int

@@ -76,4 +76,5 @@ class LabelledPipe(Predictor):
 
     def count_annotated(self, examples: Iterable[Example]) -> int:
         """RETURNS (int): The annotated tokens of some documents."""
-        return sum(int(self.task.gold(eg, self.labels).known.sum()) for eg in examples)
+        labels = self.labels
+        return sum(self.task.gold(eg, labels).count_taught(labels) for eg in examples)

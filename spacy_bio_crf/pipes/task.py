@@ -32,7 +32,7 @@ class Task(Protocol):
         example (Example): Predicted and reference Doc.
         labels (Sequence[str]): The labels of the component.
         RETURNS (Annotation): The annotation of the predicted tokens, of any subclass: the loss asks
-            for `allowed` and `known`, the warnings for `spans` and `misfits`.
+            for `allowed` and `count_taught`, the warnings for `spans` and `misfits`.
         RAISES: ValueError for a label that the component lacks.
         """
 

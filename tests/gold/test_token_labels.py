@@ -125,3 +125,16 @@ def test_white_space_may_have_any_label():
     reference.user_data["labels_annotated"] = ["A"]
     found = read_example_labels(Example(make(["a", " "], [False] * 2), reference), "tag")
     assert found.allowed(TAGSET, np.arange(2), continued=False).tolist()[1] == [True, True]
+
+
+def test_the_tokens_that_teach():
+    reference = make(["a", "b", "c", "d", " "], [False] * 5, ["A", "B", "", "A", ""])
+    example = Example(make(["ab", "c", "d", " "], [False] * 4), reference)
+    cases = [(None, 1), ([], 1), (["C"], 1), (["A"], 2), (["A", "C"], 2), (["A", "B", "C"], 1)]
+    for annotated, n in cases:
+        reference.user_data["labels_annotated"] = annotated
+        found = read_example_labels(example, "tag")
+        assert found.count_taught(TAGSET.labels) == n
+        # Rows that do not allow every tag, the misfit and white space apart.
+        allowed = found.allowed(TAGSET, np.arange(4), continued=False)
+        assert int((~allowed.all(axis=1)).sum()) == n

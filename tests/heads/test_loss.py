@@ -395,5 +395,5 @@ def test_wrong_spans_of_a_document_are_barred():
 
 def test_size_counts_annotated_tokens():
     some = Annotation([], np.array([True, False, True]))
-    assert annotated_tokens([some, some]) == 4
-    assert annotated_tokens([Annotation([], np.zeros(3, dtype=bool))]) == 1
+    assert annotated_tokens([some, some], ["X"]) == 4
+    assert annotated_tokens([Annotation([], np.zeros(3, dtype=bool))], ["X"]) == 1

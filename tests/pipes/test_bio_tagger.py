@@ -202,6 +202,24 @@ def test_labels_that_do_not_fit_teach_nothing_of_the_annotated_ones(tiny_encoder
     assert rows[0] > 0.0 and rows[1] < 1e-6
 
 
+def test_the_loss_is_a_mean_also_over_tokens_without_the_annotated_labels(tiny_encoder: Path):
+    nlp = make_bio_tagger(tiny_encoder)
+    nlp.initialize(lambda: tagged_examples(nlp))
+    tagger = tagger_of(nlp)
+    losses = []
+    for n in (1, 10):
+        words = [*["they"] * n, "  "]
+        reference = Doc(nlp.vocab, words=words)
+        reference.user_data["labels_annotated"] = ["PROPN"]
+        example = Example(Doc(nlp.vocab, words=words), reference)
+        assert tagger.count_annotated([example]) == n
+        lattice, _ = tagger.model.begin_update([example.predicted])
+        p = lattice.emissions.softmax(dim=1)[:, tagger.labels.index("PROPN")]
+        loss, _ = tagger.get_loss([example], lattice)
+        losses.append((loss, float(-(1.0 - p).log().mean())))
+    assert [loss for loss, _ in losses] == pytest.approx([mean for _, mean in losses])
+
+
 def test_no_label_in_the_data(tiny_encoder: Path):
     nlp = make_bio_tagger(tiny_encoder, target="tag")
     with pytest.raises(ValueError, match="'bio_tagger': expected labels in the data, .* got none"):
