@@ -71,7 +71,7 @@ class SequenceLabeller(RehearsingPipe):
         self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0, "untrained": []}
         self._added = ()
         self._teacher = None
-        self._is_resumed = False
+        self.is_resumed = False
         self._rehearsal = 0.0
         self.distillation: Distillation | None = None
         self._warned_of: set[tuple[str, ...]] = set()
@@ -128,7 +128,7 @@ class SequenceLabeller(RehearsingPipe):
         for label in known:
             self.vocab.strings.add(label)
         self.cfg.update(labels=list(known), temperature=1.0, untrained=[])
-        self._teacher, self._is_resumed = None, False
+        self._teacher, self.is_resumed = None, False
         self._warned_of = set()
         self._notices = Notices(self.name, self.task.noun)
         self._watch = StepWatch(self.name)

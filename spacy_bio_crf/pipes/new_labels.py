@@ -23,8 +23,9 @@ class LabelledPipe(Predictor):
     # The annotated tokens, and all, of a batch that several processes train on; None counts those
     # of the documents that this one is given.
     divisors: tuple[int, int] | None = None
+    # Set by `nlp.resume_training`: `update` adds labels that are new in a batch.
+    is_resumed: bool
     _added: tuple[str, ...]
-    _is_resumed: bool
 
     def add_label(self, label: str) -> int:
         """Add a label. A trained component grows by its tags, and finds none before an update.
@@ -71,7 +72,7 @@ class LabelledPipe(Predictor):
 
     def meet(self, examples: Iterable[Example]) -> None:
         """Add new labels of documents to train on, in a pipeline whose training is resumed."""
-        if self._is_resumed:
+        if self.is_resumed:
             self.add_labels_of(examples)
 
     def count_annotated(self, examples: Iterable[Example]) -> int:

@@ -37,8 +37,9 @@ class Origin:
 def let_spacy_tell() -> None:
     """Let components know the pipeline that takes them from another one, or resumes training.
 
-    spaCy moves a component of `nlp.add_pipe(name, source=other)` as it is, and gives `rehearse` no
-    optimizer but that of the pipeline.
+    spaCy moves a component of `nlp.add_pipe(name, source=other)` as it is, gives `rehearse` no
+    optimizer but that of the pipeline, and tells of resumed training only components that can
+    rehearse.
     """
     take, resume = Language.create_pipe_from_source, Language.resume_training
     if hasattr(resume, "tells_components"):
@@ -55,6 +56,8 @@ def let_spacy_tell() -> None:
         optimizer = resume(self, *args, **kwargs)
         for _, pipe in self.pipeline:
             _claim(self, pipe)
+            if hasattr(pipe, "is_resumed"):
+                pipe.is_resumed = True
         return optimizer
 
     resume_training.tells_components = True  # type: ignore[attr-defined]

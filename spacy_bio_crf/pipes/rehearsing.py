@@ -35,7 +35,8 @@ class RehearsingPipe(LabelledPipe):
         """The weight of the loss that `update` adds by `rehearse`, once training is resumed; it is
         not saved.
 
-        RAISES: ValueError when set to a number below 0.
+        RAISES: ValueError when set to a number below 0, and to one above 0 for an encoder that
+            other components use, too.
         """
         return self._rehearsal
 
@@ -43,6 +44,8 @@ class RehearsingPipe(LabelledPipe):
     def rehearsal(self, weight: float) -> None:
         if not is_number(weight) or weight < 0:
             raise ValueError(describe("rehearsal", expected="0 or more", got=weight))
+        if weight:
+            self._check_encoder("rehearsal")
         self._rehearsal = float(weight)
 
     def rehearse(
@@ -72,9 +75,7 @@ class RehearsingPipe(LabelledPipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, f"{type(self).__name__}.rehearse")
-        if reads_elsewhere(self.model):
-            expected = "an encoder of its own, which can be copied"
-            raise ValueError(describe("rehearse", expected=expected, got=Plain("a shared one")))
+        self._check_encoder("rehearse")
         if not is_number(weight) or weight <= 0:
             raise ValueError(describe("weight", expected="a number above 0", got=weight))
         docs = [eg.predicted for eg in examples]
@@ -97,6 +98,11 @@ class RehearsingPipe(LabelledPipe):
             self.finish_update(optimizer)
         return losses
 
+    def _check_encoder(self, place: str) -> None:
+        if reads_elsewhere(self.model):
+            expected = "an encoder of its own, which can be copied"
+            raise ValueError(describe(place, expected=expected, got=Plain("a shared one")))
+
     def _optimizer_of(self, sgd: Any) -> Optimizer | None:
         if sgd is None or sgd is False or isinstance(sgd, Optimizer):
             return sgd or None
@@ -117,6 +123,5 @@ class RehearsingPipe(LabelledPipe):
 
     @_rehearsal_model.setter
     def _rehearsal_model(self, model: Model[list[Doc], Lattice] | None) -> None:
-        self._is_resumed = True
         trained = self.labels[: len(self.labels) - len(self.untrained)]
         self._teacher = None if model is None else Teacher(model, trained)

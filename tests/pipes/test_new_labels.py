@@ -310,6 +310,20 @@ def test_heads_of_a_shared_encoder_grow(tiny_encoder: Path):
     assert component(nlp, "second").model.get_dim("nO") == 5
 
 
+def test_heads_of_a_shared_encoder_learn_labels_of_the_data(tiny_encoder: Path):
+    nlp = make_shared(tiny_encoder)
+    train(nlp, make_examples(nlp), steps=12)
+    with pytest.raises(ValueError, match=r"entity 'yesterday twice': expected a label of"):
+        nlp.update([new_example(nlp)])
+    optimizer = nlp.resume_training(sgd=Adam(2e-3))
+    for _ in range(30):
+        nlp.update([new_example(nlp)], sgd=optimizer)
+    for name in ("bio_ner", "second"):
+        ner = component(nlp, name)
+        assert ner.labels == ("LOC", "PER", "TIME") and ner.untrained == ()
+    assert spans_of(nlp(Doc(nlp.vocab, words=NEW_WORDS))) == NEW_ENTS
+
+
 @pytest.mark.parametrize("head", ["crf", "softmax"])
 def test_a_tagger_grows(tiny_encoder: Path, head: str):
     nlp = make_bio_tagger(tiny_encoder, head)

@@ -191,6 +191,10 @@ def test_a_shared_encoder_is_not_copied(tiny_encoder: Path):
     assert not hasattr(component(nlp), "_rehearsal_model")
     with pytest.raises(ValueError, match="rehearse: expected an encoder of its own"):
         nlp.rehearse(raw(nlp))
+    with pytest.raises(ValueError, match="rehearsal: expected an encoder of its own"):
+        component(nlp).rehearsal = 5.0
+    component(nlp).rehearsal = 0
+    assert component(nlp).rehearsal == 0.0
 
 
 def test_groups_rehearse(make_nlp: MakeNlp):
