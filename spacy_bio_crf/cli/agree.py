@@ -1,6 +1,6 @@
 """Command `bio-ner agree`: the agreement of annotators, and where they differ."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from ..metrics.agreement import Annotations
     from ..metrics.tables import Table
+    from ..tags.spans import Span
 
 
 @takes_reader_options
@@ -146,6 +147,7 @@ def _page(
                 and span[1] > one.predicted[0]
             ]
             remove = list(dict.fromkeys([*own[0], *overlapped]))
+            first = annotated[sides.names[0]][i]
             entries.append(
                 Entry(
                     kind=one.kind,
@@ -154,7 +156,7 @@ def _page(
                     words=document.words,
                     sides=(document.gold, document.predicted),
                     own=(own[0], own[1]),
-                    correction=correction_data(i, doc, remove, own[1]),
+                    correction=correction_data(i, doc, *_on_tokens(doc, first, remove, own[1])),
                 )
             )
     wording = Wording(
@@ -172,3 +174,23 @@ def _page(
         orders={"text": "as in the text"},
     )
     return render_review(entries, tables, wording)
+
+
+def _on_tokens(
+    doc: "Doc", first: "Doc", remove: "Sequence[Span]", add: "Sequence[Span]"
+) -> "tuple[Sequence[Span], Sequence[Span]]":
+    """A correction on the tokens of `first`, on those of the document that it corrects."""
+    from spacy.tokens import Span as SpacySpan
+
+    from ..metrics.agreement import carry_span
+
+    if [token.text for token in doc] == [token.text for token in first]:
+        return remove, add
+    added = [carry_span(doc, SpacySpan(first, *span)) for span in add]
+    gone = [
+        (ent.start, ent.end, ent.label_)
+        for ent in doc.ents
+        if carry_span(first, ent) in remove
+        or any(ent.start < end and ent.end > start for start, end, _ in added)
+    ]
+    return gone, added

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
+from spacy.tokens import Span as SpacySpan
 
 from ..errors import BioError, Plain, counted, describe
 from ..tags.spans import EntIob, Span
@@ -152,6 +153,13 @@ def disagreements(sides: Annotations) -> list[tuple[int, int, list[Document], li
     return found
 
 
+def carry_span(doc: Doc, span: SpacySpan) -> Span:
+    """RETURNS (Span): A span of another document with the same text, on all tokens of this one that
+    it shares a character with."""
+    own: Any = doc.char_span(span.start_char, span.end_char, alignment_mode="expand")
+    return own.start, own.end, span.label_
+
+
 def cohen_kappa(ids: np.ndarray) -> float | None:
     """Compute Cohen's kappa of two annotators.
 
@@ -207,15 +215,14 @@ def _carry(doc: Doc, other: Doc) -> tuple[list[Span], np.ndarray]:
     missing = [token for token, there in zip(other, known, strict=True) if not there]
     carried = np.ones(len(doc), dtype=bool)
     for token in missing:
-        span = doc.char_span(token.idx, token.idx + len(token), alignment_mode="expand")
-        if span is not None:
-            carried[span.start : span.end] = False
+        start, end, _ = carry_span(doc, other[token.i : token.i + 1])
+        carried[start:end] = False
     spans: list[Span] = []
     for ent in other.ents:
-        span = doc.char_span(ent.start_char, ent.end_char, alignment_mode="expand")
+        span = carry_span(doc, ent)
         # Of two entities that come to share a token the first one stays.
-        if span is not None and (not spans or span.start >= spans[-1][1]):
-            spans.append((span.start, span.end, ent.label_))
+        if not spans or span[0] >= spans[-1][1]:
+            spans.append(span)
     return spans, carried
 
 

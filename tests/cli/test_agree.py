@@ -9,6 +9,7 @@ from spacy.tokens import Doc, DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
+from spacy_bio_crf.corpora import read
 from spacy_bio_crf.corpora.corrections import correct, read_corrections
 from tests.support.pipelines import SENTENCES
 
@@ -71,16 +72,52 @@ def test_corrections_leave_what_the_other_entity_only_touches(only: tuple, tmp_p
     assert corrected(files, tmp_path) == 1
 
 
+@pytest.mark.parametrize(
+    ("of_b", "of_c", "corrected"),
+    [
+        ([], [(11, 19, "PER")], [("Ana Ruiz", "PER")]),
+        ([(0, 10, "ORG")], [(0, 4, "LOC")], [("well-known", "LOC")]),
+        ([(0, 10, "ORG"), (11, 14, "PER")], [(0, 10, "ORG")], [("well-known", "ORG")]),
+    ],
+)
+def test_corrections_of_a_document_with_other_tokens(
+    of_b: list, of_c: list, corrected: list, tmp_path: Path
+):
+    text = "well-known Ana Ruiz ran"
+    tokens = [{"start": s, "end": e} for s, e in [(0, 10), (11, 14), (15, 19), (20, 23)]]
+    files = []
+    for name, more in {
+        "a": {"spans": []},
+        "b": {"spans": of_b, "tokens": tokens},
+        "c": {"spans": of_c},
+    }.items():
+        files.append(tmp_path / f"{name}.jsonl")
+        files[-1].write_text(json.dumps({"text": text, **more}), "utf-8")
+    lines = corrections_of([*files, "--lang", "en"], tmp_path, place="c against b,")
+    path = tmp_path / "decisions.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    docs, _ = read(files[1])
+    changed, _ = correct(docs, read_corrections(path))
+    assert changed == 1
+    assert [(ent.text, ent.label_) for ent in docs[0].ents] == corrected
+
+
+def corrections_of(arguments: list, folder: Path, *, place: str = "") -> list[str]:
+    """The corrections of the page's entries that are at a place."""
+    report = folder / "page.html"
+    run(*arguments, "--report", report)
+    entries = report.read_text("utf-8").split('<span class="place">')[1:]
+    return [
+        entry.partition('<code class="line">')[2].partition("</code>")[0].replace("&#34;", '"')
+        for entry in entries
+        if entry.startswith(place)
+    ]
+
+
 def corrected(files: list[Path], folder: Path) -> int:
     """Apply the corrections of the page to the first file, which are to make it the second one."""
-    report = folder / "page.html"
-    run(*files, "--report", report)
-    lines = [
-        part.partition("</code>")[0].replace("&#34;", '"')
-        for part in report.read_text("utf-8").split('<code class="line">')[1:]
-    ]
     path = folder / "decisions.jsonl"
-    path.write_text("\n".join(lines), "utf-8")
+    path.write_text("\n".join(corrections_of(files, folder)), "utf-8")
     first, second = (list(DocBin().from_disk(file).get_docs(NLP.vocab)) for file in files)
     changed, _ = correct(first, read_corrections(path))
     for doc, other in zip(first, second, strict=True):
