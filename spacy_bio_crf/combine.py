@@ -78,6 +78,7 @@ def make_ensemble(pipelines: Pipelines, *, component: str | None = None) -> Lang
         )
     made.model.set_dim("nO", len(first.pipe.tag_names))
     made.cfg["labels"] = list(first.pipe.labels)
+    made.cfg["untrained"] = _untrained_in_all(sources)
     return first.nlp
 
 
@@ -122,6 +123,7 @@ def make_soup(pipelines: Pipelines, *, component: str | None = None) -> Language
     emitter.load_state_dict(_mean(emitters))
     first.emitter.set_network(emitter)
     first.pipe.temperature = 1.0
+    first.pipe.cfg["untrained"] = _untrained_in_all(sources)
     return first.nlp
 
 
@@ -212,6 +214,12 @@ def _check_shapes(
         if wanted != found:
             expected = f"{name} of the shape in {first}, {wanted}"
             raise _refusal(place, expected, Plain(found), "combine them as an ensemble")
+
+
+def _untrained_in_all(sources: Sequence[Source]) -> list[str]:
+    """Labels that no model was trained on, and that no combination of them may find."""
+    first, *others = (source.pipe.untrained for source in sources)
+    return [label for label in first if all(label in own for own in others)]
 
 
 def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

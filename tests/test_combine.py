@@ -186,6 +186,26 @@ def test_a_soup_of_models_with_labels_in_another_order(make_nlp: MakeNlp):
     assert torch.allclose(lattice(make_soup({"a": one, "b": other})).emissions, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("combine", [make_ensemble, make_soup])
+def test_a_label_is_untrained_if_no_model_was_trained_on_it(
+    make_nlp: MakeNlp, reload: Save, combine: Callable
+):
+    members = {}
+    for name, seed, added in (("a", 0, "AB"), ("b", 1, "BA")):
+        members[name] = make_member(make_nlp, seed=seed, steps=1)
+        for label in added:
+            component(members[name]).add_label(label)
+    assert component(members["a"]).untrained == ("A", "B")
+    component(members["b"]).cfg["untrained"] = ["A"]  # as if it had trained B
+    loaded = reload(combine(members))
+    made = component(loaded)
+    assert made.labels == ("LOC", "PER", "A", "B") and made.untrained == ("A",)
+    chances = made.marginals(TEXTS[0])
+    closed = [made.tagset.tags.index(tag) for tag in ("B-A", "I-A")]
+    assert not chances[:, closed].any()
+    assert (chances[:, made.tagset.tags.index("B-B")] > 0).all()
+
+
 def test_a_soup_needs_one_start(make_nlp: MakeNlp, tmp_path: Path):
     def refused(message: str, **encoder_options: object) -> None:
         members = {

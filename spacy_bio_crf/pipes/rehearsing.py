@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from spacy.tokens import Doc
@@ -123,5 +124,5 @@ class RehearsingPipe(LabelledPipe):
 
     @_rehearsal_model.setter
     def _rehearsal_model(self, model: Model[list[Doc], Lattice] | None) -> None:
-        trained = self.labels[: len(self.labels) - len(self.untrained)]
+        trained = tuple(takewhile(lambda label: label not in self.untrained, self.labels))
         self._teacher = None if model is None else Teacher(model, trained)

@@ -136,6 +136,17 @@ def test_new_tags_are_left_to_the_annotation(fitted: Language):
         assert emitter[:5].any() and not emitter[5:].any()
 
 
+def test_a_teacher_knows_the_labels_before_the_first_untrained_one(fitted: Language):
+    """An average of models may have labels behind it that one of them was trained on."""
+    nlp = copy.deepcopy(fitted)
+    ner = component(nlp)
+    ner.add_label("TIME")
+    ner.add_label("EVENT")
+    ner.cfg["untrained"] = ["TIME"]
+    nlp.resume_training()
+    assert ner._teacher is not None and ner._teacher.labels == ("LOC", "PER")
+
+
 def test_gradients_wait_for_an_optimizer(fitted: Language):
     nlp = copy.deepcopy(fitted)
     ner = component(nlp)
