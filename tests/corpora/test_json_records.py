@@ -54,3 +54,19 @@ def test_bad_json(folder, content, message):
     with pytest.raises(ConvertError) as caught:
         list(json_records(path))
     assert message in str(caught.value)
+
+
+NAMED = {
+    "jsonl": ({"text": "Bo ran", "spans": []}, "id"),
+    "label studio": ({"data": {"text": "Bo ran"}, "annotations": [{"result": []}]}, "id"),
+    "argilla": ({"fields": {"text": "Bo ran"}, "responses": {"x": [{"value": []}]}}, "id"),
+    "datasets": ({"tokens": ["Bo", "ran"], "ner_tags": ["O", "O"]}, "document_id"),
+    "token spans": ({"tokenized_text": ["Bo", "ran"], "ner": []}, "doc_id"),
+}
+
+
+@pytest.mark.parametrize(("record", "key"), NAMED.values(), ids=NAMED)
+def test_null_is_no_name(folder, record, key):
+    records = [{**record, key: 0}, {**record, key: None}, {key: None, **record, "title": None}]
+    docs, _ = folder.convert(folder.write(records, "a.jsonl"))
+    assert [doc.user_data.get("document_id") for doc in docs] == ["0", None, None]

@@ -52,7 +52,6 @@ def read_argilla(
             text = _text_of(record, options.text_key)
             given = read_entities(value, name or "", record, summary)
             spans, missing = locate(text, given, record, options, summary)
-            identifier = record.data.get("id")
             yield Passage(
                 text=text,
                 spans=spans,
@@ -60,7 +59,7 @@ def read_argilla(
                 path=path,
                 line=record.number,
                 place=record.place,
-                document_id="" if identifier is None else str(identifier),
+                document_id=record.name("id"),
             )
 
 

@@ -72,7 +72,7 @@ def read_datasets(
             for word in words:
                 if not isinstance(word, str):
                     raise record.error(f"strings in {token_key!r}", word)
-            name = str(next((record.data[k] for k in ID_KEYS if k in record.data), ""))
+            name = record.name(*ID_KEYS)
             yield Block(
                 words=words,
                 tags=tags,

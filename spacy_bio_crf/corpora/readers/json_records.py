@@ -33,6 +33,11 @@ class JsonRecord(NamedTuple):
     number: int
     place: str
 
+    def name(self, *keys: str) -> str:
+        """RETURNS (str): The value of the first of these keys that has one; empty without any."""
+        found = (self.data.get(key) for key in keys)
+        return str(next((value for value in found if value is not None), ""))
+
     def error(self, expected: str, got: Any, *, remedy: str | None = None) -> ConvertError:
         """RETURNS (ConvertError): An error at the record's place, in the form of `describe`."""
         return ConvertError(describe(self.place, expected=expected, got=got, remedy=remedy))

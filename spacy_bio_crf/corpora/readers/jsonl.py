@@ -109,7 +109,7 @@ def _passage(
         summary.remarks[EMPTY] += 1
     meta = data.get("meta")
     name = meta.get("document_id") if isinstance(meta, dict) else None
-    name = str(data.get("id", "") if name is None else name)
+    name = record.name("id") if name is None else str(name)
     passage = Passage(
         text=text,
         spans=spans,

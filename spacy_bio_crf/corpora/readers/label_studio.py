@@ -57,7 +57,7 @@ def read_label_studio(
                 path=path,
                 line=record.number,
                 place=record.place,
-                document_id=str(record.data.get("id", "")),
+                document_id=record.name("id"),
             )
 
 

@@ -92,7 +92,7 @@ def read_token_spans(
         before = None
         for record in read_records(path, summary.tick, encoding=options.encoding):
             indexed = _read(record, options, summary)
-            name = str(next((record.data[k] for k in DOCUMENT_KEYS if k in record.data), ""))
+            name = record.name(*DOCUMENT_KEYS)
             unannotated = _key(record.data, options) is None and options.no_spans != "empty"
             summary.remarks.update([UNTAGGED] if unannotated else ())
             entities: defaultdict[int, list[Span]] = defaultdict(list)
