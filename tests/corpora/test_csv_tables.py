@@ -23,6 +23,17 @@ def test_tables(folder, name):
     assert "table" in note and ("a header row" in note) == (name != "bare")
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_empty_lines_before_a_table(folder, name):
+    path = folder.write(f"\n \n{TABLES[name]}", "a.csv")
+    assert folder.tokens(path)[0] == EXPECTED
+    docs, _ = folder.convert(path, format="csv")
+    assert docs[0].user_data["source"] == f"a.csv:{3 + (name != 'bare')}"
+    blank = folder.write("\n\n \n", "b.csv")
+    assert folder.tokens(path, blank, format="csv")[0] == EXPECTED
+    assert "expected a sentence with a token, got none" in folder.error(blank, format="csv")
+
+
 def test_documents(folder):
     rows = "gold_token,gold_label,doc_idx,sent_idx\na,B-X,0,0\nb,O,0,1\nc,O,1,1\nd,O,1,1\n"
     docs, _ = folder.convert(folder.write(rows, "a.csv"), group_docs=True)

@@ -10,6 +10,7 @@ import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
@@ -86,7 +87,7 @@ def read_tables(
 
     def rows(path: Path, tick: Tick | None, delimiter: str) -> Iterator[Row]:
         lines = numbered_lines(path, ConvertError, tick, encoding=options.encoding)
-        return _rows(path, lines, delimiter)
+        return dropwhile(lambda row: _is_blank(row[1]), _rows(path, lines, delimiter))
 
     tables: dict[Path, _Table] = {}
     for path in paths:
@@ -204,7 +205,7 @@ def _token_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[Bloc
     block = Block(starts_document=True)
     sentence = document = ""
     for line, fields in rows:
-        empty = not any(field.strip() for field in fields)
+        empty = _is_blank(fields)
         if not empty:
             _check_width(path, line, fields, table)
         new_sentence = _value(fields, table.sentence, empty) or sentence
@@ -227,7 +228,7 @@ def _token_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[Bloc
 def _sentence_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[Block]:
     document, first = "", True
     for line, fields in rows:
-        if not any(field.strip() for field in fields):
+        if _is_blank(fields):
             continue
         _check_width(path, line, fields, table)
         words, tags = _listed(fields[table.token]), _listed(fields[table.tag])
@@ -242,6 +243,10 @@ def _sentence_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[B
             words, tags, [line] * len(tags), line=line, starts_document=starts, document_id=name
         )
         document, first = name, False
+
+
+def _is_blank(fields: Sequence[str]) -> bool:
+    return not any(field.strip() for field in fields)
 
 
 def _value(fields: Sequence[str], column: int, empty: bool) -> str:
