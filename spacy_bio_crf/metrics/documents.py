@@ -3,7 +3,7 @@
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -138,6 +138,11 @@ def read_documents(examples: Iterable[Example], layers: Layers | None = None) ->
     RETURNS (list[Document]): One for each. Their spans give the `ents_p`, `ents_r` and `ents_f` of
         spaCy's scorer, with layers the scores of its `score_spans`.
     """
+    examples = list(examples)
+    if layers is not None and layers.groups:
+        # Labels that neither the groups nor the gold has are those of another task.
+        gold = {span.label_ for eg in examples for span in layers.gold(eg.reference)}
+        layers = replace(layers, labels=gold | layers.groups.keys())
     return [_read_document(example, layers) for example in examples]
 
 

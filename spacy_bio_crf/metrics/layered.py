@@ -1,6 +1,6 @@
 """Entities of several groups of labels, which may overlap: where they are, and their depth."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,19 +16,32 @@ ONE_GROUP = "all"  # the name of the only group
 class Layers:
     """Where overlapping entities are found.
 
-    spans_key (str | None): Group in the predicted `doc.spans`; None takes `doc.ents`.
+    spans_key (str | None): Group in the predicted `doc.spans`; None takes `doc.ents`. With `groups`
+        entities of `doc.ents` count beside it: those of earlier components are there alone.
     gold_key (str | None): Group in the gold `doc.spans`; None takes `doc.ents`.
     groups (Mapping[str, str] | None): From a label to its group; other labels are groups of their
         own. None: all labels are in one group.
+    labels (Collection[str] | None): Labels of the entities that count in `doc.ents`; None: all.
     """
 
     spans_key: str | None
     gold_key: str | None
     groups: Mapping[str, str] | None = None
+    labels: Collection[str] | None = None
 
     def predicted(self, doc: Doc) -> list[SpacySpan]:
         """RETURNS (list[SpacySpan]): The predicted entities of a document."""
-        return [span for span in entities_in(doc, self.spans_key) if len(span)]
+        spans = entities_in(doc, self.spans_key)
+        if self.groups is not None:
+            found = {(span.start, span.end, span.label) for span in spans}
+            spans += [
+                ent
+                for ent in doc.ents
+                if (ent.start, ent.end, ent.label) not in found
+                and (self.labels is None or ent.label_ in self.labels)
+            ]
+            spans.sort(key=lambda span: (span.start, span.end))
+        return [span for span in spans if len(span)]
 
     def gold(self, doc: Doc) -> list[SpacySpan]:
         """RETURNS (list[SpacySpan]): The gold entities of a reference."""

@@ -70,6 +70,23 @@ def test_other_tokens_are_aligned():
     assert score_examples([Example(predicted, reference)], **KEYS)["spans_found_f"] == 1.0
 
 
+def test_entities_in_doc_ents_alone_count_too():
+    gold = [(0, 3, "ORG"), (1, 2, "LOC"), (5, 6, "MISC")]
+    eg = example(gold, [(0, 3, "ORG"), (1, 2, "LOC")], scores=[0.9, 0.8])
+    doc = eg.predicted
+    # The second one overlaps another found one; no gold nor group has the label of the last one.
+    ents = [(0, 3, "ORG"), (4, 5, "PER"), (5, 6, "MISC"), (6, 7, "DATE")]
+    doc.ents = [Span(doc, *span) for span in ents]
+    (document,) = read_documents([eg], LAYERS)
+    assert document.predicted == [(0, 3, "ORG"), (1, 2, "LOC"), (4, 5, "PER"), (5, 6, "MISC")]
+    assert document.confidence == [0.9, 0.8, None, None]
+    scores = score_examples([eg], **KEYS)
+    assert (scores["spans_found_p"], scores["spans_found_r"]) == (0.75, 1.0)
+    # Without a list of labels all count.
+    (document,) = read_documents([eg], make_layers("per_label", **dict(list(KEYS.items())[1:])))
+    assert (6, 7, "DATE") in document.predicted
+
+
 def test_predictions_without_annotation_do_not_count():
     eg = example([(0, 2, "LOC")], [(0, 2, "LOC"), (4, 5, "LOC"), (4, 5, "PER"), (6, 7, "PER")],
                  missing=[(4, 5, "LOC"), (6, 7, "")])  # fmt: skip

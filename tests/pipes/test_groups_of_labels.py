@@ -280,6 +280,15 @@ def test_presets_of_earlier_components(make_nlp: MakeNlp, layered: Language):
     assert (2, 5, "LOC") in [(e.start, e.end, e.label_) for e in doc.ents]
 
 
+def test_what_a_ruler_finds_is_not_missed(layered: Language):
+    nlp = copy_of(layered)
+    ruler: Any = nlp.add_pipe("entity_ruler", before="bio_ner")
+    ruler.add_patterns([{"label": "LOC", "pattern": " ".join(LAYERED[0][0][2:4])}])
+    scores = nlp.evaluate(layered_examples(nlp))
+    assert any(e.label_ == "LOC" for e in ruler(nlp.make_doc(" ".join(LAYERED[0][0]))).ents)
+    assert scores["spans_bio_ner_f"] == scores["ner_token_f"] == 1.0
+
+
 def test_scores_have_spacys_names(layered: Language):
     scores = layered.evaluate(layered_examples(layered))
     assert scores["spans_bio_ner_f"] == 1.0
