@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
+    from ..corpora.corrections import Correction
     from ..metrics.tables import Table
     from ..review.surfaces import Surface, Usage
     from ..review.suspicion import Review, Suspect
@@ -71,7 +72,9 @@ def suspects_cli(
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
     lang: str | None = typer.Option(
-        None, "--lang", help="Language of texts without tokens; the config's if not given"
+        None,
+        "--lang",
+        help="Language of texts without tokens; else that of the config, model or corrections",
     ),
     **options: Any,
 ) -> None:
@@ -82,6 +85,8 @@ def suspects_cli(
     """
     import spacy
 
+    from ..corpora.corrections import read_corrections
+    from ..corpora.write import check_output
     from ..io import write_text
     from ..review.surfaces import count_usage
     from ..review.suspicion import rank, surfaces_of
@@ -98,12 +103,15 @@ def suspects_cli(
         if path is not None and not path.exists():
             msg.fail(describe(str(path), expected="a file", got=Plain("no such file")), exits=1)
     try:
+        if apply is not None:
+            check_output(output, force=True)
+        decisions = [] if apply is None else list(read_corrections(apply))
         nlp = load_pipeline(model, gpu_id) if model is not None else None
-        own = nlp or spacy.blank(lang or _lang_of(config))
+        own = spacy.blank(lang or _lang_of(config, nlp, decisions))
         options["lang"] = lang
         docs = [eg.reference for eg in read_annotated(own, corpus, options, suspects_cli)]
         if apply is not None:
-            _apply(docs, apply, output)
+            _apply(docs, decisions, output)
             return
         if nlp is not None:
             reviews = [_review(nlp, docs, range(len(docs)), component)]
@@ -129,22 +137,26 @@ def suspects_cli(
         msg.good(f"Report: {report}")
 
 
-def _lang_of(config: Path | None) -> str:
+def _lang_of(config: Path | None, nlp: "Language | None", decisions: "Sequence[Correction]") -> str:
     from spacy.util import load_config
 
-    return "xx" if config is None else load_config(config, interpolate=False)["nlp"]["lang"]
+    if nlp is not None:
+        return nlp.lang or "xx"
+    if config is not None:
+        return load_config(config, interpolate=False)["nlp"]["lang"]
+    # Those of one review have one language; the digest of any other is refused.
+    return next((one.lang for one in decisions if one.lang), "xx")
 
 
-def _apply(docs: "list[Doc]", decisions: Path, output: Path) -> None:
+def _apply(docs: "list[Doc]", decisions: "Sequence[Correction]", output: Path) -> None:
     """Write the corrected corpus, and beside it a diff."""
-    from ..corpora.corrections import correct, read_corrections
+    from ..corpora.corrections import correct
     from ..corpora.passages import Summary
-    from ..corpora.write import check_output, write_outputs
+    from ..corpora.write import write_outputs
     from ..errors import ConvertError
     from ..io import write_text
 
-    check_output(output, force=True)
-    changed, diff = correct(docs, read_corrections(decisions))
+    changed, diff = correct(docs, decisions)
     diff_path = output.with_suffix(".diff")
     write_outputs({output: docs}, Summary(), lambda: ConvertError(f"{output}: no documents"))
     write_text(diff_path, diff)

@@ -3,7 +3,7 @@
 import difflib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ class Correction:
     digest (str): From `text_digest`, so that another corpus is noticed.
     remove (list[Span]): Entities to remove: start, exclusive end (in tokens) and label.
     add (list[Span]): Entities to add.
+    lang (str | None): Code of the language whose tokens they are, if known.
     """
 
     place: str
@@ -36,6 +37,7 @@ class Correction:
     digest: str
     remove: list[Span]
     add: list[Span]
+    lang: str | None = None
 
 
 def text_digest(doc: Doc) -> str:
@@ -49,7 +51,7 @@ def correction_data(
 ) -> dict[str, Any]:
     """RETURNS (dict[str, Any]): A correction in types that JSON has, for a line of a file."""
     values = (document, text_digest(doc), list(map(list, remove)), list(map(list, add)))
-    return dict(zip(_KEYS, values, strict=True))
+    return {**dict(zip(_KEYS, values, strict=True)), "lang": doc.lang_}
 
 
 def read_corrections(path: Path) -> Iterator[Correction]:
@@ -66,19 +68,21 @@ def read_corrections(path: Path) -> Iterator[Correction]:
         try:
             data = json.loads(line)
             document, digest, remove, add = (data[key] for key in _KEYS)
-            spans = [[(int(s), int(e), str(x)) for s, e, x in own] for own in (remove, add)]
-            yield Correction(place, int(document), str(digest), *spans)
+            gone, new = ([(int(s), int(e), str(x)) for s, e, x in own] for own in (remove, add))
+            lang = data.get("lang")
+            named = None if lang is None else str(lang)
+            yield Correction(place, int(document), str(digest), gone, new, named)
         except (ValueError, TypeError, KeyError) as error:
             expected = "a JSON object with document, digest, remove and add"
             got = Plain(f"{line.strip()[:_SHOWN]!r} ({type(error).__name__}: {error})")
             raise ConvertError(describe(place, expected=expected, got=got)) from None
 
 
-def correct(docs: Sequence[Doc], corrections: Iterator[Correction]) -> tuple[int, str]:
+def correct(docs: Sequence[Doc], corrections: Iterable[Correction]) -> tuple[int, str]:
     """Correct documents. A correction that has been made already changes nothing.
 
     docs (Sequence[Doc]): All documents of the corpus, in order; changed in place.
-    corrections (Iterator[Correction]): From `read_corrections`.
+    corrections (Iterable[Correction]): From `read_corrections`.
     RETURNS (tuple[int, str]): The number of corrections that changed something, and the changes as
         a unified diff of lines with start, end, label and text of each entity.
     RAISES: ConvertError for a correction that does not fit its document.

@@ -94,6 +94,7 @@ def test_corrections_of_a_document_with_other_tokens(
         files.append(tmp_path / f"{name}.jsonl")
         files[-1].write_text(json.dumps({"text": text, **more}), "utf-8")
     lines = corrections_of([*files, "--lang", "en"], tmp_path, place="c against b,")
+    assert [json.loads(line)["lang"] for line in lines] == ["en"] * len(lines)
     path = tmp_path / "decisions.jsonl"
     path.write_text("\n".join(lines), "utf-8")
     docs, _ = read(files[1])

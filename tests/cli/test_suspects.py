@@ -85,6 +85,32 @@ def test_from_a_model_to_the_corrected_corpus(model, corpus, tmp_path):
     assert "Bo\tB-PER" in columns.read_text("utf-8")
 
 
+@pytest.mark.parametrize("lang", [(), ("--lang", "es")])
+def test_corrections_of_texts_without_tokens(model, tmp_path, lang):
+    # The tokens of `xx`, `en` and `es` differ.
+    rows = [
+        {"text": "Don't Ana Ruiz and Bo go?He's 5km away .", "spans": [[6, 14, "LOC"]]},
+        {"text": "Ana met Bo in New York .", "spans": [[14, 22, "PER"]]},
+    ]
+    corpus, output = tmp_path / "corpus.jsonl", tmp_path / "suspects.jsonl"
+    corpus.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+    run(corpus, "--model", model, "-o", output, "--least", 0, *lang)
+    found = read_lines(output)
+    assert {f["document"] for f in found} == {0, 1}
+    assert {f["lang"] for f in found} == {lang[1] if lang else "en"}
+    one = [f for f in found if f["gold"]]
+    output.write_text("".join(json.dumps(f) + "\n" for f in one), "utf-8")
+    printed = run(corpus, "--apply", output, "-o", tmp_path / "corrected.jsonl")
+    assert f"Corrections that changed something: {len(one)}" in printed
+    for f in one:
+        del f["lang"]
+    output.write_text("".join(json.dumps(f) + "\n" for f in one), "utf-8")
+    options = ("--apply", output, "-o", tmp_path / "other.jsonl")
+    printed = run(corpus, *options, code=1)
+    assert "expected the text that was reviewed as document" in printed
+    run(corpus, *options, "--lang", lang[1] if lang else "en")
+
+
 def test_what_is_listed_and_what_is_shown(model, corpus, tmp_path):
     output, report = tmp_path / "suspects.jsonl", tmp_path / "suspects.html"
     run(corpus, "--model", model, "-o", output, "-r", report, "--least", 0, "--max-shown", 4)

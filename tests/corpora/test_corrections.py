@@ -125,7 +125,7 @@ def test_lines_of_a_file(tmp_path: Path):
     path = tmp_path / "d.jsonl"
     path.write_text(f"\n{json.dumps({'kind': 'missed', **data})}\n", "utf-8")
     (read,) = read_corrections(path)
-    assert read == Correction(f"{path}, line 2", 0, text_digest(doc), [(0, 2, "PER")], [])
+    assert read == Correction(f"{path}, line 2", 0, text_digest(doc), [(0, 2, "PER")], [], "en")
     assert correct([doc], read_corrections(path))[0] == 1
     for wrong in ("{", "[]", "3", json.dumps({**data, "add": [[1, 2]]}), json.dumps({"add": []})):
         path.write_text(wrong, "utf-8")
