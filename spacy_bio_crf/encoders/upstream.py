@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from torch import Tensor
 
+from ..errors import Plain, SettingsError, describe
 from ..subwords.cache import content_of
 from ..subwords.tokenizer import sequence_rows
 from ..training.torch_shim import TorchShim
@@ -57,6 +58,7 @@ class TrainingBatch:
         # Documents are kept, so that no other one gets the id of one of them.
         self._docs = list(docs)
         self._place = {id(doc): i for i, doc in enumerate(docs)}
+        self._contents = [content_of(doc) for doc in docs]
         self._lengths = lengths
         self._bases = np.cumsum([0, *(int(own.sum()) for own in lengths)])
         self._backprop = backprop
@@ -69,7 +71,13 @@ class TrainingBatch:
 
     def has(self, docs: Sequence[Doc], *, every: bool) -> bool:
         """RETURNS (bool): The batch has what a head needs for these documents."""
-        return (self.every or not every) and all(id(doc) in self._place for doc in docs)
+        known = all(id(doc) in self._place for doc in docs)
+        return (self.every or not every) and known and not self.outdated(docs)
+
+    def outdated(self, docs: Iterable[Doc]) -> bool:
+        """RETURNS (bool): Some of these documents had other tokens when they were read."""
+        known = [(doc, self._place[id(doc)]) for doc in docs if id(doc) in self._place]
+        return any(self._contents[place] != content_of(doc) for doc, place in known)
 
     def select(self, docs: Sequence[Doc], *, every: bool) -> tuple[Tensor, list[np.ndarray]]:
         """Find the vectors of documents.
@@ -250,10 +258,19 @@ class Upstream:
         """Find the vectors of documents in training; without an update of the owner it is frozen.
 
         every (bool): The head trains all sub-words.
+        RAISES: SettingsError for documents whose tokens have changed since an encoder that learns
+            has read them.
         """
         batch = self.batch
         if batch is not None and batch.has(docs, every=every):
             return batch
+        if batch is not None and batch.learns and batch.outdated(docs):
+            # A second reading would need a second step of the encoder in one update.
+            expected = "the tokens that it has read, for every component that trains it"
+            got = Plain("others, which an annotating component has made of them")
+            remedy = "give the components behind that one an encoder of their own"
+            place = repr(self.owner.name)
+            raise SettingsError(describe(place, expected=expected, got=got, remedy=remedy))
         self.close_batch()
         return self.open_batch(docs, learns=False)
 

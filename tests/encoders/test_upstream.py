@@ -11,11 +11,17 @@ from spacy.language import Language
 from spacy.tokens import Doc
 
 from spacy_bio_crf.encoders.upstream import JointEmissions, TrainingBatch
+from spacy_bio_crf.errors import SettingsError
 from tests.support.encoder_tools import Held
 from tests.support.pipelines import make_examples
 from tests.support.sharing import make_shared, owner_of, shim_of
 
 VOCAB = spacy.blank("en").vocab
+
+
+def merge(doc: Doc) -> None:
+    with doc.retokenize() as retokenizer:
+        retokenizer.merge(doc[:2])
 
 
 def a_batch(lengths: list[list[int]], *, every: bool) -> tuple[list[Doc], TrainingBatch, list]:
@@ -57,6 +63,16 @@ def test_what_a_batch_has():
     frozen = TrainingBatch(docs, [], torch.zeros(0, 2), every=True, backprop=None)
     assert frozen.has(docs, every=False) and frozen.has(docs, every=True) and not frozen.learns
     frozen.backprop()
+
+
+def test_a_batch_has_nothing_of_other_tokens():
+    docs = [Doc(VOCAB, words=["New", "York"]), Doc(VOCAB, words=["x"])]
+    lengths = [np.ones(len(doc), dtype=np.int64) for doc in docs]
+    batch = TrainingBatch(docs, lengths, torch.zeros(3, 2), every=False, backprop=None)
+    merge(docs[0])
+    assert batch.outdated(docs) and not batch.has(docs, every=False)
+    assert not batch.outdated(docs[1:]) and batch.has(docs[1:], every=False)
+    assert not batch.outdated([Doc(VOCAB, words=["New", "York"])])
 
 
 @pytest.fixture
@@ -120,6 +136,21 @@ def test_documents_of_a_batch_are_not_mixed_up(nlp: Language):
     other = upstream.batch_of([nlp.make_doc("Bo")], every=False)
     assert other is not batch and not other.learns
     assert upstream.batch is other
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_tokens_that_change_within_a_batch(nlp: Language, learns: bool):
+    """What is frozen reads them once more; the gradients of one step are those of one reading."""
+    upstream = owner_of(nlp).upstream
+    doc = nlp.make_doc("Ana Ruiz met Bo")
+    upstream.open_batch([doc], learns=learns)
+    merge(doc)
+    if learns:
+        expected = "^'bio_encoder': expected the tokens that it has read, .*; give the components"
+        with pytest.raises(SettingsError, match=expected):
+            upstream.batch_of([doc], every=False)
+    else:
+        assert len(upstream.batch_of([doc], every=False).vectors) == 3
 
 
 def test_heads_that_end_with_an_earlier_batch_leave_the_one_at_hand(nlp: Language):

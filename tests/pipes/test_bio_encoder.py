@@ -574,6 +574,27 @@ def test_annotation_in_training(fresh: Language):
     assert seen == [ents for _, ents in SENTENCES]
 
 
+def test_tokens_that_change_between_two_components(fresh: Language):
+    @Language.component("merge_two")
+    def merge_two(doc: Doc) -> Doc:
+        with doc.retokenize() as retokenizer:
+            retokenizer.merge(doc[:2])
+        return doc
+
+    fresh.add_pipe("merge_two", before="second")
+    examples = make_examples(fresh)[:1]
+    with pytest.raises(ValueError, match="'bio_encoder': expected the tokens that it has read"):
+        fresh.update(examples, sgd=Adam(1e-3), annotates=["merge_two"])
+    # A frozen encoder reads the new ones for the components behind.
+    assert examples[0].reference[0].text == "Ana"
+    losses = fresh.update(
+        examples, sgd=Adam(1e-3), annotates=["merge_two"], exclude=["bio_encoder"]
+    )
+    assert losses["second"] > 0
+    fresh.replace_listeners("bio_encoder", "second", ["model.encoder"])
+    assert fresh.update(examples, sgd=Adam(1e-3), annotates=["merge_two"])["second"] > 0
+
+
 def test_batches_without_a_token(fresh: Language, monkeypatch):
     empty = [Example(Doc(fresh.vocab), Doc(fresh.vocab))] * 2
     with passes(monkeypatch) as counts:
