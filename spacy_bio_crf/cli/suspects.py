@@ -71,6 +71,9 @@ def suspects_cli(
         None, "--code", help="Python file with registered functions, for --config"
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
+    force: bool = typer.Option(
+        False, "--force", "-F", help="Write over an existing corpus, with --apply"
+    ),
     lang: str | None = typer.Option(
         None,
         "--lang",
@@ -104,7 +107,7 @@ def suspects_cli(
             msg.fail(describe(str(path), expected="a file", got=Plain("no such file")), exits=1)
     try:
         if apply is not None:
-            check_output(output, force=True)
+            check_output(output, force=force)
         decisions = [] if apply is None else list(read_corrections(apply))
         nlp = load_pipeline(model, gpu_id) if model is not None else None
         own = spacy.blank(lang or _lang_of(config, nlp, decisions))

@@ -80,6 +80,11 @@ def test_from_a_model_to_the_corrected_corpus(model, corpus, tmp_path):
     assert entities(corrected) == [ents for _, ents in SENTENCES]
     diff = (tmp_path / "corrected.diff").read_text("utf-8")
     assert "-3\t4\tLOC\tBo\n" in diff and "+3\t4\tPER\tBo\n" in diff
+    made = corrected.read_bytes()
+    printed = run(corpus, "--apply", output, "-o", corrected, code=1)
+    assert "expected no file, got an existing file; use --force to overwrite it" in printed
+    run(corpus, "--apply", output, "-o", corrected, "--force")
+    assert corrected.read_bytes() == made
     columns = tmp_path / "corrected.conll"
     run(corpus, "--apply", output, "-o", columns)
     assert "Bo\tB-PER" in columns.read_text("utf-8")
