@@ -15,6 +15,7 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_bio_crf import crf
+from spacy_bio_crf.gold.soft import WEIGHT
 from spacy_bio_crf.tags.spans import LABELS_ANNOTATED
 from tests.support.components import clear, component, gradients, weights
 from tests.support.layered import fit_layers, layered_example
@@ -178,6 +179,27 @@ def test_the_gradient_does_not_depend_on_parts(make_nlp: MakeNlp):
         found.append(gradients(component(nlp)))
     for name, gradient in found[0].items():
         torch.testing.assert_close(gradient, found[1][name], rtol=1e-3, atol=1e-6)
+
+
+def test_weights_of_documents_are_those_of_their_annotation(fitted: Language):
+    """With a weight of 0, what the model knew before is still learned from the text."""
+    found = []
+    for weight in (0.0, 1.0):
+        nlp = copy.deepcopy(fitted)
+        nlp.resume_training()
+        nlp.update([make_example(nlp, ["Bo", "met", "Ana"], [])], sgd=Adam(1e-2))
+        examples = make_examples(nlp)
+        for eg in examples:
+            eg.reference.user_data[WEIGHT] = weight
+        component(nlp).update(examples)
+        annotated = any(g.any() for g in gradients(component(nlp)).values())
+        assert annotated == bool(weight)
+        clear(component(nlp))
+        component(nlp).rehearse(examples)
+        found.append(gradients(component(nlp)))
+    for name, gradient in found[0].items():
+        torch.testing.assert_close(gradient, found[1][name])
+    assert any(g.any() for g in found[0].values())
 
 
 def test_documents_without_tokens(fitted: Language):
