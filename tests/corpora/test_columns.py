@@ -133,6 +133,7 @@ def test_trailing_columns_between_tabs(folder):
         ("a\tO\n#b\nc\tO\n", {}, "FILE, line 2: expected at least 2 columns"),
         ("a\tO\nb\tB-PER\nc\tI_PER\n", {}, "FILE, line 3: tag: expected 'O' or a prefix"),
         ("a\tO\nb\tB-PER|B-X\n", {}, "FILE, line 2: expected one tag, got 'B-PER|B-X'"),
+        ("a\tO\nb\tB-PER&E-X\n", {}, "FILE, line 2: expected one tag, got 'B-PER&E-X'"),
         ("a\tO\nb\tB-PER,O\n", {}, "FILE, line 2: expected one tag, got 'B-PER,O'"),
         ("a,X\nb,O\n", {}, "; name the format with `format` (csv for columns between commas)"),
         ("a\nb\n", {}, "; set `untagged` if the tokens have no tags"),
