@@ -123,6 +123,17 @@ def test_bad_annotation(folder, ann, message):
     assert message in folder.error(folder.write(ann, "a.ann"))
 
 
+@pytest.mark.parametrize("counted", [0, 1])
+def test_a_byte_order_mark_is_no_text(folder, counted):
+    path = folder.write("\ufeffAna Ruiz ran", "a.txt")
+    folder.write(f"T1\tPER {counted} {8 + counted}\tAna Ruiz\n", "a.ann")
+    (doc,), summary = folder.convert(path)
+    assert plain(doc) == ("Ana Ruiz ran", [("Ana Ruiz", "PER")])
+    assert not summary.remarks and not summary.misaligned
+    folder.write("T1\tPER 0 9\tAna Ruis\n", "a.ann")
+    assert "expected 'Ana Ruis' (PER) at characters 0 to 9" in folder.error(path)
+
+
 def test_bad_texts(folder):
     path = folder.write("", "a.ann")
     assert folder.error(path) == "a.ann: expected the text beside it, a.txt, got no file"

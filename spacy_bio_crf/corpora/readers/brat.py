@@ -6,7 +6,7 @@ T2	LOC 18 21;27 31	New City      in two pieces
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...errors import ConvertError, Plain, describe
@@ -78,7 +78,7 @@ def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Sum
     spans: list[TextSpan] = []
     missing: list[Offsets] = []
     lines = numbered_lines(annotation, ConvertError, encoding=options.encoding)
-    entities = list(_entities(annotation, lines, summary))
+    text, entities = _without_mark(text, list(_entities(annotation, lines, summary)))
     for entity in _in_characters(text, entities, summary):
         pieces = _joined(text, entity.pieces)
         if len(pieces) > 1:
@@ -142,6 +142,15 @@ def _in_characters(text: str, entities: list[_Entity], summary: Summary) -> list
         summary.remarks[OTHER_UNITS] += 1
     offsets = iter(found)
     return [_Entity(e.label, [next(offsets) for _ in e.pieces], e.text, e.place) for e in entities]
+
+
+def _without_mark(text: str, entities: list[_Entity]) -> tuple[str, list[_Entity]]:
+    """The text without a byte order mark, which brat counts as a character; other tools don't."""
+    bare = text.removeprefix("\ufeff")
+    moved = [replace(e, pieces=[(start - 1, end - 1) for start, end in e.pieces]) for e in entities]
+    flat = [piece for entity in moved for piece in _with_texts(entity)]
+    counts = bare != text and in_characters(bare, flat) is not None
+    return bare, moved if counts else entities
 
 
 def _with_texts(entity: _Entity) -> list[tuple[int, int, str]]:
