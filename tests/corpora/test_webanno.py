@@ -24,6 +24,12 @@ def test_webanno(folder):
     assert dict(summary.notes) == {"WebAnno TSV 3, webanno.custom.Entity@value": 1}
 
 
+def test_a_sentence_that_begins_with_white_space(folder):
+    rows = "#Text= Ana\n1-1\t1-4\tAna\tPER\t_\t\n\n#Text=\n#Text=\tRio \n2-1\t7-10\tRio\tLOC\t_\t\n"
+    (doc,), _ = folder.convert(folder.write(HEAD + rows, "d.tsv"))
+    assert doc.text == " Ana\n\n\tRio " and plain(doc)[1] == [("Ana", "PER"), ("Rio", "LOC")]
+
+
 LAYERS = (
     "#FORMAT=WebAnno TSV 3.2\n#T_SP=de.tudarmstadt.api.lexmorph.type.pos.POS|PosValue\n"
     "#T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|identifier|value\n"

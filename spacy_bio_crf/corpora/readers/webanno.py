@@ -89,7 +89,9 @@ def _passage(path: Path, options: ConvertOptions, summary: Summary) -> Passage:
             start, end = _offsets(fields, place)
             begins = bool(sentence)
             if sentence:
-                text.add("\n".join(sentence), start)
+                whole = "\n".join(sentence)
+                before = whole[: max(0, whole.find(_unescaped(fields[2])))]
+                text.add(whole, start - (0 if before.strip() else len(before)))
                 sentence = []
             try:
                 start, end = text.chars[start], text.chars[end]
