@@ -1,5 +1,6 @@
 """Conversion of annotated files to training data."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
@@ -125,7 +126,7 @@ def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:
 
 def input_files(inputs: Inputs) -> list[Path]:
     """RETURNS (list[Path]): All files that inputs stand for, as for `convert`, each once."""
-    paths: dict[Path, None] = {}
+    paths: dict[str, Path] = {}  # by their absolute names
     for given in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
         if given.is_dir():
             found = sorted(
@@ -137,16 +138,17 @@ def input_files(inputs: Inputs) -> list[Path]:
                 raise ConvertError(
                     describe(str(given), expected="a folder with files", got=Plain("none in it"))
                 )
-            paths.update(dict.fromkeys(found))
         elif given.is_file():
-            paths[given] = None
+            found = [given]
         else:
             raise ConvertError(
                 describe(str(given), expected="a file or folder", got=Plain("nothing there"))
             )
+        for path in found:
+            paths.setdefault(os.path.abspath(path), path)
     if not paths:
         raise ConvertError(describe("inputs", expected="a file or folder", got=Plain("none")))
-    return list(paths)
+    return list(paths.values())
 
 
 def _empty(paths: Sequence[Path], summary: Summary) -> ConvertError:

@@ -19,6 +19,13 @@ def test_a_folder_stands_for_its_files_sorted(folder):
     assert dict(summary.dropped) == {"file without rows": 1}
 
 
+def test_a_file_with_two_paths_is_read_once(folder, monkeypatch):
+    path = folder.write("a\tO\n")
+    monkeypatch.chdir(folder.path)
+    docs, _ = folder.tokens("in.conll", path, folder.path)
+    assert len(docs) == 1
+
+
 def test_output_is_not_overwritten_without_force(folder):
     output = folder.path / "new" / "out.spacy"
     path = folder.write("a\tO\n")
