@@ -50,13 +50,13 @@ def from_hf_cli(
 
     check_new(output, force)
     try:
-        lines = [] if labels is None else read_text(labels, BioError).splitlines()
+        text = "" if labels is None else read_text(labels, BioError).removeprefix("\ufeff")
         nlp, rows = import_checkpoint(
             name,
             lang=lang,
             head=head,
             constrained=constrained,
-            labels=[line.strip() for line in lines if line.strip()] or None,
+            labels=[line.strip() for line in text.splitlines() if line.strip()] or None,
             scheme=scheme,
             target=target,
             revision=revision,

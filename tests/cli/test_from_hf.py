@@ -34,7 +34,7 @@ def test_a_pipeline_is_written(checkpoint: Path, tmp_path: Path):
 
 
 def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):
-    (tmp_path / "labels.txt").write_text("O\nfirst name\n-\n\nlast name\n")
+    (tmp_path / "labels.txt").write_text("\ufeffO\nfirst name\n-\n\nlast name\n", "utf-8")
     options = ["--lang", "xx", "--labels", tmp_path / "labels.txt"]
     code, output = run(checkpoint, tmp_path / "out", *options)
     assert code == 0, output
