@@ -7,6 +7,9 @@ label-studio  "data" and "predictions" for a project with <Labels name="label" t
 doccano       "text" and "label", which doccano takes for annotation until it is reviewed;
               "predicted" has the confidence, and stays beside the annotation
 argilla       "fields" and "suggestions" of a SpanQuestion "entities" on the field "text"
+
+A task's own keys take the place of a row's: "label" and "predicted" for doccano, and "text" for
+doccano and Label Studio where the text is under another key.
 """
 
 import json

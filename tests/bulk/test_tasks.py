@@ -158,6 +158,16 @@ def test_other_keys_and_values_that_json_lacks():
     assert make_task(row, "jsonl")["body"] == TEXT
 
 
+def test_a_task_s_own_keys_take_the_place_of_a_row_s():
+    row = {"id": 1, "body": TEXT, "text": "A title", "label": "news", "entities": [BO]}
+    tasks = {form: make_task(row, form, text_key="body") for form in TASK_FORMS}
+    doccano, data = tasks["doccano"], tasks["label-studio"]["data"]
+    assert (doccano["text"], doccano["label"]) == (TEXT, [[15, 17, "PER"]])
+    assert data == {"id": 1, "text": TEXT, "label": "news"}
+    assert tasks["prodigy"]["meta"] == {"id": 1, "text": "A title", "label": "news"}
+    assert tasks["jsonl"] == row
+
+
 def test_rows_are_read_from_files_and_folders(tmp_path):
     keys = {"text_key": "text", "entities_key": "entities"}
     folder = tmp_path / "out"
