@@ -33,7 +33,7 @@ constrained = true
 constrained_loss = true
 lr_scale = 10.0""",
 }
-TOKEN_HEADS = {
+HEADS_OF_TOKENS = {
     "softmax": """@architectures = "spacy-bio-crf.SoftmaxHead.v1"
 lr_scale = 10.0""",
     "crf": """@architectures = "spacy-bio-crf.CRFHead.v1"
@@ -106,7 +106,7 @@ def init_config_cli(
     from ..training.recipe import make_recipe
 
     try:
-        heads = HEADS if target is None else TOKEN_HEADS
+        heads = HEADS if target is None else HEADS_OF_TOKENS
         head = head or next(iter(heads))
         check_choice("head", head, heads, error=BioError)
         (train, n_gold), (dev, _) = (_read(path, target) for path in (corpora[0], corpora[-1]))
