@@ -36,8 +36,7 @@ class RehearsingPipe(LabelledPipe):
         """The weight of the loss that `update` adds by `rehearse`, once training is resumed; it is
         not saved.
 
-        RAISES: ValueError when set to a number below 0, and to one above 0 for an encoder that
-            other components use, too.
+        RAISES: ValueError when set to a number below 0, or above 0 for an encoder that others use.
         """
         return self._rehearsal
 
