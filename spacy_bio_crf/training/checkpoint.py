@@ -234,12 +234,12 @@ def compare_shapes(checkpoint: Checkpoint, shapes: dict[str, tuple[int, ...]]) -
 
 
 def compare_corpus(checkpoint: Checkpoint, name: str, digest: str) -> None:
-    """Compare the digest of a corpus.
+    """Compare the digest of a corpus, with a checkpoint of an earlier version its first part.
 
     name (str): "training" or "development".
     RAISES: TrainingError if the corpus has changed.
     """
-    if checkpoint.values["digests"].get(name) not in (None, digest):
+    if checkpoint.values["digests"].get(name) not in (None, digest, digest.partition("-")[0]):
         raise TrainingError(
             describe(
                 str(checkpoint.folder),

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from spacy.attrs import (
@@ -23,6 +24,9 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..doc_scores import SCORES
+from ..gold.soft import WEIGHT
+from ..tags.spans import annotated_labels
 from .random_states import States, read_cpu_states, set_random_states
 
 ATTRIBUTES = [
@@ -36,16 +40,19 @@ ExampleReader = Callable[[Language], Iterable[Example]]
 class Digest:
     """A digest of the examples that a reader of a corpus gives: texts, tokens and annotation.
 
+    It has two parts, with "-" between them. The second one is of what spaCy has no place for, and
+    checkpoints of earlier versions lack it.
+
     reader (ExampleReader): The reader.
     """
 
     def __init__(self, reader: ExampleReader):
         self._reader = reader
-        self._hash = hashlib.sha256()
+        self._hash, self._more = hashlib.sha256(), hashlib.sha256()
 
     def __call__(self, nlp: Language) -> Iterator[Example]:
         """Read the corpus. Each reading of a corpus from its beginning has the same digest."""
-        self._hash = hashlib.sha256()
+        self._hash, self._more = hashlib.sha256(), hashlib.sha256()
         for example in self._reader(nlp):
             self._add(example.reference)
             self._hash.update(example.predicted.to_array([ORTH, SPACY]).tobytes())
@@ -54,7 +61,7 @@ class Digest:
     @property
     def value(self) -> str:
         """The digest of what has been read since the last beginning."""
-        return self._hash.hexdigest()
+        return f"{self._hash.hexdigest()}-{self._more.hexdigest()}"
 
     def _add(self, doc: Doc) -> None:
         values: np.ndarray = doc.to_array(ATTRIBUTES)
@@ -64,6 +71,27 @@ class Digest:
             for key, group in doc.spans.items()
         }
         self._hash.update(repr((sorted(doc.cats.items()), sorted(spans.items()))).encode())
+        scores = {
+            key: np.asarray(group.attrs.get(SCORES), dtype=object).tolist()
+            for key, group in doc.spans.items()
+        }
+        annotated = annotated_labels(doc)
+        stored: dict[Any, Any] = doc.user_data
+        # The labels of targets are strings. Other objects may look different in each process.
+        labels = [
+            (repr(key), value)
+            for key, value in stored.items()
+            if isinstance(key, tuple)
+            and key[:1] == ("._.",)
+            and isinstance(value, str | int | float)
+        ]
+        own = (
+            sorted(scores.items()),
+            stored.get(WEIGHT),
+            None if annotated is None else sorted(annotated),
+            sorted(labels, key=lambda entry: entry[0]),
+        )
+        self._more.update(repr(own).encode("utf-8", "surrogatepass"))
 
 
 class CorpusPlace:

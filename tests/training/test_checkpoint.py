@@ -174,6 +174,10 @@ def test_corpora_that_differ():
     compare_corpus(checkpoint, "development", "any")
     with pytest.raises(TrainingError, match="here: expected the training corpus"):
         compare_corpus(checkpoint, "training", "2")
+    # A checkpoint of an earlier version has the first part of a digest.
+    compare_corpus(checkpoint, "training", "1-2")
+    with pytest.raises(TrainingError, match="here: expected the training corpus"):
+        compare_corpus(make(digests={"training": "1-2"}), "training", "1-3")
 
 
 def test_when_a_checkpoint_is_due(monkeypatch):

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -131,10 +132,52 @@ def set_cats(doc: Doc) -> None:
     doc.cats = {"yes": 0.0}
 
 
-@pytest.mark.parametrize("change", [set_tag, set_head, set_entity, set_spans, set_cats])
+def set_scores(doc: Doc) -> None:
+    doc.spans["more"].attrs["scores"] = np.array([0.25], dtype=np.float32)
+
+
+def set_weight(doc: Doc) -> None:
+    doc.user_data["bio_ner_weight"] = 0.5
+
+
+def set_annotated(doc: Doc) -> None:
+    doc.user_data["labels_annotated"] = ["PER"]
+
+
+def set_extension(doc: Doc) -> None:
+    doc.user_data["._.", "sort", 3, None] = "VERB"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(set_tag, set_head, set_entity, set_spans, set_cats),
+        *(set_scores, set_weight, set_annotated, set_extension),
+    ],
+)
 def test_digests_differ_with_the_annotation(change):
     assert digest() == digest()
     assert digest(change) != digest()
+
+
+def test_digests_do_not_differ_with_other_data_or_with_its_order():
+    def keep(doc: Doc) -> None:
+        # Other objects may look different in each process.
+        doc.user_data.update({"source": "line 3", 7: 1, ("._.", "parser", None, None): object()})
+
+    def add(doc: Doc, *, step: int = 1) -> None:
+        doc.user_data["labels_annotated"] = ["PER", "LOC"][::step]
+        for i in range(3)[::step]:
+            doc.user_data["._.", "sort", i, None] = "X"
+
+    assert digest(keep) == digest()
+    assert digest(partial(add, step=-1)) == digest(add) != digest()
+
+
+def test_the_first_half_of_a_digest_is_that_of_old_checkpoints():
+    for change in (set_scores, set_weight, set_annotated, set_extension):
+        assert digest(change).partition("-")[0] == digest().partition("-")[0]
+    assert digest(set_tag).partition("-")[0] != digest().partition("-")[0]
 
 
 def test_digests_differ_with_the_text():
