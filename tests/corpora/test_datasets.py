@@ -77,9 +77,10 @@ NAME_FILES = {
 def test_a_file_of_names_beside(folder, name):
     """T-NER has a label.json beside its data."""
     path = folder.write(RECORDS, "in/a.jsonl")
-    folder.write(NAME_FILES[name], f"in/{name}")
-    check(*folder.convert(path))
-    check(*folder.convert(path.parent))
+    for mark in ("", "\ufeff"):
+        folder.write(mark + NAME_FILES[name], f"in/{name}")
+        check(*folder.convert(path))
+        check(*folder.convert(path.parent))
 
 
 def test_files_of_names_are_for_ids(folder):

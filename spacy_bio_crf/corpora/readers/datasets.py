@@ -148,7 +148,7 @@ def _names_beside(path: Path, key: str) -> Sequence[str] | None:
     for beside in map(path.with_name, (*INFO_FILES, *NAME_FILES)):
         if not beside.is_file():
             continue
-        text = read_text(beside, ConvertError)
+        text = read_text(beside, ConvertError).removeprefix("\ufeff")
         try:
             info = json.loads(text) if beside.suffix == ".json" else text.split()
         except ValueError as err:
