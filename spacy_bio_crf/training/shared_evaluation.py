@@ -33,7 +33,8 @@ class SharedEvaluation:
     def evaluate(self, examples: Iterable[Example]) -> dict[str, Any]:
         """Annotate a share of some examples in each process, and score them all in the first one.
 
-        Documents come back as those of `nlp.pipe` with several processes do, as bytes.
+        Documents come back as those of `nlp.pipe` with several processes do, as bytes. One that
+        the pipeline's error handler drops counts as one without predictions.
 
         examples (Iterable[Example]): The examples, the same for all processes. Others than the
             first one hold those of their share alone.
@@ -42,17 +43,24 @@ class SharedEvaluation:
         nlp, rank, count = self._nlp, self._processes.rank, self._processes.count
         kept = [eg for i, eg in enumerate(examples) if rank == 0 or i % count == rank]
         validate_examples(kept, "Language.evaluate")
-        kept = [Example(eg.predicted.copy(), eg.reference) for eg in kept]
+        kept = [Example(eg.predicted, eg.reference) for eg in kept]
         began = time.perf_counter()
-        docs = list(nlp.pipe(eg.predicted for eg in (kept[::count] if rank == 0 else kept)))
-        found = self._processes.collect([] if rank == 0 else [doc.to_bytes() for doc in docs])
+        share = kept[::count] if rank == 0 else kept
+        stream = ((eg.predicted.copy(), place) for place, eg in enumerate(share))
+        given = list(nlp.pipe(stream, as_tuples=True))
+        # A component may make new Docs, which don't know their place.
+        whole = len(given) == len(share)
+        docs = {i if whole else place: doc for i, (doc, place) in enumerate(given)}
+        told = {} if rank == 0 else {place: doc.to_bytes() for place, doc in docs.items()}
+        found = self._processes.collect(told)
         results: dict[str, Any] = {}
         if rank == 0:
             for i, example in enumerate(kept):
                 owner, place = i % count, i // count
-                example.predicted = (
-                    Doc(nlp.vocab).from_bytes(found[owner][place]) if owner else docs[place]
-                )
+                if owner == 0:
+                    example.predicted = docs.get(place, example.predicted)
+                elif place in found[owner]:
+                    example.predicted = Doc(nlp.vocab).from_bytes(found[owner][place])
             seconds = time.perf_counter() - began
             results = Scorer(nlp=nlp).score(kept)
             results["speed"] = sum(len(eg.predicted) for eg in kept) / seconds

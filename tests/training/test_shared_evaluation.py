@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 import spacy
-from spacy.training import Corpus
+from spacy.tokens import Doc, Span
+from spacy.training import Corpus, Example
 from spacy.training.initialize import init_nlp
 
 from spacy_bio_crf.training.processes import Processes
@@ -64,3 +65,52 @@ def test_each_process_annotates_its_share_alone(tiny_encoder: Path, tmp_path: Pa
     # The last one has none.
     assert run_together(work, 4) == [0] * 4
     assert [(tmp_path / str(rank)).read_text() for rank in range(4)] == ["1", "1", "1", "0"]
+
+
+def test_a_document_that_is_dropped_has_no_predictions(tmp_path: Path):
+    nlp = spacy.blank("en")
+    ruler: Any = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PER", "pattern": "Ana"}])
+
+    @spacy.Language.component("test_fail_on_some")
+    def fail(doc):
+        if len(doc) in (3, 4):
+            raise ValueError(doc.text)
+        return doc
+
+    nlp.add_pipe("test_fail_on_some")
+    nlp.set_error_handler(lambda name, component, docs, error: None)
+    examples = []
+    for n in range(1, 8):
+        reference = nlp.make_doc("Ana" + " left" * (n - 1))
+        reference.ents = [Span(reference, 0, 1, "PER")]
+        examples.append(Example(nlp.make_doc(reference.text), reference))
+
+    def work(processes: Processes) -> None:
+        found = SharedEvaluation(nlp, processes).evaluate(examples)
+        (tmp_path / f"{processes.rank}.json").write_text(json.dumps(found))
+
+    assert run_together(work, 2) == [0] * 2
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in range(2)]
+    assert all((one["ents_p"], one["ents_r"]) == (1.0, 5 / 7) for one in found)
+
+
+def test_components_may_make_new_documents(tmp_path: Path):
+    nlp = spacy.blank("en")
+
+    @spacy.Language.component("test_new_documents")
+    def renew(doc):
+        return Doc(doc.vocab, words=["Ana"])
+
+    nlp.add_pipe("test_new_documents")
+    ruler: Any = nlp.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "PER", "pattern": "Ana"}])
+    reference = Doc(nlp.vocab, words=["Ana"], ents=["B-PER"])
+    examples = [Example(Doc(nlp.vocab, words=["Ana"]), reference) for _ in range(3)]
+
+    def work(processes: Processes) -> None:
+        found = SharedEvaluation(nlp, processes).evaluate(examples)
+        (tmp_path / f"{processes.rank}.json").write_text(json.dumps(found))
+
+    assert run_together(work, 2) == [0] * 2
+    assert json.loads((tmp_path / "1.json").read_text())["ents_r"] == 1.0
