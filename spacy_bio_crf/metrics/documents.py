@@ -90,7 +90,10 @@ def predict(nlp: Language, examples: Sequence[Example]) -> list[Example]:
         for eg in examples
     ]
     stream = ((eg.predicted, i) for i, eg in enumerate(examples))
-    found = {i: doc for doc, i in nlp.pipe(stream, as_tuples=True)}
+    given = list(nlp.pipe(stream, as_tuples=True))
+    # A component may make new Docs, which don't know their place.
+    whole = len(given) == len(examples)
+    found = {i if whole else place: doc for i, (doc, place) in enumerate(given)}
     return [Example(found.get(i, blank[i]), eg.reference) for i, eg in enumerate(examples)]
 
 

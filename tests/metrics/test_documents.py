@@ -39,6 +39,20 @@ def test_other_tokens_and_missing_annotation():
     assert figures["entity"]["all"]["r"] == scores["ents_r"] == 1.0
 
 
+def test_components_may_make_new_documents():
+    nlp = spacy.blank("en")
+
+    @spacy.Language.component("test_make_new_documents")
+    def renew(doc: Doc) -> Doc:
+        return Doc(doc.vocab, words=[token.text for token in doc], ents=["B-PER"])
+
+    nlp.add_pipe("test_make_new_documents")
+    references = [Doc(nlp.vocab, words=[word], ents=["B-PER"]) for word in ("Ana", "Bo")]
+    examples = [Example(Doc(nlp.vocab, words=[ref[0].text]), ref) for ref in references]
+    found = predict(nlp, examples)
+    assert [[ent.text for ent in eg.predicted.ents] for eg in found] == [["Ana"], ["Bo"]]
+
+
 def test_dropped_documents_are_missed_and_not_forgotten(trained, tmp_path):
     corpus = tmp_path / "test.spacy"
     DocBin(docs=[eg.reference for eg in make_examples(trained)]).to_disk(corpus)
