@@ -8,7 +8,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, counted, describe
-from .loading import name_options, show_table, writing
+from .loading import blank_pipeline, name_options, show_table, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -42,8 +42,6 @@ def agree_cli(
 
     F1 of entities and tokens, Cohen's kappa, and Krippendorff's alpha.
     """
-    import spacy
-
     from ..io import write_json, write_text
     from ..metrics.agreement import agreement, read_sides
 
@@ -54,7 +52,7 @@ def agree_cli(
         if not path.exists():
             expected, got = "annotated documents", Plain("no such file")
             msg.fail(describe(str(path), expected=expected, got=got), exits=1)
-    nlp = spacy.blank(lang)
+    nlp = blank_pipeline(lang)
     options["lang"] = lang
     try:
         annotated = {

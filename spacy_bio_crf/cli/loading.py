@@ -92,6 +92,17 @@ def check_new(output: Path, force: bool) -> None:
         msg.fail(describe("OUT", expected="a new file or folder", got=got, remedy=remedy), exits=1)
 
 
+def blank_pipeline(lang: str) -> "Language":
+    """Make a pipeline without components, or end the command with a message."""
+    import spacy
+
+    try:
+        return spacy.blank(lang)
+    except ImportError:
+        expected = "the code of a language of spaCy, such as en or xx"
+        msg.fail(describe("--lang", expected=expected, got=lang), exits=1)
+
+
 def import_plots(plot: Path) -> Any:
     """Import the module of plots for the value of `--plot`, or end the command with a message.
 

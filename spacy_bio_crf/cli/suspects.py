@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, counted, describe
-from .loading import load_pipeline, name_options, show_table, writing
+from .loading import blank_pipeline, load_pipeline, name_options, show_table, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -86,8 +86,6 @@ def suspects_cli(
     Models that have not seen a document judge its entities. Values of the config may follow as
     --section.key value.
     """
-    import spacy
-
     from ..corpora.corrections import read_corrections
     from ..corpora.write import check_output
     from ..io import write_text
@@ -110,7 +108,7 @@ def suspects_cli(
             check_output(output, force=force)
         decisions = [] if apply is None else list(read_corrections(apply))
         nlp = load_pipeline(model, gpu_id) if model is not None else None
-        own = spacy.blank(lang or _lang_of(config, nlp, decisions))
+        own = blank_pipeline(lang or _lang_of(config, nlp, decisions))
         options["lang"] = lang
         docs = [eg.reference for eg in read_annotated(own, corpus, options, suspects_cli)]
         if apply is not None:

@@ -92,3 +92,17 @@ def test_a_full_disk_is_one_clear_error(
     printed = " ".join(run.output.split())
     assert f"{option}: expected a file that can be written, got" in printed
     assert "No space left on device" in printed and not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("command", ["agree", "suspects"])
+def test_a_language_that_spacy_lacks(command: str, tmp_path: Path):
+    texts = tmp_path / "a.jsonl"
+    texts.write_text('{"text": "Ana ran", "spans": [[0, 3, "PER"]]}\n', "utf-8")
+    (tmp_path / "none.jsonl").write_text("", "utf-8")
+    own = [texts] if command == "agree" else ["--apply", tmp_path / "none.jsonl"]
+    own += [] if command == "agree" else ["--output", tmp_path / "b.spacy"]
+    arguments = [command, texts, *own, "--lang", "qq"]
+    done = CliRunner().invoke(app, [*map(str, arguments)])
+    assert done.exit_code == 1
+    printed = " ".join(done.output.split())
+    assert "--lang: expected the code of a language of spaCy, such as en or xx, got 'qq'" in printed
