@@ -325,7 +325,7 @@ def _renamed_group(group: SpanGroup, names: Sequence[str | None]) -> SpanGroup:
     named = zip(group, names, strict=True)
     spans = [_relabeled(span, name) for span, name in named if name is not None]
     attrs = dict(group.attrs)
-    if len(attrs.get(SCORES, ())) == len(names):
+    if SCORES in attrs and len(attrs[SCORES]) == len(names):
         attrs[SCORES] = [
             x for x, name in zip(attrs[SCORES], names, strict=True) if name is not None
         ]

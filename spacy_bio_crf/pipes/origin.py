@@ -10,9 +10,9 @@ from spacy.language import Language
 class Origin:
     """The pipeline of a component, without keeping it alive.
 
-    The component in a copy of the pipeline belongs to the copy. One that another pipeline has as
-    its source belongs to that one. One that is copied by itself, or pickled, belongs to none, until
-    `nlp.resume_training`.
+    The component in a copy of the pipeline belongs to the copy. One that another pipeline takes
+    from it belongs to that one, as long as that one is in use. One that is copied by itself, or
+    pickled, belongs to none, until `nlp.resume_training`.
 
     nlp (Language | None): The pipeline.
     """
@@ -20,15 +20,26 @@ class Origin:
     def __init__(self, nlp: Language | None = None):
         # Here and not in the component, for a pickled one is made without a call of its class.
         let_spacy_tell()
-        self._reference = None if nlp is None else weakref.ref(nlp)
+        # The last one has taken the component last.
+        self._references: list[weakref.ref[Language]] = []
+        if nlp is not None:
+            self.claim(nlp)
 
     @property
     def nlp(self) -> Language | None:
-        """The pipeline, if it is still in use."""
-        return None if self._reference is None else self._reference()
+        """The last pipeline that has taken the component and is still in use."""
+        found = (reference() for reference in reversed(self._references))
+        return next((nlp for nlp in found if nlp is not None), None)
+
+    def claim(self, nlp: Language) -> None:
+        """Let the component belong to a pipeline."""
+        others = [r for r in self._references if r() is not None and r() is not nlp]
+        self._references = [*others, weakref.ref(nlp)]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Origin":
-        return Origin(memo.get(id(self.nlp)))
+        owners = (reference() for reference in reversed(self._references))
+        copies = (memo.get(id(nlp)) for nlp in owners if nlp is not None)
+        return Origin(next((copy for copy in copies if copy is not None), None))
 
     def __reduce__(self) -> tuple:
         return Origin, ()
@@ -67,4 +78,4 @@ def let_spacy_tell() -> None:
 
 def _claim(nlp: Language, pipe: Any) -> None:
     if isinstance(getattr(pipe, "origin", None), Origin):
-        pipe.origin = Origin(nlp)
+        pipe.origin.claim(nlp)

@@ -36,6 +36,19 @@ def test_a_sourced_component_belongs_to_its_new_pipeline(trained: Language):
     assert component(copied).origin.nlp is copied
 
 
+def test_a_source_has_its_component_back_when_the_other_pipeline_is_gone(trained: Language):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("bio_ner", source=trained)
+    # spaCy does not copy the component.
+    assert component(nlp) is component(trained) and component(trained).origin.nlp is nlp
+    for pipeline in (trained, nlp):
+        copied = copy.deepcopy(pipeline)
+        assert component(copied).origin.nlp is copied
+    del nlp, pipeline
+    gc.collect()
+    assert component(trained).origin.nlp is trained
+
+
 def test_training_that_is_resumed_tells_the_pipeline(trained: Language):
     nlp = pickle.loads(pickle.dumps(trained))
     assert component(nlp).origin.nlp is None
