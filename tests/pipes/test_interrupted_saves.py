@@ -40,7 +40,7 @@ def answers(nlp: Language) -> list:
     return [scores, component(nlp).labels, [spans_of(doc) for doc in nlp.pipe(docs)]]
 
 
-@pytest.fixture(params=["same settings", pytest.param("other settings", marks=pytest.mark.slow)])
+@pytest.fixture(params=["same settings", pytest.param("other settings", marks=pytest.mark.long)])
 def pair(request, make_nlp: MakeNlp, trained: Language) -> tuple[Language, Language]:
     """An old and a new pipeline, of as many labels."""
     if request.param == "same settings":

@@ -256,7 +256,7 @@ def test_times_of_students_beside_an_ensemble(tiny_encoder: Path, monkeypatch, c
     assert [row[3] for row in rows if row[:2] == ["2", "layers"]][0] < "1"
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_processes_measure_speed_and_difference(
     tiny_encoder: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:

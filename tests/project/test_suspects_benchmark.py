@@ -86,7 +86,7 @@ def test_probabilities_come_back():
     assert np.concatenate(found) == pytest.approx(rows)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_whole_run(tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     lines = "Ana\tB-PER\nmet\tO\nBo\tB-PER\n{}\tO\nin\tO\nRome\tB-LOC\n\n"
     corpus = tmp_path / "tiny.conll"
