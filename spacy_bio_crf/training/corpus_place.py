@@ -24,9 +24,8 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..doc_scores import SCORES
 from ..gold.soft import WEIGHT
-from ..tags.spans import annotated_labels
+from ..tags.spans import SCORES, annotated_labels
 from .random_states import States, read_cpu_states, set_random_states
 
 ATTRIBUTES = [

@@ -147,10 +147,11 @@ def _in_characters(text: str, entities: list[_Entity], summary: Summary) -> list
 def _without_mark(text: str, entities: list[_Entity]) -> tuple[str, list[_Entity]]:
     """The text without a byte order mark, which brat counts as a character; other tools don't."""
     bare = text.removeprefix("\ufeff")
+    if bare == text:
+        return text, entities
     moved = [replace(e, pieces=[(start - 1, end - 1) for start, end in e.pieces]) for e in entities]
     flat = [piece for entity in moved for piece in _with_texts(entity)]
-    counts = bare != text and in_characters(bare, flat) is not None
-    return bare, moved if counts else entities
+    return bare, moved if in_characters(bare, flat) is not None else entities
 
 
 def _with_texts(entity: _Entity) -> list[tuple[int, int, str]]:
