@@ -36,9 +36,10 @@ def texts_in(
     RAISES: ConvertError for what can't be read.
     """
     options = replace(DEFAULTS, text_key=text_key)
-    format, paths = choose_format(input_files(inputs), options)
+    files = input_files(inputs)
+    format, paths = choose_format(files, options)
     if format not in _RECORDS or not _have_texts(paths, format, text_key):
-        yield from (doc.text for doc in read(inputs, lang=lang)[0])
+        yield from (doc.text for doc in read(files, lang=lang)[0])
         return
     for path in paths:
         for record in read_records(path):
