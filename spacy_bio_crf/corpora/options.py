@@ -281,13 +281,12 @@ class ConvertOptions:
     )
     lang: str = _option("en", "Language code of Docs and tokenizer", flags=("--lang", "-l"))
     n_sents: int = _option(
-        1,
-        "Sentences in a Doc, at most",
-        formats=SENTENCE_FORMATS,
-        flags=("--n-sents", "-n"),
+        1, "Sentences in a Doc, at most", formats=SENTENCE_FORMATS, flags=("--n-sents", "-n")
     )
     group_docs: bool = _option(
-        False, "Make one Doc of each document mark (-DOCSTART-, # newdoc) or file"
+        False,
+        "Make one Doc of each document mark (-DOCSTART-, # newdoc) or file",
+        formats=SENTENCE_FORMATS,
     )
     split: str | None = _option(
         None,

@@ -89,7 +89,7 @@ def test_only_the_formats_that_read_an_option_are_named():
     assert {name: formats for name, formats in used.items() if formats} == {
         **dict.fromkeys(("scheme", "repair", "label", "token_prefix"), tagged),
         "skip_bad": tagged | {"jsonl", "brat"},
-        "n_sents": sentences,
+        **dict.fromkeys(("n_sents", "group_docs"), sentences),
         "untagged": {"columns"},
         **dict.fromkeys(("token_column", "tag_column"), {"columns", "csv"}),
         "tags_key": {"datasets"},
@@ -114,11 +114,12 @@ def test_only_the_formats_that_read_an_option_are_named():
     }
 
 
-def test_options_are_rejected_before_anything_is_written(folder):
+@pytest.mark.parametrize("option", [{"n_sents": 2}, {"group_docs": True}])
+def test_options_are_rejected_before_anything_is_written(folder, option):
     path = save([make_doc(["a"], [False])], folder.path / "a.spacy")
-    assert folder.error(path, n_sents=2) == (
-        "n_sents: expected input in a format that uses it (columns, csv, conllu, datasets, "
-        "token-spans, conll2012), got spacy"
+    assert folder.error(path, **option) == (
+        f"{next(iter(option))}: expected input in a format that uses it (columns, csv, conllu, "
+        "datasets, token-spans, conll2012), got spacy"
     )
 
 

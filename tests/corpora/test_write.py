@@ -39,8 +39,8 @@ def test_tokens_that_look_like_marks_come_back(folder):
     assert folder.tokens(folder.path / "a.conll")[0] == [(words, [(4, 5, "PER")])]
 
 
-def test_labels_with_marks_come_back(folder):
-    label = "R&D-UNIT"
+@pytest.mark.parametrize("label", ["R&D-UNIT", "A&E-UNIT", "B&O"])
+def test_labels_with_marks_come_back(folder, label):
     source = save([make_doc(["Ana"], [True], [(0, 1, label)])], folder.path / "a.spacy")
     convert([source], folder.path / "a.conll")
     assert folder.tokens(folder.path / "a.conll")[0] == [(["Ana"], [(0, 1, label)])]

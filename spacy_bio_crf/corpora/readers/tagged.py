@@ -14,8 +14,8 @@ from ..options import DETECT, IO, ConvertOptions
 from ..passages import Repair, Sentence, Summary
 from .tag_forms import PLAIN, USUAL, TagForm, detect_form
 
-# Two tags in one place, "B-PER|B-ORG"; "B-R&D-UNIT" is one
-_SEVERAL = re.compile(r"-.*[|,;+&]\s*([BILUESMW]-|O$)")
+# Two tags in one place, "B-PER|B-ORG"; "B-R&D-UNIT" and "B-A&E-UNIT" are one each
+_SEVERAL = re.compile(r"-.*(?:[|,;+]|(?<=\w\w)&)\s*(?:[BILUESMW]-|O$)")
 EMPTY_TOKEN = "empty token"
 PREFIX = "tokens had the prefix {prefix}, which was cut off"
 # The languages of WikiANN, such as "en:", "zh-min-nan:"
