@@ -16,7 +16,10 @@ when it is known; those that are there are not repeated.
 * self-training: the model of the same seed without a recipe annotates texts; those whose best
   analysis has a probability of `SURE` or more, and an entity, are added to the gold, and a new
   model is trained in twice the steps;
-* neighbors: `TOGETHER` sentences that follow one another are one document, in all sets.
+* neighbors: `TOGETHER` sentences that follow one another are one document, in all sets;
+* other names: half of the entities in a batch, at random, become other ones of the same label in
+  the training data (mention replacement, Dai and Adel 2020, section 3);
+* lower case: three in ten documents of a batch, at random, are in lower case.
 """
 
 import argparse
@@ -31,10 +34,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from spacy import util
 from spacy.language import Language
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, warmup_linear
 from wasabi import msg
@@ -47,11 +51,23 @@ from spacy_bio_crf.pipes.bio_ner import BioNer
 from .distillation import CORPORA, ROOT
 from .encoder_search import adjust, batches, combinations, example, make
 
+Change = Callable[[Doc], Doc]
 PLAIN = "without"
-RECIPES = (PLAIN, "twice the steps", "learned mean", "adversarial", "self-training", "neighbors")
+RECIPES = (
+    PLAIN,
+    "twice the steps",
+    "learned mean",
+    "adversarial",
+    "self-training",
+    "neighbors",
+    "other names",
+    "lower case",
+)
 SURE = 0.8  # probability of a whole analysis
 TOGETHER = 5  # sentences
 MIXED = 3  # last layers
+REPLACED = 0.5  # of the entities
+LOWERED = 0.3  # of the documents
 
 
 def main() -> None:
@@ -106,7 +122,12 @@ def run(corpus: str, seed: int, args: argparse.Namespace) -> None:
         if name == "self-training":
             plain = plain or train(args.encoder, lang, gold, job)
             gold = [*gold, *annotate_surely(plain, read_part(corpus, "texts"))]
-        nlp = train(args.encoder, lang, gold, own, adversarial=name == "adversarial")
+        change: Change | None = None
+        if name == "other names":
+            change = OtherNames(gold, seed)
+        if name == "lower case":
+            change = LowerCase(seed)
+        nlp = train(args.encoder, lang, gold, own, change=change, adversarial=name == "adversarial")
         if name == PLAIN:
             plain = nlp
         line = {"corpus": corpus, "recipe": name, "seed": seed, "documents": len(gold)}
@@ -133,8 +154,72 @@ def join(docs: list[Doc]) -> list[Doc]:
     return [Doc.from_docs(part, ensure_whitespace=True, exclude=["user_data"]) for part in parts]
 
 
+class OtherNames:
+    """Replaces `REPLACED` of a document's entities by others of the same label.
+
+    gold (list[Doc]): The documents whose entities are taken.
+    seed (int): Of the choice.
+    """
+
+    def __init__(self, gold: list[Doc], seed: int):
+        self._random = np.random.default_rng(seed)
+        self._names: dict[str, list[list[str]]] = defaultdict(list)
+        for ent in (ent for doc in gold for ent in doc.ents):
+            self._names[ent.label_].append([token.text for token in ent])
+
+    def __call__(self, doc: Doc) -> Doc:
+        """RETURNS (Doc): A new document."""
+        words: list[str] = []
+        spaces: list[bool] = []
+        ents: list[tuple[int, int, str]] = []
+        own = {ent.start: ent for ent in doc.ents}
+        place = 0
+        while place < len(doc):
+            ent = own.get(place)
+            part = doc[place : ent.end if ent else place + 1]
+            texts = [token.text for token in part]
+            gaps = [bool(token.whitespace_) for token in part]
+            if ent and self._random.random() < REPLACED:
+                names = self._names[ent.label_]
+                texts = names[self._random.integers(len(names))]
+                gaps = [*[True] * (len(texts) - 1), gaps[-1]]
+            if ent:
+                ents.append((len(words), len(words) + len(texts), ent.label_))
+            words += texts
+            spaces += gaps
+            place = part.end
+        changed = Doc(doc.vocab, words=words, spaces=spaces)
+        changed.set_ents([Span(changed, *found) for found in ents])
+        return changed
+
+
+class LowerCase:
+    """Writes `LOWERED` of the documents in lower case.
+
+    seed (int): Of the choice.
+    """
+
+    def __init__(self, seed: int):
+        self._random = np.random.default_rng(seed)
+
+    def __call__(self, doc: Doc) -> Doc:
+        """RETURNS (Doc): A new document, or the same."""
+        if self._random.random() >= LOWERED:
+            return doc
+        spaces = [bool(token.whitespace_) for token in doc]
+        changed = Doc(doc.vocab, words=[token.lower_ for token in doc], spaces=spaces)
+        changed.set_ents([Span(changed, ent.start, ent.end, ent.label_) for ent in doc.ents])
+        return changed
+
+
 def train(
-    encoder: str, lang: str, gold: list[Doc], job: dict[str, Any], *, adversarial: bool = False
+    encoder: str,
+    lang: str,
+    gold: list[Doc],
+    job: dict[str, Any],
+    *,
+    change: Change | None = None,
+    adversarial: bool = False,
 ) -> Language:
     """Train a pipeline.
 
@@ -142,6 +227,7 @@ def train(
     lang (str): The language.
     gold (list[Doc]): Annotated documents.
     job (dict[str, Any]): Settings of `benchmarks.encoder_search`.
+    change (Change | None): Applied to each document of a batch, in each epoch anew.
     adversarial (bool): Add the gradient at the moved embeddings to each step.
     """
     util.fix_random_seed(job["seed"])
@@ -152,7 +238,7 @@ def train(
     sgd = Adam(schedule, L2=job["decay"], L2_is_weight_decay=True, grad_clip=job["clip"])
     weight = transformer_shim(ner_of(nlp).model.get_ref("encoder")).network.get_input_embeddings()
     for batch in itertools.islice(batches(gold, job["words"], job["seed"]), job["steps"]):
-        found = [example(nlp, doc) for doc in batch]
+        found = [example(nlp, change(doc) if change else doc) for doc in batch]
 
         def step(sgd: Any, found: list[Example] = found) -> None:
             nlp.update(found, sgd=sgd, drop=job["dropout"])

@@ -1,5 +1,6 @@
 """The benchmark of recipes: each does what it says, and is trained once."""
 
+import itertools
 import json
 import math
 from pathlib import Path
@@ -45,13 +46,15 @@ def test_each_recipe_is_trained_once(
     recipes.main()
     lines = [json.loads(line) for line in output.read_text().splitlines()]
     assert [line["recipe"] for line in lines] == list(recipes.RECIPES)
-    assert [line["documents"] for line in lines] == [16, 16, 16, 16, 21, 4]
+    assert [line["documents"] for line in lines] == [16, 16, 16, 16, 21, 4, 16, 16]
     # The model without a recipe is there for self-training, and not trained twice.
-    assert [job["steps"] for job in jobs] == [2, 4, 2, 2, 4, 2]
-    assert [job["mix"] for job in jobs] == [1, 1, 2, 1, 1, 1]
-    assert [job["adversarial"] for job in jobs] == [False, False, False, True, False, False]
+    assert [job["steps"] for job in jobs] == [2, 4, 2, 2, 4, 2, 2, 2]
+    assert [job["mix"] for job in jobs] == [1, 1, 2, 1, 1, 1, 1, 1]
+    assert [i for i, job in enumerate(jobs) if job["adversarial"]] == [3]
+    changes = [type(job["change"]) for job in jobs]
+    assert changes == [*[type(None)] * 6, recipes.OtherNames, recipes.LowerCase]
     recipes.main()
-    assert len(jobs) == 6
+    assert len(jobs) == 8
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["tiny", "neighbors", "1"] in [row[:3] for row in rows]
 
@@ -72,6 +75,34 @@ def test_neighbors_keep_their_entities(corpora: Path) -> None:
     assert [len(doc) for doc in joined] == [20, 20, 20, 4]
     assert sum(len(doc.ents) for doc in joined) == sum(len(doc.ents) for doc in docs) == 24
     assert joined[0].ents[2].text == "Lisbon" and joined[0].ents[2].label_ == "LOC"
+
+
+def test_other_names_have_the_label(corpora: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    docs = recipes.read_part("tiny", "train")
+    change = recipes.OtherNames(docs[:2], 0)
+    # Some of the entities stay, and the documents are what they were.
+    pairs = itertools.product(("Ana Ruiz", "Bo"), repeat=2)
+    assert {change(docs[0]).text for _ in range(200)} == {f"{a} met {b}" for a, b in pairs}
+    assert change(docs[1]).text == "They flew to Lisbon"
+    assert docs[0].text == "Ana Ruiz met Bo"
+    monkeypatch.setattr(recipes, "REPLACED", 1.0)
+    both = [change(docs[0]) for _ in range(40)]
+    for doc in both:
+        first, second = doc.ents
+        assert first.label_ == second.label_ == "PER" and first.start == 0
+        assert doc[first.end].text == "met" and second.end == len(doc)
+
+
+def test_some_documents_in_lower_case(corpora: Path) -> None:
+    docs = recipes.read_part("tiny", "train") * 20
+    found = list(map(recipes.LowerCase(0), docs))
+    lower = [doc.text == doc.text.lower() for doc in found]
+    assert 0.2 < sum(lower) / len(docs) < 0.4
+    for doc, new in zip(docs, found, strict=True):
+        assert new.text in (doc.text, doc.text.lower())
+        assert [(e.start, e.end, e.label_) for e in new.ents] == [
+            (e.start, e.end, e.label_) for e in doc.ents
+        ]
 
 
 def test_moved_weights_come_back() -> None:
