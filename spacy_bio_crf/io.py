@@ -100,6 +100,33 @@ def remove_folder(path: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def files_below(folder: Path) -> Iterator[Path]:
+    """Find all files below a folder, those behind links to folders too, without hidden ones.
+
+    Links that lead nowhere are among them: who reads one gets an error.
+
+    folder (Path): The folder.
+    YIELDS (Path): The files, in no order.
+    RAISES: OSError for a folder that can't be read.
+    """
+    yield from _files_below(folder, frozenset())
+
+
+def _files_below(folder: Path, above: frozenset[str]) -> Iterator[Path]:
+    # `Path.rglob` passes over links to folders, and over folders that can't be read.
+    above |= {os.path.realpath(folder)}
+    with os.scandir(folder) as entries:
+        found = [entry for entry in entries if entry.name[0] != "."]
+    for entry in found:
+        path = folder / entry.name
+        if entry.is_dir():
+            # A link may lead to a folder that it is in.
+            if not entry.is_symlink() or os.path.realpath(path) not in above:
+                yield from _files_below(path, above)
+        elif entry.is_file() or not path.exists():
+            yield path
+
+
 def checksum(path: Path) -> tuple[int, str]:
     """RETURNS (tuple[int, str]): Size and SHA-256 of a file."""
     digest, size = hashlib.sha256(), 0

@@ -11,6 +11,7 @@ from spacy_bio_crf import io
 from spacy_bio_crf.errors import AnnotateError, BioError, ConvertError
 from spacy_bio_crf.io import (
     checksum,
+    files_below,
     import_pyarrow,
     numbered_lines,
     open_parquet,
@@ -260,3 +261,28 @@ def test_checksums(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert checksum(tmp_path / "file") == (3, digest)
+
+
+def test_files_below_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    names = "in/a.txt", "in/.hidden", "in/.git/b.txt", "in/below/c.txt", "other/below/d.txt"
+    for name in names:
+        write_text(tmp_path / name, "")
+    folder = tmp_path / "in"
+    (folder / "link").symlink_to("../other")
+    (folder / "below" / "round").symlink_to(folder)
+    (tmp_path / "other" / "back").symlink_to(folder)
+    (folder / "lost.txt").symlink_to("nowhere")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "pipe")
+    found = sorted(path.relative_to(folder).as_posix() for path in files_below(folder))
+    assert found == ["a.txt", "below/c.txt", "link/below/d.txt", "lost.txt"]
+    scandir = os.scandir
+
+    def refused(path):
+        if Path(path).name == "below":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError):
+        list(files_below(folder))

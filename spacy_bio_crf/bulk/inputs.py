@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import AnnotateError
-from ..io import open_parquet
+from ..io import files_below, open_parquet
 from .records import VALUE_SHOWN, BadRecord, find_problem, plain
 
 PART_BYTES = 1 << 22  # of a part, or a little more
@@ -223,8 +223,7 @@ def _without_times(kind: Any) -> Any:
 
 
 def _names(folder: Path) -> list[str]:
-    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return sorted(p.as_posix() for p in paths if not any(part[0] == "." for part in p.parts))
+    return sorted(path.relative_to(folder).as_posix() for path in files_below(folder))
 
 
 def _limited(contents: Iterable[bytes]) -> Iterator[bytes]:

@@ -13,6 +13,7 @@ from spacy.vocab import Vocab, create_vocab
 from tqdm import tqdm
 
 from ..errors import ConvertError, Plain, describe
+from ..io import files_below
 from .build import Builder
 from .options import DEFAULTS, ConvertOptions
 from .passages import Summary, Unit
@@ -129,11 +130,7 @@ def input_files(inputs: Inputs) -> list[Path]:
     paths: dict[str, Path] = {}  # by their absolute names
     for given in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
         if given.is_dir():
-            found = sorted(
-                path
-                for path in given.rglob("*")
-                if path.is_file() and "/." not in f"/{path.relative_to(given).as_posix()}"
-            )
+            found = sorted(files_below(given))
             if not found:
                 raise ConvertError(
                     describe(str(given), expected="a folder with files", got=Plain("none in it"))

@@ -42,6 +42,17 @@ def test_a_folder_of_text_has_a_document_in_each_file(folder):
     assert rows[1]["entities"] == found("Ana Ruiz\r\nRio\n")
 
 
+def test_links_to_folders_are_followed(folder):
+    folder.write("in/a.txt", "Rio")
+    folder.write("other/b.txt", "Ana Ruiz")
+    (folder.path / "in" / "link").symlink_to("../other")
+    rows = folder.rows(folder.path / "in")
+    assert [row["source"] for row in rows] == ["a.txt", "link/b.txt"]
+    (folder.path / "in" / "lost.txt").symlink_to("nowhere.txt")
+    with pytest.raises(FileNotFoundError, match="lost.txt"):
+        folder.annotate(folder.path / "in", "other.jsonl")
+
+
 def test_json_lines_are_kept_to_the_letter(folder):
     line = ' { "id":1.50, "\\u00e9": [1e400, 12345678901234567890123], "text" : "R\\u0069o \\n"  } '
     path = folder.write("a.jsonl", f"\ufeff{line}\r\n\n   \n{line.strip()}")

@@ -19,6 +19,14 @@ def test_a_folder_stands_for_its_files_sorted(folder):
     assert dict(summary.dropped) == {"file without rows": 1}
 
 
+def test_links_to_folders_are_followed(folder):
+    folder.write("a\tB-X\n", "in/a.txt")
+    folder.write("b\tB-X\n", "other/b.txt")
+    (folder.path / "in" / "link").symlink_to("../other")
+    docs, _ = folder.tokens(folder.path / "in")
+    assert [words for words, _ in docs] == [["a"], ["b"]]
+
+
 def test_a_file_with_two_paths_is_read_once(folder, monkeypatch):
     path = folder.write("a\tO\n")
     monkeypatch.chdir(folder.path)
