@@ -49,7 +49,8 @@ def convert(
     RAISES: ConvertError if the input or an option is no good; nothing is written then.
     """
     options = replace(options, **changes)
-    paths, format = _input(inputs, options)
+    named = _named(inputs)
+    paths, format = _input(named, options)
     output = Path(output)
     names = [output.with_stem(f"{output.stem}-{part}") for part in PARTS[: len(options.shares)]]
     outputs = names or [output]
@@ -58,6 +59,7 @@ def convert(
         if options.layers and path.suffix != LAYERED_OUTPUT:
             expected = f"an output file whose name ends in {LAYERED_OUTPUT}, for `layers`"
             raise ConvertError(describe(str(path), expected=expected, got=path.suffix))
+    _check_apart(outputs, paths, named)
     summary = Summary()
     total = sum(path.stat().st_size for path in paths)
     with tqdm(
@@ -125,10 +127,14 @@ def _input(inputs: Inputs, options: ConvertOptions) -> tuple[list[Path], str]:
     return paths, format
 
 
+def _named(inputs: Inputs) -> list[Path]:
+    return [Path(one) for one in ([inputs] if isinstance(inputs, (str, Path)) else inputs)]
+
+
 def input_files(inputs: Inputs) -> list[Path]:
     """RETURNS (list[Path]): All files that inputs stand for, as for `convert`, each once."""
     paths: dict[str, Path] = {}  # by their absolute names
-    for given in map(Path, [inputs] if isinstance(inputs, (str, Path)) else inputs):
+    for given in _named(inputs):
         if given.is_dir():
             found = sorted(files_below(given))
             if not found:
@@ -146,6 +152,18 @@ def input_files(inputs: Inputs) -> list[Path]:
     if not paths:
         raise ConvertError(describe("inputs", expected="a file or folder", got=Plain("none")))
     return list(paths.values())
+
+
+def _check_apart(outputs: Sequence[Path], paths: Sequence[Path], named: Sequence[Path]) -> None:
+    """Check that no output of an earlier run is read as one of a folder's files.
+
+    RAISES: ConvertError if one is, unless it is named itself.
+    """
+    found = {os.path.realpath(path) for path in paths} - {os.path.realpath(path) for path in named}
+    for output in outputs:
+        if os.path.realpath(output) in found:
+            expected, got = "an output that is no input", Plain("one of the files of a folder")
+            raise ConvertError(describe(str(output), expected=expected, got=got))
 
 
 def _empty(paths: Sequence[Path], summary: Summary) -> ConvertError:

@@ -48,6 +48,18 @@ def test_output_is_not_overwritten_without_force(folder):
     assert [p.name for p in output.parent.iterdir()] == ["out.spacy"]
 
 
+@pytest.mark.parametrize("options", [{}, {"split": "50/50"}])
+def test_an_output_is_not_read_as_input(folder, options):
+    path = folder.write("a\tB-X\n\nb\tO\n", "in/a.conll")
+    output = folder.path / "in" / "x.conll"
+    convert(path.parent, output, **options)
+    expected = "x(-train)?.conll: expected an output that is no input, got one of the files of a"
+    with pytest.raises(ConvertError, match=expected):
+        convert(path.parent, output, force=True, **options)
+    for _ in range(2):
+        assert convert([path], path, force=True).tokens == 2
+
+
 def test_nothing_is_left_when_writing_fails(folder, monkeypatch):
     def fail(self, target):
         raise OSError("disk full")
