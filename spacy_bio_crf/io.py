@@ -36,7 +36,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with _naming(path):
             yield aside
-            _sync(aside)
+            sync(aside)
             aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
@@ -64,14 +64,14 @@ def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
             lock.enter_context(_locking(aside))
             yield aside
             for entry in (*aside.rglob("*"), aside):
-                _sync(entry)
+                sync(entry)
             new = {entry.name for entry in aside.iterdir()}
             if whole or not path.is_dir() or {entry.name for entry in path.iterdir()} <= new:
                 _put(aside, path)
             else:
                 for name in sorted(new):
                     _put(aside / name, path / name)
-            _sync(path.parent)
+            sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
@@ -194,7 +194,8 @@ def _naming(path: Path) -> Iterator[None]:
         raise OSError(int(code[1]), os.strerror(int(code[1])), str(path)) from error
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     is_folder = path.is_dir()
     try:
         number = os.open(path, os.O_RDONLY)

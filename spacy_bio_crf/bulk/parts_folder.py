@@ -14,7 +14,6 @@ Readers of data sets pass over names that begin with an underscore.
 
 import errno
 import json
-import os
 import re
 import secrets
 import shutil
@@ -25,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AnnotateError
-from ..io import replacing, write_text
+from ..io import replacing, sync, write_text
 from .inputs import Input, InputPart
 from .outputs import Output, output_schema
 from .records import Counts
@@ -175,7 +174,7 @@ class PartsFolder:
                 shutil.rmtree(target)
             self._joined.replace(target)
         # Not even a power cut may take the parts before the file has come.
-        _sync(target.parent)
+        sync(target.parent)
         _remove(path for path, _ in self.finished().values())
         # The plan goes in one step, because a folder without it can't be taken up again.
         gone = self.path.with_name(f".{self.path.name}")
@@ -210,13 +209,6 @@ class PartsFolder:
                 # What processes that were killed had begun to write.
                 _remove(self.path.glob(".*.tmp"))
             yield
-
-
-def _sync(folder: Path) -> None:
-    if os.name == "posix":
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
 
 
 def _remove(paths: Iterable[Path]) -> None:

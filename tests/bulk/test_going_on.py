@@ -4,6 +4,7 @@ change is checked."""
 import errno
 import multiprocessing
 import os
+import stat
 from concurrent.futures import ProcessPoolExecutor
 
 import pytest
@@ -266,6 +267,18 @@ def test_a_file_system_without_locks(folder, monkeypatch):
     assert len(folder.rows(folder.write("a.txt", "Rio"))) == 1
 
 
+def test_a_file_system_that_can_not_sync_folders(folder, monkeypatch):
+    fsync = os.fsync
+
+    def refused(number):
+        if stat.S_ISDIR(os.fstat(number).st_mode):
+            raise OSError(errno.EINVAL, "Invalid argument")
+        fsync(number)
+
+    monkeypatch.setattr(os, "fsync", refused)
+    assert len(folder.rows(folder.write("a.txt", "Rio"))) == 1
+
+
 # -- the joined file ------------------------------------------------------------------------------
 
 
@@ -276,7 +289,7 @@ def join_only(folder, path, monkeypatch):
         raise Crash
 
     with monkeypatch.context() as patch, pytest.raises(Crash):
-        patch.setattr("spacy_bio_crf.bulk.parts_folder._sync", end)
+        patch.setattr("spacy_bio_crf.bulk.parts_folder.sync", end)
         folder.annotate(path, **OPTIONS)
 
 
