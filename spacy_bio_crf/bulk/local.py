@@ -102,6 +102,8 @@ def annotate(
     kind = _output_format(output, source)
     if one_file is None:
         one_file = bool(output.suffix) and docs_per_file is None
+    if one_file and not output.name.strip("."):
+        raise AnnotateError(describe("output", expected="the name of a file", got=str(output)))
     folder = PartsFolder(output.with_name(f"{output.name}.parts") if one_file else output)
     digest = pipeline_digest(nlp, code)
     settings = {
@@ -116,7 +118,8 @@ def annotate(
     }
     if one_file and not restart:
         old = folder.load()
-        if old is not None and old.settings == settings and folder.is_joined(old, output):
+        is_same = old is not None and (old.settings, old.files) == (settings, source.stamps())
+        if old is not None and is_same and folder.is_joined(old, output):
             folder.deliver(output)
             return old.joined or Counts()
     _check_output(path, output, folder.path, force)
@@ -191,11 +194,11 @@ def _check_output(path: Path, output: Path, folder: Path, force: bool) -> None:
     for own in (output, folder):
         if path.resolve() in (own.resolve(), *own.resolve().parents):
             raise AnnotateError(f"{own}: expected an output outside of the input {path}")
-    if output.is_dir() and PartsFolder(output).load() is None:
-        others = [path.name for path in output.iterdir() if path.name[0] not in "._"]
-        if others:
-            wanted = "a new folder, or the parts of an earlier run"
-            raise AnnotateError(f"{output}: expected {wanted}, got {others[0]!r}")
+        if own.is_dir() and not PartsFolder(own).has_plan():
+            others = [path.name for path in own.iterdir() if path.name[0] not in "._"]
+            if others:
+                wanted = "a new folder, or the parts of an earlier run"
+                raise AnnotateError(f"{own}: expected {wanted}, got {others[0]!r}")
     if output.exists() and not (output.is_dir() and output == folder):
         if not force:
             raise AnnotateError(f"{output} exists already; `force` writes over it")

@@ -102,9 +102,13 @@ class PartsFolder:
     def _begun(self, number: int) -> Path:
         return self.path / f".part-{number:07}-{self._tries}.tmp"
 
+    def has_plan(self) -> bool:
+        """RETURNS (bool): Whether there is a plan, which may be broken."""
+        return self._manifest.exists()
+
     def load(self) -> Manifest | None:
         """RETURNS (Manifest | None): The plan, if there is one."""
-        if not self._manifest.exists():
+        if not self.has_plan():
             return None
         try:
             found = Manifest(**json.loads(self._manifest.read_bytes()))

@@ -210,6 +210,12 @@ def test_a_broken_manifest_is_refused(folder):
         error = folder.error(path, **OPTIONS)
         assert error.startswith("out.jsonl.parts/_manifest.json: expected the manifest of a run")
     assert len(folder.rows(path, restart=True, **OPTIONS)) == 60
+    target = folder.annotate(path, "parts")
+    (target / "_manifest.json").write_text("x")
+    with pytest.raises(AnnotateError, match="expected the manifest of a run"):
+        folder.annotate(path, "parts")
+    folder.annotate(path, "parts", restart=True)
+    assert folder.finished("parts") == [0]
 
 
 def test_parts_without_a_plan_are_not_taken_over(folder):
@@ -314,6 +320,16 @@ def test_a_joined_file_that_somebody_has_taken_away(folder, monkeypatch):
     join_only(folder, path, monkeypatch)
     (folder.path / "out.jsonl").unlink()
     assert len(folder.rows(path, **OPTIONS)) == 60
+
+
+def test_other_input_does_not_get_what_another_run_has_joined(folder, monkeypatch):
+    path = write_input(folder, "text")
+    join_only(folder, path, monkeypatch)
+    (folder.path / "out.jsonl").unlink()
+    (folder.path / "out.jsonl.parts" / "_joined").write_text("old")
+    path.write_bytes(path.read_bytes().replace(b"Ana", b"Eva", 1))
+    assert folder.error(path, **OPTIONS) == f"a.txt, records 1 to 7: {CHANGED}"
+    assert folder.rows(path, restart=True, **OPTIONS)[0]["text"].startswith("Eva Ruiz")
 
 
 def test_other_settings_do_not_finish_what_another_run_has_joined(folder, monkeypatch):

@@ -4,12 +4,13 @@ import errno
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from spacy.language import Language
 from spacy.training import Corpus
 
-from spacy_bio_crf.bulk import AnnotateError
+from spacy_bio_crf.bulk import AnnotateError, annotate
 from spacy_bio_crf.corpora import convert
 from tests.support.annotate_tools import Fuse, folder, found, load_docs, make_ruler  # noqa: F401
 from tests.support.pipelines import SENTENCES
@@ -325,6 +326,15 @@ def test_what_cannot_be(folder, path, output, options, message):
     assert (folder.path / "mixed" / "a.txt").exists()
 
 
+@pytest.mark.parametrize("output", [".", ".."])
+def test_one_file_needs_a_name(folder, monkeypatch, output):
+    path = folder.write("a.txt", "Rio")
+    (folder.path / "in" / "it").mkdir(parents=True)
+    monkeypatch.chdir(folder.path / "in" / "it")
+    with pytest.raises(AnnotateError, match=r"output: expected the name of a file, got '\.+'"):
+        annotate(folder.nlp, path, Path(output), one_file=True)
+
+
 def test_an_output_is_written_over_by_choice_only(folder):
     path = folder.write("a.txt", "Rio")
     folder.write("out.jsonl", "old")
@@ -337,13 +347,13 @@ def test_an_output_is_written_over_by_choice_only(folder):
 
 
 @pytest.mark.parametrize("options", [{}, {"force": True}, {"restart": True}])
-@pytest.mark.parametrize("output", ["out", "out.jsonl"])
+@pytest.mark.parametrize("output", ["out", "out.jsonl", "out.jsonl.parts"])
 def test_a_folder_of_other_files_is_never_written_over(folder, options, output):
     path = folder.write("a.txt", "Rio")
     mine = folder.write(f"{output}/mine.jsonl", "{}")
     message = "expected a new folder, or the parts of an earlier run, got 'mine.jsonl'"
     with pytest.raises(AnnotateError, match=message):
-        folder.annotate(path, output, **options)
+        folder.annotate(path, output.removesuffix(".parts"), **options)
     assert list(mine.parent.iterdir()) == [mine]
 
 
