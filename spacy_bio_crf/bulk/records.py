@@ -11,7 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from ..doc_scores import read_scores
-from ..errors import AnnotateError
+from ..errors import AnnotateError, Plain, describe
 
 DIGITS = 6  # of a score; those after them depend on the number of threads
 VALUE_SHOWN = 60  # characters of a bad value in a message
@@ -122,8 +122,8 @@ def annotate_rows(
                 result.fields.append(added)
                 if with_docs:
                     record = {k: v for k, v in fields[number].items() if k != text_key}
-                    doc.user_data.update(source=places[number], record=plain(record))
-                    result.docs.add(doc)
+                    doc.user_data.update(source=plain(places[number]), record=plain(record))
+                    _add_doc(result.docs, doc, places[number])
     if isinstance(rows, list):
         new = zip(result.kept, result.entities, result.fields, strict=True)
         result.rows = [{**rows[i], entities_key: found, **added} for i, found, added in new]
@@ -205,6 +205,16 @@ def _annotate_text(nlp: Language, text: str) -> Doc | str:
     except Exception as err:
         return f"{type(err).__name__}: {err}"
     return doc if doc.text == text else "expected a Doc with the record's text, got another text"
+
+
+def _add_doc(docs: DocBin, doc: Doc, place: str) -> None:
+    try:
+        docs.add(doc)
+    # Components put into `user_data` what they like.
+    except Exception as err:
+        got = Plain(f"{type(err).__name__}: {err}")
+        expected = "a Doc that .spacy can hold"
+        raise AnnotateError(describe(place, expected=expected, got=got)) from err
 
 
 def _overlapping_keys(nlp: Language) -> list[str]:

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -117,6 +118,17 @@ def test_docs(folder):
         assert spans == found(doc.text)
         assert doc.user_data["source"] == f"{path}, line {i + 1}"
         assert doc.user_data["record"] == {"id": i, "big": str(1 << 70)}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are Unicode")
+def test_docs_from_files_whose_names_are_not_utf8(folder):
+    name = os.fsdecode(b"caf\xe9.txt")
+    try:
+        folder.write(f"in/{name}", "Rio")
+    except OSError:
+        pytest.skip("the file system has no such names")
+    (doc,) = load_docs(folder.annotate(folder.path / "in", "out.spacy"))
+    assert doc.user_data["source"].endswith("/in/caf?.txt")
 
 
 def test_docs_keep_their_scores(folder, trained):

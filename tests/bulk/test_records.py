@@ -109,6 +109,19 @@ def test_docs_know_their_rows(nlp):
     assert len(annotate_rows(nlp, rows).docs) == 0
 
 
+def test_docs_that_can_not_be_written_are_named(nlp):
+    make_doc = nlp.make_doc
+
+    def odd(text):
+        doc = make_doc(text)
+        doc.user_data["odd"] = object()
+        return doc
+
+    nlp.make_doc = odd
+    with pytest.raises(AnnotateError, match="row 1: expected a Doc that .spacy can hold, got Type"):
+        annotate_rows(nlp, [{"text": "Rio"}], with_docs=True)
+
+
 def test_scores_are_those_of_span_groups(nlp):
     def scored(doc):
         doc.spans["sc"] = SpanGroup(doc, spans=list(doc.ents), attrs={"scores": [0.123456789]})
