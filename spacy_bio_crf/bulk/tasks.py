@@ -17,8 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..errors import AnnotateError, check_choice
-from ..io import replacing
+from ..errors import AnnotateError, check_choice, describe
+from ..io import numbered_lines, replacing
 from .records import plain
 
 TASK_FORMS = ("jsonl", "prodigy", "label-studio", "doccano", "argilla")
@@ -137,18 +137,30 @@ def read_rows(path: Path, *, text_key: str, entities_key: str) -> Iterator[dict[
     if not files:
         raise AnnotateError(f"{path}: expected parts in JSON lines, got none")
     for file in files:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                place = f"{file}, line {number}"
-                try:
-                    row = json.loads(line)
-                except ValueError as error:
-                    raise AnnotateError(f"{place}: expected a JSON object: {error}") from None
-                if not isinstance(row, dict) or not isinstance(row.get(text_key), str):
-                    raise AnnotateError(f"{place}: expected a text under {text_key!r}")
-                if not isinstance(row.get(entities_key), list):
-                    raise AnnotateError(f"{place}: expected entities under {entities_key!r}")
-                yield row
+        for number, line in numbered_lines(file, AnnotateError):
+            if not line.strip():
+                continue
+            place = f"{file}, line {number}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise AnnotateError(f"{place}: expected a JSON object: {error}") from None
+            if not isinstance(row, dict) or not isinstance(row.get(text_key), str):
+                raise AnnotateError(f"{place}: expected a text under {text_key!r}")
+            if not isinstance(row.get(entities_key), list):
+                raise AnnotateError(f"{place}: expected entities under {entities_key!r}")
+            for entity in row[entities_key]:
+                if not _is_entity(entity):
+                    expected = f"entities with 'start', 'end' and 'label' under {entities_key!r}"
+                    raise AnnotateError(describe(place, expected=expected, got=entity))
+            yield row
+
+
+def _is_entity(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    kinds = ("start", int), ("end", int), ("label", str)
+    return all(isinstance(value.get(key), kind) for key, kind in kinds)
 
 
 def _rank(others: Mapping[str, Any]) -> dict[str, Any]:

@@ -177,12 +177,17 @@ def test_rows_are_read_from_files_and_folders(tmp_path):
         path.write_text(json.dumps({**ROW, "id": number}) + "\n")
     assert [row["id"] for row in read_rows(folder, **keys)] == [0, 1]
     assert [row["id"] for row in read_rows(path, **keys)] == [1]
+    path.write_text("\ufeff\n" + json.dumps(ROW) + "\n\n", encoding="utf-8")
+    assert list(read_rows(path, **keys)) == [ROW]
     for line, message in {
         "x": "line 1: expected a JSON object: ",
         '{"text": 1}': "line 1: expected a text under 'text'",
         '{"text": "a"}': "line 1: expected entities under 'entities'",
+        '{"text": "a", "entities": [[0, 1, "X"]]}': r"'label' under 'entities', got \[0, 1, 'X'\]",
+        '{"text": "a", "entities": [{"start": 0, "end": 1}]}': "line 1: expected entities with",
+        "\udcff": "line 1: expected UTF-8, got byte 0xff",
     }.items():
-        path.write_text(line)
+        path.write_bytes(line.encode("utf-8", "surrogateescape"))
         with pytest.raises(AnnotateError, match=message):
             list(read_rows(path, **keys))
     with pytest.raises(AnnotateError, match="expected parts in JSON lines, got none"):
