@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..errors import AnnotateError
+from ..errors import AnnotateError, Plain, describe
 from ..io import files_below, open_parquet
 from .records import VALUE_SHOWN, BadRecord, find_problem, plain
 
@@ -73,6 +73,9 @@ class Input:
             raise AnnotateError(f"format: expected auto, {', '.join(READ_FORMATS)}, got {format!r}")
         if not path.exists():
             raise AnnotateError(f"{path}: there is no such file or folder")
+        if not (path.is_dir() or path.is_file()):
+            expected, got = "a file or a folder, which can be read again", Plain("a pipe or device")
+            raise AnnotateError(describe(str(path), expected=expected, got=got))
         self.root = path if path.is_dir() else path.parent
         self.names = _names(path) if path.is_dir() else [path.name]
         if format == "auto":
@@ -191,6 +194,9 @@ class Input:
             if not schema.equals(first):
                 wanted = f"the columns {_columns(first)} of {paths[0]}"
                 raise AnnotateError(f"{path}: expected {wanted}, got {_columns(schema)}")
+        if len(set(first.names)) < len(first.names):
+            wanted = "columns with names of their own"
+            raise AnnotateError(f"{paths[0]}: expected {wanted}, got {_columns(first)}")
         row = {
             name: "" if "string" in str(first.field(name).type) else first.field(name).type
             for name in first.names

@@ -1,6 +1,7 @@
 """Parts of the input: all records once, each found by itself."""
 
 import json
+import os
 
 import pyarrow.parquet
 import pytest
@@ -145,6 +146,13 @@ def test_input_that_cannot_be_read(folder, name, format, message):
     with pytest.raises(AnnotateError) as caught:
         open_input(folder, name, format)
     assert str(caught.value).replace(f"{folder.path}/", "").startswith(message)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs pipes")
+def test_a_pipe_is_no_input(folder):
+    os.mkfifo(folder.path / "a.jsonl")
+    with pytest.raises(AnnotateError, match="expected a file or a folder, .* got a pipe"):
+        open_input(folder, "a.jsonl", "auto")
 
 
 def test_texts_alone(folder):

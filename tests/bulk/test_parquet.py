@@ -150,6 +150,13 @@ def test_columns_that_do_not_fit(folder, pa, columns, options, message):
     assert folder.error(path, **options).startswith(message)
 
 
+def test_columns_of_one_name(folder, pa):
+    table = pa.table([["Rio"], [1], [2]], names=["text", "a", "a"])
+    path = write(table, folder.path / "a.parquet")
+    expected = "a.parquet: expected columns with names of their own, got 'text' (string), 'a' (int"
+    assert folder.error(path).startswith(expected)
+
+
 def test_no_parquet_at_all(folder, pa):
     path = folder.write("a.parquet", "text")
     assert folder.error(path).startswith("a.parquet: expected a Parquet file: ")
