@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
+from ..errors import Plain, describe
 from .loading import (
     choose_labeller,
     import_plots,
@@ -32,7 +33,10 @@ def calibrate_cli(
         ..., help="Held-out documents: .spacy, any format that convert reads, or a folder"
     ),
     output: Path | None = typer.Option(  # noqa: B008
-        None, "--output", "-o", help="Where the calibrated pipeline goes; MODEL itself if not given"
+        None,
+        "--output",
+        "-o",
+        help="Where the calibrated pipeline goes; MODEL itself, if it is a folder",
     ),
     component: str | None = typer.Option(
         None, "--component", "-c", help="Name of the component, where there are several"
@@ -62,6 +66,11 @@ def calibrate_cli(
 
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
+    if output is None and not dry_run and not model.is_dir():
+        remedy = f"{model} is an installed package, which stays as it is"
+        msg.fail(
+            describe("--output", expected="a folder", got=Plain("none"), remedy=remedy), exits=1
+        )
     pipe = choose_labeller(nlp, component)
     try:
         examples = read_annotated(nlp, corpus, {**options, "lang": lang}, calibrate_cli)

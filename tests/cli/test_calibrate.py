@@ -132,3 +132,26 @@ def test_a_damaged_pipeline_is_one_sentence(model):
     run = CliRunner().invoke(app, ["calibrate", *model])
     assert run.exit_code == 1 and "Traceback" not in run.output
     assert "labels: expected labels for the 5 tags" in " ".join(run.output.split())
+
+
+def test_a_package_stays_as_it_is(trained, tmp_path, monkeypatch):
+    """A folder of its name in the current one would not be what `spacy.load` takes."""
+    trained.to_disk(tmp_path / "model")
+    site, here = tmp_path / "site", tmp_path / "here"
+    (site / "xx_packed-1.0.dist-info").mkdir(parents=True)
+    here.mkdir()
+    metadata = "Metadata-Version: 2.1\nName: xx_packed\nVersion: 1.0\n"
+    (site / "xx_packed-1.0.dist-info" / "METADATA").write_text(metadata)
+    folder = str(tmp_path / "model")
+    source = f"import spacy\n\ndef load(**options):\n    return spacy.load({folder!r})\n"
+    (site / "xx_packed.py").write_text(source)
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.chdir(here)
+    arguments = ["calibrate", "xx_packed", str(write(make_held_out(trained), tmp_path / "d.spacy"))]
+    run = CliRunner().invoke(app, arguments)
+    assert run.exit_code == 1
+    assert "--output: expected a folder, got none; xx_packed is an" in " ".join(run.output.split())
+    assert list(here.iterdir()) == []
+    assert CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code == 0
+    assert CliRunner().invoke(app, [*arguments, "-o", "out"]).exit_code == 0
+    assert spacy.load(here / "out").get_pipe("bio_ner").temperature != 1.0
