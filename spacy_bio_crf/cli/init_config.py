@@ -109,6 +109,9 @@ def init_config_cli(
         heads = HEADS if target is None else HEADS_OF_TOKENS
         head = head or next(iter(heads))
         check_choice("head", head, heads, error=BioError)
+        if lang is not None and not _is_language(lang):
+            expected = "the code of a language of spaCy, such as en or xx"
+            raise BioError(describe("lang", expected=expected, got=lang))
         (train, n_gold), (dev, _) = (_read(path, target) for path in (corpora[0], corpora[-1]))
         facts = inspect_encoder(encoder)
         language = lang or _language_of(facts)
@@ -209,15 +212,19 @@ def _of_task(target: str | None) -> dict[str, str]:
 
 def _language_of(facts: "EncoderFacts") -> str:
     """The language of an encoder that has one alone."""
-    from spacy.util import get_lang_class
-
-    if len(facts.languages) != 1:
-        return ANY_LANGUAGE
-    try:
-        get_lang_class(facts.languages[0])
-    except ImportError:
+    if len(facts.languages) != 1 or not _is_language(facts.languages[0]):
         return ANY_LANGUAGE
     return facts.languages[0]
+
+
+def _is_language(code: str) -> bool:
+    from spacy.util import get_lang_class
+
+    try:
+        get_lang_class(code)
+    except ImportError:
+        return False
+    return True
 
 
 def _quoted(value: object) -> str:

@@ -121,6 +121,9 @@ def test_what_can_not_be_used(corpus, tiny_encoder, tmp_path):
     assert "--head: expected one of 'crf'" in init(corpus, out, *given, "--head", "x", code=1)
     assert "--epochs: expected a number" in init(corpus, out, *given, "--epochs", "0", code=1)
     assert "--optimize: expected one of" in init(corpus, out, *given, "-o", "x", code=1)
+    assert "--lang: expected the code of a language" in init(
+        corpus, out, *given, "-l", "zzq", code=1
+    )
     printed = init(corpus, out, "-e", tmp_path / "nowhere" / "x" / "y", code=1)
     assert "expected a folder with a config.json" in printed
     assert not out.exists()
