@@ -151,6 +151,14 @@ def evaluate_cli(
             "model": str(compare),
             **compare_documents(documents, read_documents(other, their_layers), chance=chance),
         }
+    idle = []
+    if compare is not None and metrics["comparison"]["difference"] is None:
+        idle.append("--compare")
+    if train is not None and not metrics["entity"]["per_type"]:
+        idle.append("--train")
+    if idle:
+        why = "neither gold nor predictions have entities that count"
+        msg.warn(f"{', '.join(idle)}: without effect, for {why}")
     if not quiet:
         typer.echo(f"\n{model} on {corpus}, {counted(metrics['documents'], 'document')}")
         shown = tables(metrics)

@@ -57,6 +57,13 @@ def test_evaluate(model: Path, corpus: Path, tmp_path: Path):
     assert meta["performance"]["pos_acc"] == pytest.approx(10 / 11)
 
 
+def test_options_about_entities_are_not_passed_over(model: Path, corpus: Path):
+    given = ("--compare", model, "--train", corpus, "--resamples", 0)
+    printed = run("evaluate", model, corpus, *given)
+    assert "--compare, --train: without effect, for neither gold nor predictions have" in printed
+    assert "without effect" not in run("evaluate", model, corpus, "--resamples", 0)
+
+
 def test_the_page_of_labels_alone(model: Path, corpus: Path, tmp_path: Path):
     run("evaluate", model, corpus, "-q", "--report", tmp_path / "page.html", "--resamples", 0)
     page = " ".join((tmp_path / "page.html").read_text("utf-8").split())
