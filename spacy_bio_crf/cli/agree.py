@@ -49,6 +49,9 @@ def agree_cli(
         got = Plain(str(len(corpora)))
         msg.fail(describe("agree", expected="two annotators or more", got=got), exits=1)
     for path in corpora:
+        if corpora.count(path) > 1:
+            expected, got = "each corpus once", Plain(f"{path} twice")
+            msg.fail(describe("agree", expected=expected, got=got), exits=1)
         if not path.exists():
             expected, got = "annotated documents", Plain("no such file")
             msg.fail(describe(str(path), expected=expected, got=got), exits=1)
@@ -127,7 +130,7 @@ def _page(
     sides: "Annotations", annotated: "Mapping[str, list[Doc]]", tables: "list[Table]", most: int
 ) -> str:
     from ..corpora.corrections import correction_data
-    from ..metrics.agreement import disagreements
+    from ..metrics.agreement import connected, disagreements
     from ..report.review_page import Entry, Wording, render_review
 
     entries = []
@@ -136,15 +139,8 @@ def _page(
             i, document = one.document, documents[one.document]
             doc = annotated[sides.names[a]][i]
             own = [[span] if span else [] for span in (one.gold, one.predicted)]
-            overlapped = [
-                span
-                for span in document.gold
-                if one.predicted
-                and span != one.predicted
-                and span[0] < one.predicted[1]
-                and span[1] > one.predicted[0]
-            ]
-            remove = list(dict.fromkeys([*own[0], *overlapped]))
+            # What the second one has annotated in part is not among the entities compared.
+            change = connected(one.spans, sides.spans[a][i], document.predicted)
             first = annotated[sides.names[0]][i]
             entries.append(
                 Entry(
@@ -154,7 +150,7 @@ def _page(
                     words=document.words,
                     sides=(document.gold, document.predicted),
                     own=(own[0], own[1]),
-                    correction=correction_data(i, doc, *_on_tokens(doc, first, remove, own[1])),
+                    correction=correction_data(i, doc, *_on_tokens(doc, first, *change)),
                 )
             )
     wording = Wording(
@@ -164,8 +160,8 @@ def _page(
         listing="In the order of the text",
         explanation=(
             "Kinds are those of the second annotator's entities as predictions, and the first one's"
-            " as gold. A correction gives the first one's corpus the other's entity: bio-ner"
-            " suspects --apply applies a file of them."
+            " as gold. A correction gives the first one's corpus the other's entity, and all that"
+            " overlap it: bio-ner suspects --apply applies a file of them."
         ),
         noun="disagreements",
         sides=("first", "second"),

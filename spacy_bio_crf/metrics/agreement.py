@@ -153,6 +153,27 @@ def disagreements(sides: Annotations) -> list[tuple[int, int, list[Document], li
     return found
 
 
+def connected(
+    spans: Sequence[Span], first: Sequence[Span], second: Sequence[Span]
+) -> tuple[list[Span], list[Span]]:
+    """Find the entities that change together if annotation gives way to that of another annotator.
+
+    spans (Sequence[Span]): Entities that one of the annotators has alone.
+    first, second (Sequence[Span]): All entities of both annotators in that document.
+    RETURNS (tuple[list[Span], list[Span]]): Those of the first one that go and those of the second
+        one that come: the spans, and what a chain of overlaps connects with them.
+    """
+    alone = set(first) ^ set(second)
+    found = set(spans)
+    while more := {
+        (start, end, label)
+        for start, end, label in alone - found
+        if any(start < e and end > s for s, e, _ in found)
+    }:
+        found |= more
+    return [s for s in first if s in found], [s for s in second if s in found]
+
+
 def carry_span(doc: Doc, span: SpacySpan) -> Span:
     """RETURNS (Span): A span of another document with the same text, on all tokens of this one that
     it shares a character with."""

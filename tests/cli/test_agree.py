@@ -73,6 +73,32 @@ def test_corrections_leave_what_the_other_entity_only_touches(only: tuple, tmp_p
 
 
 @pytest.mark.parametrize(
+    ("of_anna", "of_bruno"),
+    [
+        ([(0, 2, "LOC")], [(0, 1, "LOC"), (1, 2, "LOC")]),
+        ([(0, 2, "LOC"), (2, 4, "PER")], [(1, 3, "LOC"), (3, 5, "PER")]),
+        ([(0, 1, "LOC"), (1, 2, "LOC"), (4, 5, "PER")], [(0, 2, "PER"), (4, 5, "LOC")]),
+    ],
+)
+def test_corrections_of_entities_in_a_chain_go_together(of_anna, of_bruno, tmp_path: Path):
+    sides = {"anna": of_anna, "bruno": of_bruno}
+    corrected(
+        [write(tmp_path / f"{name}.spacy", {5: own}) for name, own in sides.items()], tmp_path
+    )
+
+
+def test_a_correction_removes_what_the_second_one_has_annotated_in_part(tmp_path: Path):
+    docs = {name: Doc(NLP.vocab, words=["Rio", "de", "Janeiro"]) for name in ("anna", "bruno")}
+    docs["anna"].set_ents([Span(docs["anna"], 0, 3, label="LOC")])
+    own = docs["bruno"]
+    own.set_ents([Span(own, 0, 2, label="LOC")], missing=[own[2:3]])
+    files = [tmp_path / f"{name}.spacy" for name in docs]
+    for file, doc in zip(files, docs.values(), strict=True):
+        DocBin(docs=[doc]).to_disk(file)
+    assert corrected(files, tmp_path) == 1
+
+
+@pytest.mark.parametrize(
     ("of_b", "of_c", "corrected"),
     [
         ([], [(11, 19, "PER")], [("Ana Ruiz", "PER")]),
@@ -145,3 +171,8 @@ def test_what_is_refused(files: list[Path], tmp_path: Path):
     assert "expected annotated documents, got no such file" in run(files[0], missing, code=1)
     short = write(tmp_path / "short.spacy", {}, n=3)
     assert "short: expected 6 documents as in anna, got 3" in run(files[0], short, code=1)
+
+
+def test_one_file_is_not_two_annotators(files: list[Path]):
+    printed = run(files[0], files[1], files[0], code=1)
+    assert f"agree: expected each corpus once, got {files[0]} twice" in printed
