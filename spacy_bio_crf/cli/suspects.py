@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from ..errors import Plain, counted, describe
+from ..errors import Plain, SettingsError, counted, describe
 from .loading import blank_pipeline, load_pipeline, name_options, show_table, writing
 from .reader_options import read_annotated, takes_reader_options
 
@@ -108,7 +108,7 @@ def suspects_cli(
             check_output(output, force=force)
         decisions = [] if apply is None else list(read_corrections(apply))
         nlp = load_pipeline(model, gpu_id) if model is not None else None
-        own = blank_pipeline(lang or _lang_of(config, nlp, decisions))
+        own = blank_pipeline(lang or _lang_of(config, nlp, decisions, ctx.args))
         options["lang"] = lang
         docs = [eg.reference for eg in read_annotated(own, corpus, options, suspects_cli)]
         if apply is not None:
@@ -138,13 +138,24 @@ def suspects_cli(
         msg.good(f"Report: {report}")
 
 
-def _lang_of(config: Path | None, nlp: "Language | None", decisions: "Sequence[Correction]") -> str:
+def _lang_of(
+    config: Path | None,
+    nlp: "Language | None",
+    decisions: "Sequence[Correction]",
+    values: Sequence[str],
+) -> str:
+    from spacy.cli._util import parse_config_overrides
     from spacy.util import load_config
 
     if nlp is not None:
         return nlp.lang or "xx"
     if config is not None:
-        return load_config(config, interpolate=False)["nlp"]["lang"]
+        given = parse_config_overrides(list(values), env_var=None)
+        lang = load_config(config, overrides=given, interpolate=True).get("nlp", {}).get("lang")
+        if not isinstance(lang, str):
+            expected = "the code of a language"
+            raise SettingsError(describe(f"{config}, nlp.lang", expected=expected, got=lang))
+        return lang
     # Those of one review have one language; the digest of any other is refused.
     return next((one.lang for one in decisions if one.lang), "xx")
 

@@ -9,7 +9,7 @@ from spacy.tokens import DocBin, Span
 from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
-from spacy_bio_crf.cli.suspects import MEANINGS
+from spacy_bio_crf.cli.suspects import MEANINGS, _lang_of
 from spacy_bio_crf.metrics.mistakes import KINDS
 from spacy_bio_crf.review.suspicion import EVIDENCE_WEIGHT
 from tests.support.pipelines import SENTENCES, make_examples
@@ -148,6 +148,28 @@ def test_what_is_refused(model, corpus, tmp_path):
     assert not (tmp_path / "c.spacy").exists() and not (tmp_path / "c.diff").exists()
     printed = run(corpus, "--model", model, *out, "--component", "other", code=1)
     assert "--component: expected a bio_ner of bio_ner, got 'other'" in printed
+
+
+@pytest.mark.parametrize(
+    ("config", "values", "lang"),
+    [
+        ('[vars]\nlang = "pt"\n[nlp]\nlang = ${vars.lang}\n', (), "pt"),
+        ('[nlp]\nlang = "pt"\n', ("--nlp.lang", "de"), "de"),
+    ],
+)
+def test_the_language_is_that_of_the_training(config, values, lang, corpus, tmp_path):
+    path = tmp_path / "config.cfg"
+    path.write_text(config, "utf-8")
+    printed = run(corpus, "-c", path, "-o", tmp_path / "o.jsonl", "-k", 99, *values, code=1)
+    assert "--folds: expected 2 to 6" in printed
+    assert _lang_of(path, None, [], values) == lang
+
+
+def test_a_config_without_a_language(corpus, tmp_path):
+    path = tmp_path / "config.cfg"
+    path.write_text("[training]\nmax_steps = 1\n", "utf-8")
+    printed = run(corpus, "-c", path, "-o", tmp_path / "o.jsonl", code=1)
+    assert "nlp.lang: expected the code of a language" in printed
 
 
 @pytest.mark.slow
