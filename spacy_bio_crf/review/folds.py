@@ -17,7 +17,9 @@ from spacy.util import load_config
 
 from ..corpora.split import plain_text
 from ..errors import Plain, TrainingError, describe
+from ..gold.soft import WEIGHT
 from ..io import lock_file, replacing, write_json
+from ..tags.spans import SCORES, annotated_labels
 
 SETTINGS, FINISHED = "folds.json", "finished.json"
 DEV_SHARE = 10  # one in so many training documents chooses the best model
@@ -142,6 +144,14 @@ def _digest(docs: Sequence[Doc]) -> str:
         entities = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
         words = [(token.text_with_ws, token.ent_iob) for token in doc]
         digest.update(repr((words, entities)).encode("utf-8", "surrogatepass"))
+        spans = [
+            (key, [(s.start, s.end, s.label_) for s in group], list(group.attrs.get(SCORES, ())))
+            for key, group in sorted(doc.spans.items())
+        ]
+        labels = annotated_labels(doc)
+        more = (spans, doc.user_data.get(WEIGHT), None if labels is None else sorted(labels))
+        if more != ([], None, None):
+            digest.update(repr(more).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import spacy
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc, DocBin, SpanGroup
 
 from spacy_bio_crf.errors import TrainingError
 from spacy_bio_crf.review import folds
@@ -121,6 +121,26 @@ def test_a_log_and_code(tmp_path: Path, training: FoldTraining):
     assert call[call.index("--training.logger.output_file") + 1] == str(fold.folder / "log.jsonl")
     assert call[call.index("--code") + 1] == str(tmp_path / "code.py")
     assert call[call.index("--gpu-id") + 1] == "0"
+
+
+@pytest.mark.parametrize("kept", ["labels", "weight", "spans", "scores"])
+def test_folds_of_a_corpus_that_teaches_otherwise(
+    kept: str, tmp_path: Path, training: FoldTraining
+):
+    docs = make_docs(["one text", "another text"])
+    docs[0].spans["gold"] = SpanGroup(docs[0], spans=[docs[0][:1]], attrs={"scores": [0.5]})
+    prepare_folds(docs, tmp_path / "folds", training, n_folds=2, seed=0)
+    prepare_folds(docs, tmp_path / "folds", training, n_folds=2, seed=0)
+    if kept == "labels":
+        docs[1].user_data["labels_annotated"] = ["PER"]
+    elif kept == "weight":
+        docs[1].user_data["bio_ner_weight"] = 0.5
+    elif kept == "spans":
+        docs[1].spans["incorrect_spans"] = [docs[1][:1]]
+    else:
+        docs[0].spans["gold"].attrs["scores"] = [0.6]
+    with pytest.raises(TrainingError, match="got folds with another corpus"):
+        prepare_folds(docs, tmp_path / "folds", training, n_folds=2, seed=0)
 
 
 def test_folds_of_something_else(tmp_path: Path, training: FoldTraining):
