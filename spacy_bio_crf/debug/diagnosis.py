@@ -56,13 +56,13 @@ def diagnose(
         check_characters(part.docs, recorder)
         if settings is not None:
             numbers |= check_alignment(part.docs, settings, recorder)
-        index = check_repetition(part.docs, recorder, target)
+        index = check_repetition(part.docs, recorder, target, gold_key)
         if part.name == "train":
             train = index
         else:
             check_leakage(part.docs, train, recorder)
             if target is None:
-                numbers["entities_known_from_train"] = count_known(part.docs, train)
+                numbers["entities_known_from_train"] = count_known(part.docs, train, gold_key)
         numbers["read_as"] = list(part.summary.notes)
         figures[part.name] = numbers
     known = settings.labels if settings is not None else ()
