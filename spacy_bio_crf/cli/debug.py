@@ -178,6 +178,8 @@ def _show_figures(report: "Report") -> None:
 
 
 def _value(value: Any) -> str:
+    if value is None:  # the labels that are annotated
+        return "all"
     if isinstance(value, list):
         return "; ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value)

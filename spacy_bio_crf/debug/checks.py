@@ -44,6 +44,9 @@ GROUPS: dict[str, dict[str, Check]] = {
         "remarks": Check("info", "noticed by the reader", ""),
     },
     "Annotation": {
+        "no_documents": Check(
+            "error", "no document at all", "there is nothing to learn from or score"
+        ),
         "no_entities": Check("error", "documents, and not one entity", "nothing can be learned"),
         "no_labels": Check("error", "documents, and not one label", "nothing can be learned"),
         "most_gold_lost": Check(

@@ -13,12 +13,14 @@ DOCUMENT_LENGTHS = (128, 256, 400, 512)  # in tokens; the figures count longer d
 
 
 def check_documents(docs: Sequence[Doc], recorder: Recorder) -> tuple[list[Doc], set[str] | None]:
-    """Record empty documents, and those in which some labels alone are annotated.
+    """Record a lack of documents, empty ones, and those in which some labels alone are annotated.
 
     RETURNS (tuple): The documents that have tokens, and the labels that they annotate; None for
         all.
     """
     annotated: set[str] | None = set()
+    if not docs:
+        recorder.add("no_documents")
     for doc in docs:
         if not len(doc):
             recorder.document("empty_documents", doc)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from spacy.cli import app as spacy_app
+from spacy.tokens import DocBin
 from transformers import PreTrainedTokenizerFast
 from typer.testing import CliRunner
 
@@ -45,8 +46,16 @@ def test_a_clean_corpus(debug):
     code, output = debug("clean.conll")
     assert code == 0
     assert "documents 10 tokens 60" in output.replace(" -", "").replace("- ", "")
-    assert "label PER 20" in output
+    assert "label PER 20 labels annotated all" in output
     assert "Nothing found" in output
+
+
+def test_a_corpus_without_documents(debug):
+    DocBin().to_disk("empty.spacy")
+    code, output = debug("empty.spacy")
+    assert code == 4 and "error train 1 no document at all" in output
+    code, output = debug("clean.conll", "--dev", "empty.spacy")
+    assert code == 4 and "error dev 1 no document at all" in output
 
 
 def test_exit_codes_follow_the_severity(debug):

@@ -44,6 +44,12 @@ def test_no_entity_at_all_is_an_error():
     assert report.exit_code == EXIT_CODES["error"] == 4
 
 
+def test_no_document_at_all_is_an_error():
+    report = diagnose([CorpusPart("train", []), CorpusPart("dev", [])])
+    assert found(report) == {("train", "no_documents"): 1, ("dev", "no_documents"): 1}
+    assert report.exit_code == EXIT_CODES["error"]
+
+
 def test_labels_that_are_rare_or_in_one_part_only():
     train = CorpusPart("train", [*PLENTY, make_doc(["K2"], [(0, 1, "MISC")])])
     dev = CorpusPart("dev", [make_doc(["K3", "Bo"], [(0, 1, "NEW"), (1, 2, "PER")])])
