@@ -109,7 +109,9 @@ def select(
             **options,
         )
     best, excluded = Pool((pool or POOL * n) if diverse else n), 0
-    for row in read_rows(folder, text_key=text_key, entities_key=entities_key):
+    has_parts = any(folder.glob("part-*.jsonl"))  # none of an input without texts
+    reading = partial(read_rows, folder, text_key=text_key, entities_key=entities_key)
+    for row in reading() if has_parts else ():
         key, doubt = text_hash(row[text_key]), Doubt(**row[FIELD])
         if key in known:
             excluded += 1

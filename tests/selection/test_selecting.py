@@ -208,6 +208,17 @@ def test_options_that_do_not_fit(trained, texts, options, message):
     assert not output.exists()
 
 
+@pytest.mark.parametrize("form", TASK_FORMS)
+def test_an_input_without_texts(trained, tmp_path, form):
+    source, output = tmp_path / "texts.txt", tmp_path / "out"
+    source.write_text("")
+    for _ in range(2):
+        done = select(trained, source, output, n=2, diverse=True, form=form, force=True)
+        assert (done.chosen, done.scored.documents) == (0, 0)
+        assert output.read_text().split() in ([], ["[]"])
+        assert {path.name for path in tmp_path.iterdir()} == {"texts.txt", "out"}
+
+
 def test_an_output_is_not_written_over(trained, texts):
     output = texts.with_name("out.jsonl")
     output.write_text("mine")
