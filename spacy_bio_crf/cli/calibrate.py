@@ -1,5 +1,6 @@
 """Command `bio-ner calibrate`: fit the temperature of a trained pipeline's confidence."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,7 +63,7 @@ def calibrate_cli(
     from ..io import write_json
     from ..metrics.calibration import calibration_table
     from ..pipes.labeller import run_before
-    from ..temperature import fit_temperature, outcomes, take_sample
+    from ..temperature import COLDEST, HOTTEST, PRECISION, fit_temperature, outcomes, take_sample
 
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
@@ -82,8 +83,15 @@ def calibrate_cli(
         when: {"temperature": t, **calibration_table(outcomes(sample, t), bins=bins)}
         for when, t in (("before", old), ("after", new))
     }
+    noun = pipe.task.noun
     for when, table in figures.items():
-        _show(when, table)
+        _show(when, table, noun)
+    if abs(math.log(new / COLDEST)) < 2 * PRECISION or abs(math.log(new / HOTTEST)) < 2 * PRECISION:
+        right = round(sum(b["count"] * (b["precision"] or 0) for b in figures["before"]["bins"]))
+        msg.warn(
+            f"The temperature is at the end of the search, for {right:,} of"
+            f" {figures['before']['entities']:,} predicted {noun} are right: take more documents"
+        )
     if json_path is not None:
         with writing("--json"):
             write_json(json_path, figures)
@@ -119,7 +127,7 @@ def _title(table: Mapping[str, Any]) -> str:
     )
 
 
-def _show(when: str, table: Mapping[str, Any]) -> None:
+def _show(when: str, table: Mapping[str, Any], noun: str) -> None:
     msg.divider(f"Temperature {table['temperature']:.3f} ({when})")
     rows = []
     for b in table["bins"]:
@@ -130,11 +138,11 @@ def _show(when: str, table: Mapping[str, Any]) -> None:
         rows.append((f"{b['low']:.2f} to {b['high']:.2f}", b["count"], *means))
     msg.table(
         rows,
-        header=("Confidence", "Entities", "Mean", "Precision", ""),
+        header=("Confidence", noun.capitalize(), "Mean", "Precision", ""),
         aligns=("l", "r", "r", "r", "l"),
         divider=True,
     )
     msg.text(
-        f"Entities: {table['entities']}   expected calibration error:"
+        f"{noun.capitalize()}: {table['entities']}   expected calibration error:"
         f" {table['expected_calibration_error']:.4f}   log-loss: {table['log_loss']:.4f}"
     )

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
 from tests.support.evaluation_tools import make_held_out
-from tests.support.pipelines import spans_of
+from tests.support.pipelines import make_examples, spans_of
 
 
 def write(examples: list[Example], path: Path) -> Path:
@@ -155,3 +155,21 @@ def test_a_package_stays_as_it_is(trained, tmp_path, monkeypatch):
     assert CliRunner().invoke(app, [*arguments, "--dry-run"]).exit_code == 0
     assert CliRunner().invoke(app, [*arguments, "-o", "out"]).exit_code == 0
     assert spacy.load(here / "out").get_pipe("bio_ner").temperature != 1.0
+
+
+def test_a_temperature_without_a_limit_is_said(trained, tmp_path):
+    """All predictions are right, so no temperature is too low, or all are wrong."""
+    trained.to_disk(tmp_path / "model")
+    right, wrong = make_examples(trained), make_examples(trained)
+    n = sum(len(eg.reference.ents) for eg in right)
+    assert all(spans_of(trained(eg.reference.text)) == spans_of(eg.reference) for eg in right)
+    for eg in wrong:
+        eg.reference.set_ents([])
+    for number, examples in ((f"{n} of {n}", right), (f"0 of {n}", wrong)):
+        corpus = write(examples, tmp_path / "dev.spacy")
+        arguments = ["calibrate", str(tmp_path / "model"), str(corpus), "--dry-run"]
+        run = CliRunner().invoke(app, arguments)
+        assert f"for {number} predicted entities are right" in " ".join(run.output.split())
+    corpus = write(make_held_out(trained), tmp_path / "dev.spacy")
+    run = CliRunner().invoke(app, [*arguments[:2], str(corpus), "--dry-run"])
+    assert "end of the search" not in run.output

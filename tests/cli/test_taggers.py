@@ -85,6 +85,11 @@ def test_calibrate(model: Path, corpus: Path, tmp_path: Path):
     assert [[t.pos_ for t in doc] for doc in nlp.pipe(TEXTS)] == [parts for _, parts in TAGGED]
 
 
+def test_calibrate_counts_labels(model: Path, corpus: Path):
+    printed = run("calibrate", model, corpus, "--dry-run")
+    assert "Labels of tokens: 11 expected" in printed and "Entities" not in printed
+
+
 def test_transitions(model: Path, tmp_path: Path):
     out = tmp_path / "scores.json"
     run("transitions", model, "--json", out)
