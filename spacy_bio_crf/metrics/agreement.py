@@ -11,6 +11,7 @@ the F-measure, and reliability in information retrieval").
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 from typing import Any
 
@@ -19,7 +20,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from ..errors import BioError, Plain, counted, describe
-from ..tags.spans import EntIob, Span
+from ..tags.spans import EntIob, Span, annotated_labels
 from .averages import count_entities, prf, strict_table
 from .documents import Document
 from .mistakes import Mistake, find_mistakes
@@ -37,21 +38,29 @@ class Annotations:
     spans (list[list[list[Span]]]): By annotator and document, the entities.
     known (list[list[np.ndarray]]): By annotator and document, the tokens that are annotated; bool
         [n_tokens].
+    annotated (list[list[frozenset[str] | None]]): By annotator and document, the labels that are
+        annotated; None for all.
     """
 
     names: list[str]
     words: list[list[str]]
     spans: list[list[list[Span]]]
     known: list[list[np.ndarray]]
+    annotated: list[list[frozenset[str] | None]]
 
     def pair(self, first: int, second: int) -> list[Document]:
         """RETURNS (list[Document]): One annotator's entities as gold and another one's as
-        predictions, as far as both have annotated their tokens."""
+        predictions, as far as both have annotated their tokens and labels."""
         documents = []
         for i, words in enumerate(self.words):
             known = self.known[first][i] & self.known[second][i]
+            labels = self._shared(i, (first, second))
             gold, predicted = (
-                [span for span in self.spans[k][i] if known[span[0] : span[1]].all()]
+                [
+                    span
+                    for span in self.spans[k][i]
+                    if known[span[0] : span[1]].all() and (labels is None or span[2] in labels)
+                ]
                 for k in (first, second)
             )
             documents.append(Document(words, known, gold, predicted, [None] * len(predicted)))
@@ -61,20 +70,48 @@ class Annotations:
         """RETURNS (list[str]): All labels, sorted."""
         return sorted({span[2] for side in self.spans for own in side for span in own})
 
-    def token_ids(self, labels: Sequence[str]) -> np.ndarray:
-        """RETURNS (np.ndarray): The label of each token by annotator: 0 is none, `UNKNOWN` not
-        annotated, others are places in `labels` from 1; int64 [annotators, n_tokens]."""
+    def token_ids(
+        self, labels: Sequence[str], annotators: Sequence[int] | None = None
+    ) -> np.ndarray:
+        """RETURNS (np.ndarray): The label of each token by annotator, all or some of them: 0 is
+        none, also for labels that not all of them annotate, `UNKNOWN` not annotated, others are
+        places in `labels` from 1; int64 [annotators, n_tokens]."""
+        chosen = range(len(self.names)) if annotators is None else annotators
         ids = {label: i for i, label in enumerate(labels, start=1)}
-        rows = []
-        for side, known in zip(self.spans, self.known, strict=True):
-            own = [np.zeros(0, dtype=np.int64)]
-            for spans, there in zip(side, known, strict=True):
-                row = np.where(there, 0, UNKNOWN)
+        shared = [self._shared(i, chosen) for i in range(len(self.words))]
+        own = [
+            ids if among is None else {label: n for label, n in ids.items() if label in among}
+            for among in shared
+        ]
+        return np.stack([self._row(k, own) for k in chosen])
+
+    def tokens_with(self, label: str) -> np.ndarray:
+        """RETURNS (np.ndarray): Whether each token has a label, by annotator: 1 or 0, `UNKNOWN` if
+        the token or the label is not annotated; int64 [annotators, n_tokens]."""
+        return np.stack(
+            [
+                self._row(k, [{label: 1} if own is None or label in own else None for own in side])
+                for k, side in enumerate(self.annotated)
+            ]
+        )
+
+    def _row(self, annotator: int, ids: Sequence[Mapping[str, int] | None]) -> np.ndarray:
+        """Number the tokens of an annotator by label, 0 for others; `UNKNOWN` without `ids`."""
+        rows = [np.zeros(0, dtype=np.int64)]
+        sides = zip(self.spans[annotator], self.known[annotator], ids, strict=True)
+        for spans, known, own in sides:
+            row = np.full(len(known), UNKNOWN)
+            if own is not None:
+                row[known] = 0
                 for start, end, label in spans:
-                    row[start:end] = ids[label]
-                own.append(row)
-            rows.append(np.concatenate(own))
-        return np.stack(rows)
+                    row[start:end] = own.get(label, 0)
+            rows.append(row)
+        return np.concatenate(rows)
+
+    def _shared(self, document: int, annotators: Sequence[int]) -> frozenset[str] | None:
+        """The labels that all of some annotators annotate in a document; None for any label."""
+        own = [self.annotated[k][document] for k in annotators]
+        return reduce(lambda a, b: b if a is None else a if b is None else a & b, own)
 
 
 def read_sides(annotated: Mapping[str, Sequence[Doc]]) -> Annotations:
@@ -88,7 +125,7 @@ def read_sides(annotated: Mapping[str, Sequence[Doc]]) -> Annotations:
     """
     names = list(annotated)
     first, docs = names[0], annotated[names[0]]
-    sides = Annotations(names, [[token.text_with_ws for token in doc] for doc in docs], [], [])
+    sides = Annotations(names, [[token.text_with_ws for token in doc] for doc in docs], [], [], [])
     for name, own in annotated.items():
         for i, (doc, other) in enumerate(zip(docs, own, strict=False)):
             if doc.text != other.text and [t.text for t in doc] != [t.text for t in other]:
@@ -101,6 +138,7 @@ def read_sides(annotated: Mapping[str, Sequence[Doc]]) -> Annotations:
         pairs = [_carry(doc, other) for doc, other in zip(docs, own, strict=True)]
         sides.spans.append([spans for spans, _ in pairs])
         sides.known.append([known for _, known in pairs])
+        sides.annotated.append([annotated_labels(doc) for doc in own])
     return sides
 
 
@@ -118,7 +156,8 @@ def agreement(sides: Annotations) -> dict[str, Any]:
     ids = sides.token_ids(labels)
     pairs = []
     for a, b in combinations(range(len(sides.names)), 2):
-        both = ids[[a, b]][:, (ids[[a, b]] != UNKNOWN).all(axis=0)]
+        both = sides.token_ids(labels, (a, b))
+        both = both[:, (both != UNKNOWN).all(axis=0)]
         documents = sides.pair(a, b)
         pairs.append(
             {
@@ -130,10 +169,7 @@ def agreement(sides: Annotations) -> dict[str, Any]:
                 "disagreements": len(find_mistakes(documents)),
             }
         )
-    per_type = {}
-    for i, label in enumerate(labels, start=1):
-        own = np.where(ids == UNKNOWN, UNKNOWN, (ids == i).astype(np.int64))
-        per_type[label] = krippendorff_alpha(own)
+    per_type = {label: krippendorff_alpha(sides.tokens_with(label)) for label in labels}
     return {
         "annotators": sides.names,
         "documents": len(sides.words),

@@ -165,3 +165,17 @@ def test_documents_that_do_not_belong_together():
         read_sides({"one": docs, "two": [docs[0], make_doc([], words=["Ben"])]})
     with pytest.raises(BioError, match="^two: expected 2 documents as in one, got 1$"):
         read_sides({"one": docs, "two": docs[:1]})
+
+
+def test_labels_that_one_has_not_annotated():
+    """Without LOC, tokens of Bruno may be a LOC or not; PER is what both can agree on."""
+    ents = [(0, 2, "PER"), (5, 7, "LOC")]
+    anna, bruno, carla = make_doc(ents), make_doc(ents[:1]), make_doc(ents)
+    bruno.user_data["labels_annotated"] = ["PER"]
+    figures = agreement(read_sides({"anna": [anna], "bruno": [bruno], "carla": [carla]}))
+    for pair, n in zip(figures["pairs"], (1, 2, 1), strict=True):
+        assert pair["entity"]["all"]["gold"] == pair["entity"]["all"]["predicted"] == n
+        assert (pair["disagreements"], pair["token"]["f"], pair["cohen"]) == (0, 1.0, 1.0)
+    assert figures["krippendorff"] == {"all": 1.0, "per_type": {"LOC": 1.0, "PER": 1.0}}
+    figures = agreement(read_sides({"anna": [anna], "bruno": [bruno]}))
+    assert figures["krippendorff"] == {"all": 1.0, "per_type": {"LOC": None, "PER": 1.0}}
