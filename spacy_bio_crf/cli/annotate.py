@@ -13,7 +13,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, counted, describe
-from .loading import find_taggers, name_options
+from .loading import find_taggers, name_options, printable
 
 if TYPE_CHECKING:
     from ..bulk import Progress
@@ -248,7 +248,7 @@ def bulk_reporter(*, with_bar: bool) -> "Iterator[Callable[[Progress], None]]":
             named += 1
             if named <= SHOWN:
                 end = "" if named < SHOWN else ", and so on"
-                tqdm.write(f"Skipped: {bad.place}: {bad.reason}{end}")
+                tqdm.write(printable(f"Skipped: {bad.place}: {bad.reason}{end}"))
         words = counts.words - words_before
         rate = words / max(time.monotonic() - begun, 1e-9)
         bar.set_postfix_str(f"{counts.documents:,} documents, {rate:,.0f} words/s", refresh=False)

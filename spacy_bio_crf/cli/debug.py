@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from .loading import name_options, writing
+from .loading import name_options, printable, writing
 from .reader_options import parse_options, takes_reader_options
 
 if TYPE_CHECKING:
@@ -132,7 +132,9 @@ def _write(report: "Report", path: str) -> None:
     from ..io import write_json
 
     if path == "-":
-        typer.echo(json.dumps(report.to_json(), ensure_ascii=False, indent=1))
+        text = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
+        is_shown = printable(text) == text
+        typer.echo(text if is_shown else json.dumps(report.to_json(), indent=1))
     else:
         with writing("--json"):
             write_json(Path(path), report.to_json())

@@ -16,6 +16,7 @@ from .loading import (
     find_taggers,
     load_pipeline,
     name_options,
+    printable,
     show_table,
     writing,
 )
@@ -160,7 +161,8 @@ def evaluate_cli(
         why = "neither gold nor predictions have entities that count"
         msg.warn(f"{', '.join(idle)}: without effect, for {why}")
     if not quiet:
-        typer.echo(f"\n{model} on {corpus}, {counted(metrics['documents'], 'document')}")
+        documents_read = counted(metrics["documents"], "document")
+        typer.echo(printable(f"\n{model} on {corpus}, {documents_read}"))
         shown = tables(metrics)
         if not all_tables:
             names = [f"Per entity, by {BREAKDOWN_TITLES[key]}" for key in OVERLAP_KEYS]

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -141,7 +142,13 @@ def show_table(table: "Table") -> None:
     aligns: list[Literal["l", "r"]] = ["l"]
     aligns += ["r"] * (len(table.header) - 1)
     body = wasabi_table(table.rows, header=table.header, aligns=aligns, divider=True, max_col=60)
-    typer.echo(f"\n{table.title}{body}" + (f"{table.note}\n" if table.note else ""))
+    typer.echo(printable(f"\n{table.title}{body}" + (f"{table.note}\n" if table.note else "")))
+
+
+def printable(text: str) -> str:
+    """RETURNS (str): Text with a question mark for each character that the output can't show."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "replace").decode(encoding)
 
 
 def name_options(message: str, command: Callable) -> str:

@@ -11,7 +11,7 @@ import spacy
 from spacy.cli import app as spacy_app
 from typer.testing import CliRunner
 
-from spacy_bio_crf.bulk import annotate
+from spacy_bio_crf.bulk import BadRecord, Counts, Progress, annotate
 from spacy_bio_crf.cli import annotate as command
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.annotate import annotate_cli
@@ -140,6 +140,16 @@ def test_skipped_records_are_named_and_counted(bio_ner):
     assert "Skipped: a.jsonl, line 2: expected a JSON object, got 'bad'" in output
     assert "line 11" in output and "and so on" in output and "line 12" not in output
     assert "Skipped: 12 records" in output and "out.jsonl: 1 document," in output
+
+
+def test_skipped_records_are_named_on_any_output(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    bad = BadRecord("café.jsonl, line 1", "expected the key 'text', got the keys 'téxt'")
+    with command.bulk_reporter(with_bar=False) as report:
+        report(Progress(Counts(), [bad], 0, 1, "B"))
+    told = "Skipped: caf?.jsonl, line 1: expected the key 'text', got the keys 't?xt'"
+    assert told in raw.getvalue().decode()
 
 
 def test_an_interrupted_run_goes_on(bio_ner):

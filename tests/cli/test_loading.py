@@ -1,6 +1,7 @@
 """Pipelines and components that commands look for, and messages that name their options."""
 
 import errno
+import io
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from typer.testing import CliRunner
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.cli.convert import convert_cli
 from spacy_bio_crf.cli.debug import debug_cli
-from spacy_bio_crf.cli.loading import choose_component, load_pipeline, name_options
+from spacy_bio_crf.cli.loading import choose_component, load_pipeline, name_options, show_table
+from spacy_bio_crf.metrics.tables import Table
 from tests.support.pipelines import MakeNlp, make_examples
 
 
@@ -99,10 +101,17 @@ def test_a_language_that_spacy_lacks(command: str, tmp_path: Path):
     texts = tmp_path / "a.jsonl"
     texts.write_text('{"text": "Ana ran", "spans": [[0, 3, "PER"]]}\n', "utf-8")
     (tmp_path / "none.jsonl").write_text("", "utf-8")
-    own = [texts] if command == "agree" else ["--apply", tmp_path / "none.jsonl"]
+    own = [tmp_path / "none.jsonl"] if command == "agree" else ["--apply", tmp_path / "none.jsonl"]
     own += [] if command == "agree" else ["--output", tmp_path / "b.spacy"]
     arguments = [command, texts, *own, "--lang", "qq"]
     done = CliRunner().invoke(app, [*map(str, arguments)])
     assert done.exit_code == 1
     printed = " ".join(done.output.split())
     assert "--lang: expected the code of a language of spaCy, such as en or xx, got 'qq'" in printed
+
+
+def test_a_table_on_an_output_that_lacks_its_characters(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding="ascii", write_through=True))
+    show_table(Table("Título", ("", "F"), [("ÓRGÃO", "99")], "→"))
+    assert "T?tulo" in raw.getvalue().decode() and "?RG?O   99" in raw.getvalue().decode()
