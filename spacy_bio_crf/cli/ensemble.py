@@ -26,6 +26,7 @@ def ensemble_cli(
     It takes the time and the memory of all of them, with --soup those of one.
     """
     from ..combine import make_ensemble, make_soup
+    from ..io import replacing_folder
 
     check_new(output, force)
     make = make_soup if soup else make_ensemble
@@ -33,7 +34,7 @@ def ensemble_cli(
         nlp = make({str(model): load_pipeline(model) for model in models}, component=component)
     except ValueError as error:
         msg.fail(name_options(str(error), ensemble_cli), exits=1)
-    with writing("OUT"):
-        nlp.to_disk(output)
+    with writing("OUT"), replacing_folder(output) as folder:
+        nlp.to_disk(folder)
     kind = "Soup" if soup else "Ensemble"
     msg.good(f"{kind} of {len(models)} models: {output}")

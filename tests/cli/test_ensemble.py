@@ -1,9 +1,11 @@
 """`bio-ner ensemble`: what it writes, and its messages."""
 
+import errno
 from pathlib import Path
 
 import pytest
 import spacy
+from spacy.language import Language
 from typer.testing import CliRunner
 
 from spacy_bio_crf.averaging import members_of
@@ -48,3 +50,18 @@ def test_messages(models: list[Path], tmp_path: Path):
     code, output = run(*models, tmp_path / "out", "--component", "x")
     assert code == 1 and "component: expected a bio_ner of bio_ner, got 'x'" in output
     assert not (tmp_path / "out").exists()
+
+
+def test_an_old_pipeline_stays_whole(models: list[Path], tmp_path: Path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "meta.json").write_text("old")
+
+    def fail(self, path, **options):
+        (Path(path) / "meta.json").write_text("new")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Language, "to_disk", fail)
+    code, output = run(*models, out, "--force")
+    assert code == 1 and "OUT: expected a file that can be written, got" in output
+    assert [path.read_text() for path in out.iterdir()] == ["old"]
