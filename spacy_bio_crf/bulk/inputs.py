@@ -74,8 +74,9 @@ class Input:
         if not path.exists():
             raise AnnotateError(f"{path}: there is no such file or folder")
         if not (path.is_dir() or path.is_file()):
-            expected, got = "a file or a folder, which can be read again", Plain("a pipe or device")
-            raise AnnotateError(describe(str(path), expected=expected, got=got))
+            expected = "a file or a folder, which can be read again"
+            pipe = Plain("a pipe or device")
+            raise AnnotateError(describe(str(path), expected=expected, got=pipe))
         self.root = path if path.is_dir() else path.parent
         self.names = _names(path) if path.is_dir() else [path.name]
         if format == "auto":
