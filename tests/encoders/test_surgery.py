@@ -17,8 +17,11 @@ from transformers import (
     AutoTokenizer,
     BertConfig,
     GPT2Config,
+    IBertConfig,
     LlamaConfig,
     PretrainedConfig,
+    XLMConfig,
+    YosoConfig,
 )
 
 from spacy_bio_crf.encoders.transformer.pretrained import fetch, load_folder, save_folder
@@ -28,6 +31,8 @@ from spacy_bio_crf.encoders.transformer.surgery import (
     check_vocabulary_size,
     find_limit,
     find_special_ids,
+    has_layers,
+    keep_layers,
     prepare,
 )
 from spacy_bio_crf.subwords.batches import SpecialIds
@@ -36,6 +41,14 @@ from tests.support.encoder_tools import LONG, all_rows, checkpoints, docs_of
 from tests.support.pipelines import MakeNlp, make_examples, spans_of, train
 from tests.support.tiny_models import FAMILIES, framed, make_encoder, write_checkpoint
 from tests.support.tokenizers_zoo import tokenizer
+
+SMALL = {
+    "vocab_size": 30,
+    "hidden_size": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 8,
+}
 
 
 @pytest.mark.parametrize("layers", [1, -1])
@@ -63,6 +76,15 @@ def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path, layers: int)
 # Special sub-words and limits ---------------------------------------------------------------------
 
 
+def test_layers_in_parts():
+    network = AutoModel.from_config(XLMConfig(vocab_size=30, emb_dim=8, n_layers=2, n_heads=2))
+    assert not has_layers(network)
+    with pytest.raises(ValueError, match=r"layers: expected null for .*, got xlm, .* in parts"):
+        keep_layers(network, 1)
+    with pytest.raises(ValueError, match=r"frozen_layers: expected 0 or -1 for .*, got xlm"):
+        prepare(network, frozen_layers=1, casing=False, checkpoints=False)
+
+
 def test_special_sub_words_are_those_around_an_example():
     words = framed(tokenizer("bert_cased"))
     special = find_special_ids(words, BertConfig(pad_token_id=7))
@@ -88,6 +110,22 @@ def test_limits(positions: int | None, special: int, limit: int | None):
         config=SimpleNamespace(max_position_embeddings=positions), named_modules=lambda: []
     )
     assert find_limit(network, special) == limit
+
+
+@pytest.mark.parametrize(
+    ("config", "limit"),
+    [
+        # Two rows more than positions; a table of another class, which counts from the padding id.
+        (YosoConfig(max_position_embeddings=20, **SMALL), 20),
+        (IBertConfig(max_position_embeddings=20, pad_token_id=1, **SMALL), 18),
+    ],
+    ids=["yoso", "ibert"],
+)
+def test_the_limit_is_no_more_than_a_network_takes(config: PretrainedConfig, limit: int):
+    network = AutoModel.from_config(config)
+    assert find_limit(network, 2) == limit - 2
+    with torch.inference_mode():
+        assert network(input_ids=torch.full((1, limit), 5))[0].shape[1] == limit
 
 
 def test_positions_that_special_sub_words_take():

@@ -131,10 +131,11 @@ def find_limit(network: Any, n_special: int) -> int | None:
     if not positions or positions < 0:
         return None
     for name, module in network.named_modules():
-        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
-            positions = module.num_embeddings
-            if module.padding_idx is not None:
-                positions -= module.padding_idx + 1
+        table = getattr(module, "weight", None)
+        if name.endswith("position_embeddings") and isinstance(table, torch.Tensor):
+            padding = getattr(module, "padding_idx", None)
+            # YOSO and its like have two rows more than they can use.
+            positions = min(positions, len(table) - (0 if padding is None else padding + 1))
             break
     if positions <= n_special:
         expected = f"more positions than its {n_special} special sub-words"
@@ -204,14 +205,25 @@ def has_layers(network: Any) -> bool:
 
 def _find_layers(network: Any) -> nn.ModuleList | None:
     depth = getattr(network.config, "num_hidden_layers", None)
-    lists = (module for module in network.modules() if isinstance(module, nn.ModuleList))
-    return next((found for found in lists if len(found) == depth), None)
+    lists = [
+        (name, module)
+        for name, module in network.named_modules()
+        if isinstance(module, nn.ModuleList) and len(module) == depth
+    ]
+    if not lists:
+        return None
+    place, layers = lists[0]
+    # XLM has a list for each part of its layers: the first of them is not the layers.
+    whole = all(name.startswith(f"{place}.") for name, _ in lists[1:])
+    return layers if whole else None
 
 
 def _layers(network: Any, option: str, instead: str) -> nn.ModuleList:
     layers = _find_layers(network)
     if layers is not None:
         return layers
-    kind = Plain(f"{network.config.model_type}, whose layers may share their weights")
+    kind = Plain(
+        f"{network.config.model_type}, whose layers may share their weights, or be in parts"
+    )
     expected = f"{instead} for an encoder without a list of its layers"
     raise ValueError(describe(option, expected=expected, got=kind))
