@@ -12,7 +12,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
-from transformers import PhobertTokenizer, RobertaConfig, RobertaModel
+from transformers import Gemma3TextConfig, PhobertTokenizer, RobertaConfig, RobertaModel
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
@@ -27,6 +27,7 @@ from tests.support.tiny_models import (
     make_encoder,
     make_tagger,
     write_checkpoint,
+    write_network,
 )
 from tests.support.tokenizers_zoo import SENTENCES
 
@@ -318,3 +319,22 @@ def test_tokens_rewritten_with_their_neighbors_are_counted(
     with pytest.warns(UserWarning, match="1 of 3 tokens .* no sub-word") as seen:
         nlp.initialize(lambda: [Example(doc, gold)])
     assert any(lost in str(warning.message) for warning in seen)
+
+
+@pytest.mark.filterwarnings("ignore:The encoder .* sees only")
+def test_embeddings_that_scale_train_as_they_predict(tmp_path: Path):
+    """Gemma 3 multiplies the embeddings of sub-words."""
+    config = Gemma3TextConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        intermediate_size=64,
+        max_position_embeddings=POSITIONS,
+    )
+    encoder, _ = make_encoder(write_network(tmp_path, config))
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    trained, _ = encoder.begin_update(docs)
+    for one, other in zip(trained, encoder.predict(docs), strict=True):
+        np.testing.assert_allclose(one.dataXd, other.dataXd, atol=1e-5)

@@ -102,6 +102,21 @@ def write_checkpoint(folder: Path, family: str, **options: Any) -> Path:
     return folder
 
 
+def write_network(folder: Path, config: PretrainedConfig) -> Path:
+    """Write a Hugging Face folder: a random network of any family, with BERT's tokenizer.
+
+    folder (Path): Where; made if missing.
+    config (PretrainedConfig): Of the network, but for the size of its vocabulary.
+    RETURNS (Path): The folder.
+    """
+    words = framed(tokenizer("bert_cased"))
+    config.vocab_size, config.pad_token_id = len(words), words.pad_token_id
+    torch.manual_seed(0)
+    AutoModel.from_config(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+    return folder
+
+
 def framed(words: Any) -> Any:
     """A copy of a fast tokenizer that puts its special sub-words around every text."""
     words = deepcopy(words)

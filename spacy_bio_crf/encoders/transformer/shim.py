@@ -260,8 +260,10 @@ class TransformerShim(TorchShim):
         kind = getattr(network.config, "model_type", "")
         precision = resolve(chosen, self.device, kind)
         table = None
-        if train and enabled():
-            table = WordTable(network.get_input_embeddings(), batches, self.row_gradient)
+        words = network.get_input_embeddings()
+        # A subclass may do more than look up: those of Gemma 3, BioGPT and XGLM scale.
+        if train and enabled() and type(words) is nn.Embedding:
+            table = WordTable(words, batches, self.row_gradient)
         forward = Forward(
             network=network if learns else self._to_predict(network, precision),
             device=self.device,
