@@ -12,7 +12,13 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
-from transformers import Gemma3TextConfig, PhobertTokenizer, RobertaConfig, RobertaModel
+from transformers import (
+    Gemma3TextConfig,
+    PhobertTokenizer,
+    RobertaConfig,
+    RobertaModel,
+    XLNetConfig,
+)
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
@@ -338,3 +344,11 @@ def test_embeddings_that_scale_train_as_they_predict(tmp_path: Path):
     trained, _ = encoder.begin_update(docs)
     for one, other in zip(trained, encoder.predict(docs), strict=True):
         np.testing.assert_allclose(one.dataXd, other.dataXd, atol=1e-5)
+
+
+def test_a_network_that_computes_with_its_mask(tmp_path: Path):
+    config = XLNetConfig(d_model=32, n_layer=2, n_head=2, d_inner=64)
+    encoder, _ = make_encoder(write_network(tmp_path, config))
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    for doc, vectors in zip(docs, encoder.predict(docs), strict=True):
+        np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)

@@ -42,7 +42,8 @@ class Forward:
     def __call__(self, batch: PaddedBatch) -> Tensor:
         """RETURNS (Tensor): Results for the wanted rows, [r, c]."""
         # shape: [B, T]
-        mask = None if batch.mask.all() else torch.from_numpy(batch.mask).to(self.device)
+        # Whole numbers, as tokenizers give them: XLNet can't compute with truth values.
+        mask = None if batch.mask.all() else torch.from_numpy(batch.mask).long().to(self.device)
         learns = torch.is_grad_enabled() and not self.frozen
         with (
             autocast(self.precision, self.device),
