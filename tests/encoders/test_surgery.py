@@ -19,6 +19,7 @@ from transformers import (
     GPT2Config,
     IBertConfig,
     LlamaConfig,
+    LongformerConfig,
     PretrainedConfig,
     XLMConfig,
     YosoConfig,
@@ -74,6 +75,15 @@ def test_the_first_layers_alone(tiny_encoder: Path, tmp_path: Path, layers: int)
 
 
 # Special sub-words and limits ---------------------------------------------------------------------
+
+
+def test_settings_of_each_layer_go_with_their_layer(tmp_path: Path):
+    config = LongformerConfig(attention_window=[8, 4], max_position_embeddings=40, **SMALL)
+    network = AutoModel.from_config(config)
+    keep_layers(network, 1)
+    network.save_pretrained(tmp_path)
+    again = AutoModel.from_pretrained(tmp_path)
+    assert again.config.attention_window == [8] and len(again.encoder.layer) == 1
 
 
 def test_layers_in_parts():

@@ -169,8 +169,9 @@ def keep_layers(network: Any, n_layers: int) -> None:
     del layers[n_layers:]
     config = network.config
     for key, value in config.to_dict().items():
-        # The kind of attention of each layer, as transformers 5 has it.
-        if key.endswith("layer_types") and value:
+        # The kind of attention of each layer, as transformers 5 has it, and how far Longformer's
+        # see.
+        if (key.endswith("layer_types") or key == "attention_window") and isinstance(value, list):
             setattr(config, key, value[: len(layers)])
     config.num_hidden_layers = len(layers)
 
