@@ -13,6 +13,7 @@ from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
 from transformers import (
+    ConvBertConfig,
     Gemma3TextConfig,
     PhobertTokenizer,
     RobertaConfig,
@@ -352,3 +353,18 @@ def test_a_network_that_computes_with_its_mask(tmp_path: Path):
     docs = [NLP.make_doc(text) for text in TEXTS]
     for doc, vectors in zip(docs, encoder.predict(docs), strict=True):
         np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)
+
+
+def test_padding_that_a_network_takes_in(tmp_path: Path):
+    """A convolution sees neighbors, those behind the end of a text, too."""
+    sizes = {"hidden_size": 32, "embedding_size": 32, "intermediate_size": 64}
+    config = ConvBertConfig(num_hidden_layers=2, num_attention_heads=4, **sizes)
+    encoder, shim = make_encoder(write_network(tmp_path, config), dropout=0.0)
+    with torch.no_grad():
+        for parameter in shim.network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    trained, _ = encoder.begin_update(docs)
+    for doc, *together in zip(docs, trained, encoder.predict(docs), strict=True):
+        for vectors in together:
+            np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)

@@ -52,6 +52,9 @@ CPU_BUDGET, GPU_BUDGET = 2048, 32768
 # kernels of a network of BERT's base size take 8 ms to start, in which it could compute 16,000
 # sub-words; those of smaller networks take as long.
 TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
+# Types of networks whose convolutions and samples of a window take in its padding. Only windows of
+# one length pass them together.
+UNMASKED = ("convbert", "nystromformer", "yoso")
 # The embedding of shapes starts at zero, and has further to go than pre-trained weights.
 CASING_LR_SCALE = 10.0
 # Learning rates where nobody chose one, of BERT's base size and of smaller networks.
@@ -125,8 +128,10 @@ class TransformerShim(TorchShim):
         return self.options.batch_subwords or own
 
     def overhead(self, *, train: bool, precision: str | None = None) -> int:
-        """RETURNS (int): Cost of a batch by itself, in sub-words; in the present precision if
-        None."""
+        """RETURNS (int): Cost of a batch by itself, in sub-words, 0 if none may have padding; in
+        the present precision if None."""
+        if self.network.config.model_type in UNMASKED:
+            return 0
         if self.device.type != "cpu":
             return GPU_OVERHEAD
         if train:
