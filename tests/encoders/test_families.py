@@ -13,15 +13,19 @@ from spacy.training import Example
 from thinc.api import Adam
 from torch import nn
 from transformers import (
+    BigBirdConfig,
     ConvBertConfig,
     Gemma3TextConfig,
     PhobertTokenizer,
+    PretrainedConfig,
     RobertaConfig,
     RobertaModel,
+    SqueezeBertConfig,
     XLNetConfig,
 )
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
+from spacy_bio_crf.encoders.transformer.classifier import Classifier, write_classifier
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.kernels import precision
@@ -368,3 +372,20 @@ def test_padding_that_a_network_takes_in(tmp_path: Path):
     for doc, *together in zip(docs, trained, encoder.predict(docs), strict=True):
         for vectors in together:
             np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)
+
+
+@pytest.mark.parametrize("make_config", [BigBirdConfig, SqueezeBertConfig])
+def test_networks_that_have_a_pooler_all_the_same(make_config: type[PretrainedConfig], tmp_path):
+    """A token classifier has one, or the network calls it."""
+    sizes = {"hidden_size": 32, "embedding_size": 32, "intermediate_size": 64}
+    config = make_config(num_hidden_layers=2, num_attention_heads=2, **sizes)
+    encoder, shim = make_encoder(write_network(tmp_path / "encoder", config))
+    docs = [NLP.make_doc(text) for text in TEXTS]
+    expected = encoder.predict(docs)
+    classifier = Classifier(shim.pretrained, ("O", "X"), torch.ones(2, 32), torch.zeros(2), {})
+    write_classifier(classifier, tmp_path / "checkpoint")
+    shim.save(tmp_path / "saved")
+    for folder in ("checkpoint", "saved"):
+        shim.set_pretrained(storage.fetch(str(tmp_path / folder)))
+        for one, other in zip(expected, encoder.predict(docs), strict=True):
+            assert np.array_equal(one.dataXd, other.dataXd)

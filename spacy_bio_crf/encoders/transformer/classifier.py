@@ -126,7 +126,10 @@ def write_classifier(classifier: Classifier, folder: Path) -> None:
     if (between is not None) != bool(classifier.transform):
         expected = "the layer that transformers puts before its classifier (import a checkpoint)"
         raise BioError(describe(place, expected=expected, got=Plain("a classifier without it")))
-    network.base_model.load_state_dict(encoder.state_dict())
+    # BigBird's token classifier and others have a pooler, which they do not use.
+    own = network.base_model.state_dict().items()
+    poolers = {key: torch.zeros_like(x) for key, x in own if key.startswith("pooler.")}
+    network.base_model.load_state_dict({**poolers, **encoder.state_dict()})
     dense.load_state_dict({"weight": classifier.weight, "bias": classifier.bias})
     if between is not None:
         between.load_state_dict(classifier.transform)

@@ -6,6 +6,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import srsly
 import torch
 from huggingface_hub import utils as hub
 from safetensors import safe_open
+from torch import nn
 from transformers import logging as hf_logging
 from transformers.utils import cached_file
 
@@ -242,7 +244,9 @@ def _load_network(name: str, config: Any, **options: Any) -> tuple[Any, list[str
                 network.casing.weight.data.copy_(weights.get_tensor(f"{CASING}.weight"))
     # The pooler's weights are absent from our own folders and unused in any.
     if getattr(network, "pooler", None) is not None:
-        network.pooler = None
+        # SqueezeBERT and LayoutLM call theirs; others are made for being without one.
+        optional = "add_pooling_layer" in signature(type(network).__init__).parameters
+        network.pooler = None if optional else nn.Identity()
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     others = sorted({*report["unexpected_keys"]} - {f"{CASING}.weight"})
     own_weights(network)
