@@ -16,7 +16,14 @@ import torch
 from huggingface_hub import utils as hub
 from spacy.language import Language
 from tokenizers import normalizers
-from transformers import BertModel, T5Config
+from transformers import (
+    BertModel,
+    CanineConfig,
+    FNetConfig,
+    PerceiverConfig,
+    PretrainedConfig,
+    T5Config,
+)
 from transformers.utils import logging
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
@@ -119,6 +126,13 @@ def test_an_encoder_decoder(tmp_path: Path):
     with pytest.raises(
         ValueError, match=rf"'{tmp_path}': expected an encoder .*, got an encoder-decoder \(t5\)"
     ):
+        storage.fetch(str(tmp_path))
+
+
+@pytest.mark.parametrize("make_config", [CanineConfig, FNetConfig, PerceiverConfig])
+def test_a_network_without_sub_words_or_mask(make_config: type[PretrainedConfig], tmp_path: Path):
+    make_config().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r": expected an encoder .*, got a network that reads"):
         storage.fetch(str(tmp_path))
 
 

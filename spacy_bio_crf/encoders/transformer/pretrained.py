@@ -196,7 +196,8 @@ def read_config(name: str, **options: Any) -> Any:
 
 
 def _check_kind(name: str, config: Any) -> None:
-    """RAISES: ValueError unless transformers itself has a network of this kind that reads text."""
+    """RAISES: ValueError unless transformers itself has a network of this kind that reads batches
+    of sub-words."""
     from transformers.models.auto import modeling_auto
 
     known = {
@@ -210,10 +211,27 @@ def _check_kind(name: str, config: Any) -> None:
         got = Plain(f"an encoder-decoder ({kind})")
     elif kind not in known or "vision" in within or "audio" in within:
         got = Plain(f"a network for other tasks ({kind})")
+    elif not _reads_subwords(config):
+        got = Plain(f"a network that reads something else than sub-words and a mask ({kind})")
     else:
         return
     expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
     raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
+
+
+def _reads_subwords(config: Any) -> bool:
+    """Whether a network embeds sub-words, and takes a mask for padding."""
+    from transformers import MODEL_MAPPING
+
+    if type(config) not in MODEL_MAPPING:
+        return True  # transformers itself tells what is wrong
+    found = MODEL_MAPPING[type(config)]
+    networks = found if isinstance(found, tuple) else (found,)
+    wanted = {"input_ids", "inputs_embeds", "attention_mask"}
+    # CANINE has no vocabulary, FNet no mask, Perceiver neither.
+    return getattr(config, "vocab_size", None) is not None and all(
+        wanted <= {*signature(network.forward).parameters} for network in networks
+    )
 
 
 def _build(name: str, config: Any) -> Any:
