@@ -20,6 +20,7 @@ from transformers.utils import cached_file
 
 from ...errors import BioError, Plain, describe
 from ...io import write_json
+from .families import check_family
 from .folder import (
     CONFIG,
     PLAIN_CLASS,
@@ -187,51 +188,12 @@ def read_config(name: str, **options: Any) -> Any:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
         config = type(config).from_dict(without_code(settings))
         config.name_or_path = name
-    _check_kind(name, config)
+    check_family(name, config)
     for key in ("num_hidden_layers", "num_attention_heads"):
         number = getattr(config, key, None)
         if isinstance(number, int) and number < 1:
             raise BioError(describe(f"{path}, {key}", expected="1 or more", got=number))
     return config
-
-
-def _check_kind(name: str, config: Any) -> None:
-    """RAISES: ValueError unless transformers itself has a network of this kind that reads batches
-    of sub-words."""
-    from transformers.models.auto import modeling_auto
-
-    known = {
-        *modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-        *modeling_auto.MODEL_FOR_TOKEN_CLASSIFICATION_MAPPING_NAMES,
-        *modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    }
-    kind = config.model_type
-    within = " ".join(getattr(config, "sub_configs", ()))
-    if getattr(config, "is_encoder_decoder", False):
-        got = Plain(f"an encoder-decoder ({kind})")
-    elif kind not in known or "vision" in within or "audio" in within:
-        got = Plain(f"a network for other tasks ({kind})")
-    elif not _reads_subwords(config):
-        got = Plain(f"a network that reads something else than sub-words and a mask ({kind})")
-    else:
-        return
-    expected = "an encoder such as BERT, RoBERTa, DeBERTa, XLM-R, DistilBERT or ModernBERT"
-    raise ValueError(describe(f"encoder {name!r}", expected=expected, got=got))
-
-
-def _reads_subwords(config: Any) -> bool:
-    """Whether a network embeds sub-words, and takes a mask for padding."""
-    from transformers import MODEL_MAPPING
-
-    if type(config) not in MODEL_MAPPING:
-        return True  # transformers itself tells what is wrong
-    found = MODEL_MAPPING[type(config)]
-    networks = found if isinstance(found, tuple) else (found,)
-    wanted = {"input_ids", "inputs_embeds", "attention_mask"}
-    # CANINE has no vocabulary, FNet no mask, Perceiver neither.
-    return getattr(config, "vocab_size", None) is not None and all(
-        wanted <= {*signature(network.forward).parameters} for network in networks
-    )
 
 
 def _build(name: str, config: Any) -> Any:

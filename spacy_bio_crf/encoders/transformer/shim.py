@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ...errors import SettingsError, check_choice, describe
 from ...kernels.cpu import enabled
 from ...kernels.embedding import RowGradient, WordTable
-from ...kernels.precision import DTYPES, INT8, PRECISIONS, UNFIT, PredictionNetwork, resolve
+from ...kernels.precision import INT8, PRECISIONS, PredictionNetwork, resolve
 from ...subwords.batches import PaddedBatch
 from ...subwords.tokenizer import Subwords
 from ...training.optimizer import LossScale, has_spacys_rate
@@ -32,6 +32,7 @@ from .adapters import (
     read_lora,
 )
 from .encoder_options import Options
+from .families import check_fit, takes_in_padding
 from .pretrained import Pretrained, fetch, outline, pack_folder, save_folder, unpack_folder
 from .run import Forward, Project, run
 from .shared_base import SharedBase, share_weights
@@ -52,9 +53,6 @@ CPU_BUDGET, GPU_BUDGET = 2048, 32768
 # kernels of a network of BERT's base size take 8 ms to start, in which it could compute 16,000
 # sub-words; those of smaller networks take as long.
 TRAINING_OVERHEAD, PREDICTION_OVERHEAD, INT8_OVERHEAD, GPU_OVERHEAD = 128, 64, 32, 8192
-# Types of networks whose convolutions and samples of a window take in its padding. Only windows of
-# one length pass them together.
-UNMASKED = ("convbert", "nystromformer", "yoso")
 # The embedding of shapes starts at zero, and has further to go than pre-trained weights.
 CASING_LR_SCALE = 10.0
 # Learning rates where nobody chose one, of BERT's base size and of smaller networks.
@@ -86,7 +84,7 @@ class TransformerShim(TorchShim):
     def precision(self, precision: str) -> None:
         check_choice("precision", precision, PRECISIONS)
         if self._model is not None:
-            _check_fit(precision, self.network)
+            check_fit(precision, self.network)
             _warn_of_slow(precision, self.device)
         self._precision = precision
         self.loss_scale = LossScale() if precision == "fp16" else None
@@ -130,7 +128,7 @@ class TransformerShim(TorchShim):
     def overhead(self, *, train: bool, precision: str | None = None) -> int:
         """RETURNS (int): Cost of a batch by itself, in sub-words, 0 if none may have padding; in
         the present precision if None."""
-        if self.network.config.model_type in UNMASKED:
+        if takes_in_padding(self.network):
             return 0
         if self.device.type != "cpu":
             return GPU_OVERHEAD
@@ -183,7 +181,7 @@ class TransformerShim(TorchShim):
             raise SettingsError(describe("lora", expected=expected, got=None))
         text = _read_text(pretrained, self.options)
         check_vocabulary_size(pretrained.tokenizer, pretrained.network, text.special)
-        _check_fit(self.precision, pretrained.network)
+        check_fit(self.precision, pretrained.network)
         prepare(
             pretrained.network,
             frozen_layers=self.options.frozen_layers,
@@ -397,10 +395,3 @@ def _warn_of_slow(precision: str, device: torch.device) -> None:
             " for what suits the hardware.",
             stacklevel=4,
         )
-
-
-def _check_fit(precision: str, network: Any) -> None:
-    kind = getattr(network.config, "model_type", "")
-    if DTYPES.get(precision) is not None and kind in UNFIT:
-        expected = f"'fp32' or 'auto' for a {kind}"
-        raise ValueError(describe("precision", expected=expected, got=precision))
