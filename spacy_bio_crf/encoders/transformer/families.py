@@ -44,7 +44,7 @@ def _reads_subwords(config: Any) -> bool:
     networks: tuple[Any, ...] = found if isinstance(found, tuple) else (found,)
     wanted = {"input_ids", "inputs_embeds", "attention_mask"}
     # CANINE has no vocabulary, FNet no mask, Perceiver neither.
-    return getattr(config, "vocab_size", None) is not None and all(
+    return hasattr(config, "vocab_size") and all(
         wanted <= {*signature(network.forward).parameters} for network in networks
     )
 
