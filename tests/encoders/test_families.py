@@ -16,6 +16,7 @@ from transformers import (
     BigBirdConfig,
     ConvBertConfig,
     Gemma3TextConfig,
+    NystromformerConfig,
     PhobertTokenizer,
     PretrainedConfig,
     RobertaConfig,
@@ -359,10 +360,11 @@ def test_a_network_that_computes_with_its_mask(tmp_path: Path):
         np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)
 
 
-def test_padding_that_a_network_takes_in(tmp_path: Path):
+@pytest.mark.parametrize("make_config", [ConvBertConfig, NystromformerConfig])
+def test_padding_that_a_network_takes_in(make_config: type[PretrainedConfig], tmp_path: Path):
     """A convolution sees neighbors, those behind the end of a text, too."""
     sizes = {"hidden_size": 32, "embedding_size": 32, "intermediate_size": 64}
-    config = ConvBertConfig(num_hidden_layers=2, num_attention_heads=4, **sizes)
+    config = make_config(num_hidden_layers=2, num_attention_heads=4, **sizes)
     encoder, shim = make_encoder(write_network(tmp_path, config), dropout=0.0)
     with torch.no_grad():
         for parameter in shim.network.parameters():
