@@ -25,7 +25,15 @@ def select_cli(
         "--strategy",
         "-s",
         help="entropy (of all analyses), least-confidence (in the best one), margin (between the "
-        "best two), rare (expected entities of --labels) or random",
+        "best two), rare (expected entities of --labels), random, or confident (the most probable "
+        "best analysis, of texts with an entity alone: for self-training)",
+    ),
+    min_probability: float = typer.Option(
+        0.0,
+        "--min-probability",
+        min=0.0,
+        max=1.0,
+        help="Least probability of the best analysis of a text, with --strategy confident",
     ),
     per_token: bool = typer.Option(
         False, "--per-token", help="Score by the token, so that long texts have no advantage"
@@ -82,7 +90,7 @@ def select_cli(
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
-    """Choose the texts to annotate next.
+    """Choose the texts to annotate next, or to learn from as they are annotated.
 
     They are written with the entities that the model predicts. A run that ended early goes on when
     the command is given again.
@@ -92,7 +100,8 @@ def select_cli(
 
     apart = loads_apart(n_process, gpu_id)
     try:
-        chosen = Strategy(strategy, per_token, tuple(filter(None, labels.split(","))), seed)
+        names = tuple(filter(None, labels.split(",")))
+        chosen = Strategy(strategy, per_token, names, seed, min_probability)
         nlp = load_model(model, code, -1 if apart else gpu_id, max_length)
         with bulk_reporter(with_bar=True) as report:
             done = select(

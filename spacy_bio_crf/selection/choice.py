@@ -1,7 +1,8 @@
 """Scores of texts by strategy, the best of a stream, and a choice of texts that differ."""
 
 import heapq
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -11,12 +12,12 @@ import numpy as np
 from ..errors import Plain, SettingsError, check_choice, describe
 from ..heads.doubt import Doubt
 
-STRATEGIES = ("entropy", "least-confidence", "margin", "rare", "random")
+STRATEGIES = ("entropy", "least-confidence", "margin", "rare", "random", "confident")
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """The order in which texts are annotated.
+    """The order in which texts are annotated, by people or, "confident", by the model itself.
 
     name (str): One of `STRATEGIES`.
         "entropy": the entropy of the distribution over all analyses (Settles & Craven 2008, "An
@@ -28,10 +29,13 @@ class Strategy:
         "Active Hidden Markov Models for Information Extraction", in logs).
         "rare": the expected number of entities with certain labels.
         "random": a random number, the same for the same text and seed.
+        "confident": log P of the best analysis, of texts with an entity alone (self-training;
+        Yarowsky 1995, "Unsupervised Word Sense Disambiguation Rivaling Supervised Methods").
     per_token (bool): Divide by the number of tokens. A margin is multiplied by it: the least of
         many differences gets smaller as they get more.
     labels (tuple[str, ...]): The labels of "rare".
     seed (int): The seed of "random".
+    min_probability (float): With "confident", the least P of the best analysis, from 0 to 1.
     RAISES: SettingsError for values that do not fit.
     """
 
@@ -39,6 +43,7 @@ class Strategy:
     per_token: bool = False
     labels: tuple[str, ...] = ()
     seed: int = 0
+    min_probability: float = 0.0
 
     def __post_init__(self) -> None:
         check_choice("strategy", self.name, STRATEGIES, error=SettingsError)
@@ -49,6 +54,25 @@ class Strategy:
         if self.name == "random" and self.per_token:
             expected = "false for the strategy 'random'"
             raise SettingsError(describe("per_token", expected=expected, got=True))
+        if not 0.0 <= self.min_probability <= 1.0:
+            expected = "a probability, from 0 to 1"
+            got = self.min_probability
+            raise SettingsError(describe("min_probability", expected=expected, got=got))
+        if self.min_probability and self.name != "confident":
+            expected = "0 for all strategies but 'confident'"
+            got = Plain(f"{self.min_probability} with {self.name!r}")
+            raise SettingsError(describe("min_probability", expected=expected, got=got))
+
+    def admits(self, doubt: Doubt, entities: Sequence[Any]) -> bool:
+        """Say whether a text can be chosen at all.
+
+        doubt (Doubt): The doubt of the model about it.
+        entities (Sequence): The entities that the model predicts in it.
+        """
+        if self.name != "confident":
+            return True
+        least = math.log(self.min_probability) if self.min_probability else -math.inf
+        return bool(entities) and doubt.best >= least
 
     def score(self, doubt: Doubt, key: bytes) -> float:
         """Score a text; the highest scores come first.
@@ -67,6 +91,7 @@ class Strategy:
         values = {
             "entropy": doubt.entropy,
             "least-confidence": -doubt.best,
+            "confident": doubt.best,
             "rare": sum(doubt.expected[label] for label in self.labels),
         }
         return values[self.name] / (size if self.per_token else 1)

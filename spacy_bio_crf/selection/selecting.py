@@ -54,7 +54,7 @@ def select(
     load: Callable[[], Language] | None = None,
     **options: Any,
 ) -> Selection:
-    """Choose the texts of a file or folder to annotate next, and write them with predictions.
+    """Choose texts of a file or folder by the doubt about them, and write them with predictions.
 
     All texts are annotated and scored in parts, as by `bulk.annotate`: after an interruption the
     same call goes on. The scores are those of all strategies, so that another choice from a folder
@@ -115,7 +115,7 @@ def select(
         key, doubt = text_hash(row[text_key]), Doubt(**row[FIELD])
         if key in known:
             excluded += 1
-        elif doubt.tokens:
+        elif doubt.tokens and strategy.admits(doubt, row[entities_key]):
             best.add(strategy.score(doubt, key), key, row)
     ordered = list(best)
     if diverse and ordered:

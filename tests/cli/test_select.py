@@ -45,6 +45,18 @@ def test_select(bio_ner):
     ]  # fmt: skip
 
 
+def test_confident(bio_ner):
+    options = ["-n", "9", "--strategy", "confident", "--min-probability"]
+    code, output = bio_ner("model", "texts.txt", "some.jsonl", *options, "0")
+    assert code == 0 and "some.jsonl: 2 of 3 texts" in output
+    code, output = bio_ner("model", "texts.txt", "none.jsonl", *options, "1")
+    assert code == 0 and "none.jsonl: 0 of 3 texts" in output
+    code, output = bio_ner("model", "texts.txt", "o.jsonl", "--min-probability", "0.5")
+    assert (
+        code == 1 and "--min-probability: expected 0 for all strategies but 'confident'" in output
+    )
+
+
 def test_every_option_arrives(bio_ner, monkeypatch):
     seen = {}
 
@@ -76,7 +88,7 @@ def test_every_option_arrives(bio_ner, monkeypatch):
         "restart": True, "code": Path("code.py"),
     }  # fmt: skip
     known = {*seen, "model", "path", "output", "strategy", "per_token", "labels", "seed"}
-    known |= {"max_length", "gpu_id"}
+    known |= {"max_length", "gpu_id", "min_probability"}
     assert set(inspect.signature(select_cli).parameters) == known
 
 

@@ -21,12 +21,25 @@ DOUBT = Doubt(4, entropy=2.0, best=-1.0, second=-1.5, expected={"PER": 0.5, "LOC
         (Strategy("least-confidence", per_token=True), 0.25),
         (Strategy("margin"), -0.5),
         (Strategy("margin", per_token=True), -2.0),
+        (Strategy("confident"), -1.0),
+        (Strategy("confident", per_token=True), -0.25),
         (Strategy("rare", labels=("PER",)), 0.5),
         (Strategy("rare", labels=("PER", "LOC"), per_token=True), 0.625),
     ],
 )
 def test_scores(strategy, score):
     assert strategy.score(DOUBT, b"") == pytest.approx(score)
+
+
+@pytest.mark.parametrize(
+    ("least", "entities", "admitted"),
+    [(0.0, 1, True), (0.36, 1, True), (0.37, 1, False), (1.0, 1, False), (0.0, 0, False)],
+)
+def test_confident_texts_have_an_entity_and_a_probable_analysis(least, entities, admitted):
+    # The probability of the best analysis is 1/e, 0.368.
+    strategy = Strategy("confident", min_probability=least)
+    assert strategy.admits(DOUBT, [{}] * entities) == admitted
+    assert Strategy("least-confidence").admits(DOUBT, [])
 
 
 def test_only_one_analysis_is_no_doubt():
@@ -55,6 +68,14 @@ def test_texts_that_differ_in_white_space_are_one():
         ({"name": "best"}, "strategy: expected one of 'entropy', 'least-confidence', 'margin', 'r"),
         ({"name": "rare"}, "labels: expected labels for the strategy 'rare', and for no other, "),
         ({"labels": ("PER",)}, "labels: expected labels for the strategy 'rare', and for no othe"),
+        (
+            {"name": "confident", "min_probability": 80},
+            "min_probability: expected a probability, from 0 to 1, got 80",
+        ),
+        (
+            {"min_probability": 0.8},
+            "min_probability: expected 0 for all strategies but 'confident', got 0.8 with 'entr",
+        ),
         ({"name": "random", "per_token": True}, "per_token: expected false for the strategy 'ran"),
     ],
 )
@@ -62,7 +83,7 @@ def test_values_that_do_not_fit(options, message):
     with pytest.raises(SettingsError) as caught:
         Strategy(**options)
     assert str(caught.value).startswith(message)
-    assert len(STRATEGIES) == 5
+    assert len(STRATEGIES) == 6
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 12)), max_size=40), st.integers(1, 8))

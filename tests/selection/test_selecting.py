@@ -1,6 +1,7 @@
 """Selection from files: the texts are those of the definition, whatever happens in between."""
 
 import json
+import math
 from functools import partial
 
 import pytest
@@ -9,6 +10,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_bio_crf.bulk import AnnotateError
 from spacy_bio_crf.bulk.tasks import TASK_FORMS
+from spacy_bio_crf.corpora import read
 from spacy_bio_crf.errors import SettingsError
 from spacy_bio_crf.selection import Strategy, document_vectors, k_center, select
 from tests.support.pipelines import SENTENCES
@@ -57,6 +59,23 @@ def test_the_best_are_written_in_order(trained, texts, doubts):
             assert row["selection"]["strategy"] == name
             assert row["entities"] == before["entities"]
     assert [path.name for path in texts.parent.glob("*.scores.jsonl")] == []
+
+
+def test_confident_texts(trained, texts, doubts):
+    folder, output = texts.with_name("all.jsonl"), texts.with_name("out.jsonl")
+    found = sorted((row["selection"]["best"] for row in doubts if row["entities"]), reverse=True)
+    least = math.exp(found[4]) - 1e-9
+    strategy = Strategy("confident", min_probability=least)
+    done = select(trained, texts, output, n=99, strategy=strategy, scores=folder)
+    rows = rows_of(output)
+    assert done.chosen == 5 < len(found) < len(doubts)
+    assert [row["selection"]["best"] for row in rows] == found[:5]
+    assert all(row["entities"] for row in rows)
+    # They are gold for a training, as they are.
+    (docs, _) = read(output, lang="en")
+    assert [[ent.text for ent in doc.ents] for doc in docs] == [
+        [row["text"][ent["start"] : ent["end"]] for ent in row["entities"]] for row in rows
+    ]
 
 
 def test_a_folder_of_scores_serves_other_choices(trained, texts, doubts, monkeypatch):
