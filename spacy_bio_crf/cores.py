@@ -1,9 +1,11 @@
-"""The cores that this process may use, and threads that do not take them from each other."""
+"""The cores that this process may use, threads that do not take them from each other, and GPUs."""
 
 import os
 import sys
 from pathlib import Path
 from typing import Any
+
+from .errors import BioError, describe
 
 CGROUP, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 QUOTAS = (["cpu.max"], ["cpu.cfs_quota_us", "cpu.cfs_period_us"])
@@ -66,3 +68,23 @@ def fit_threads() -> None:
 def waiting_settings() -> dict[str, str]:
     """RETURNS (dict[str, str]): `PASSIVE` for processes to start; empty if one of them is set."""
     return {} if PASSIVE.keys() & os.environ.keys() else PASSIVE
+
+
+def use_gpu(gpu_id: int, *, error: type[BioError] = BioError) -> None:
+    """Let spaCy use a GPU.
+
+    gpu_id (int): Its number; a negative one is the CPU, and changes nothing.
+    error (type[BioError]): The type of the error.
+    RAISES: `error` if there is no such GPU, or no CuPy to use it.
+    """
+    if gpu_id < 0:
+        return
+    import spacy
+
+    try:
+        spacy.require_gpu(gpu_id)
+    # CuPy and torch have errors of their own for a number that no GPU has.
+    except (ValueError, RuntimeError) as reason:
+        expected = "-1 for the CPU, or the number of a GPU that spaCy can use"
+        remedy = f"the reason given: {reason}"
+        raise error(describe("gpu_id", expected=expected, got=gpu_id, remedy=remedy)) from reason

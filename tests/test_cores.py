@@ -4,8 +4,11 @@ import json
 import os
 
 import pytest
+import spacy
 
 from spacy_bio_crf import cores
+from spacy_bio_crf.cores import use_gpu
+from spacy_bio_crf.errors import TrainingError
 from tests.support.paths import ROOT
 
 V1 = {"cpu.cfs_quota_us": "250000", "cpu.cfs_period_us": "100000"}
@@ -78,6 +81,8 @@ import json, os, sys
 from pathlib import Path
 import spacy, torch
 from spacy_bio_crf import cores
+from spacy_bio_crf.cores import use_gpu
+from spacy_bio_crf.errors import TrainingError
 cores.CGROUP = Path(sys.argv[1])
 cores._affinity = lambda: 8
 os.cpu_count = lambda: 8
@@ -107,3 +112,18 @@ def test_processes_that_a_command_starts_wait_passively(run_python, monkeypatch)
     chosen = run_python(script, PYTHONPATH=str(ROOT), OMP_WAIT_POLICY="active")
     assert chosen.strip() == "active"
     assert "OMP_WAIT_POLICY" not in os.environ
+
+
+def test_a_gpu_or_none(monkeypatch):
+    used = []
+    monkeypatch.setattr(spacy, "require_gpu", used.append)
+    use_gpu(-1)
+    use_gpu(2)
+    assert used == [2]
+
+    def fail(gpu_id):
+        raise RuntimeError("invalid device ordinal")
+
+    monkeypatch.setattr(spacy, "require_gpu", fail)
+    with pytest.raises(TrainingError, match="gpu_id: expected -1 .* got 2; the reason given: inv"):
+        use_gpu(2, error=TrainingError)

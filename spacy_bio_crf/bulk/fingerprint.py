@@ -8,6 +8,7 @@ import spacy
 from spacy.language import Language
 from spacy.util import import_file
 
+from ..cores import use_gpu
 from ..errors import AnnotateError, Plain, describe
 from .parts_folder import RESTART
 
@@ -38,9 +39,8 @@ def load_model(
             got = Plain(f"{type(err).__name__}: {err}")
             message = describe(str(code), expected="code that can be imported", got=got)
             raise AnnotateError(message) from err
+    use_gpu(gpu_id, error=AnnotateError)
     try:
-        if gpu_id >= 0:
-            spacy.require_gpu(gpu_id)
         nlp = spacy.load(model if Path(model).exists() else str(model))
     except (OSError, ValueError, ImportError) as err:
         raise AnnotateError(f"{model}: expected a pipeline: {err}") from err

@@ -97,6 +97,8 @@ def output_schema(source: Input, parts: Sequence[InputPart]) -> str:
             before = dict(types)
             for part in parts:
                 _widen(types, [r for r in source.read(part).rows if not find_problem(r, *keys)])
+        # Of an input without rows, too.
+        types.setdefault(source.text_key, pa.string())
         # Parquet has no objects without keys.
         kinds = {name: None if "struct<>" in str(kind) else kind for name, kind in types.items()}
         schema = pa.schema(

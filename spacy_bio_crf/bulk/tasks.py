@@ -19,6 +19,7 @@ from typing import Any
 
 from ..errors import AnnotateError, check_choice, describe
 from ..io import numbered_lines, replacing
+from .parts_folder import PartsFolder
 from .records import plain
 
 TASK_FORMS = ("jsonl", "prodigy", "label-studio", "doccano", "argilla")
@@ -122,6 +123,14 @@ def write_tasks(rows: Iterable[Mapping[str, Any]], path: Path, form: str, **sett
         if form in _ARRAYS:
             file.write("]\n")
     return count
+
+
+def count_missing_parts(path: Path) -> int:
+    """RETURNS (int): The parts that a run has planned in a folder, and not written yet; 0 for a
+    file. RAISES: AnnotateError for a plan that can't be read."""
+    folder = PartsFolder(path)
+    plan = folder.load()
+    return 0 if plan is None else len({*range(len(plan.parts))} - folder.finished().keys())
 
 
 def read_rows(path: Path, *, text_key: str, entities_key: str) -> Iterator[dict[str, Any]]:

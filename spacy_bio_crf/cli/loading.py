@@ -12,7 +12,7 @@ import typer
 from wasabi import msg
 from wasabi import table as wasabi_table
 
-from ..errors import Plain, SettingsError, describe
+from ..errors import BioError, Plain, SettingsError, describe
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -28,14 +28,23 @@ PLOTS_REMEDY = 'pip install "spacy_bio_crf[report]"'
 def load_pipeline(model: Path, gpu_id: int = -1) -> "Language":
     """Load a folder or an installed package, or end the command with a message."""
     import spacy
-    from spacy.cli._util import setup_gpu
 
-    setup_gpu(gpu_id, silent=True)
+    claim_gpu(gpu_id)
     try:
         return spacy.load(model if model.exists() else str(model))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         msg.fail(f"{model}: expected a pipeline: {error}", exits=1)
         raise
+
+
+def claim_gpu(gpu_id: int) -> None:
+    """Let spaCy use the GPU of `--gpu-id`, or end the command with a message."""
+    from ..cores import use_gpu
+
+    try:
+        use_gpu(gpu_id)
+    except BioError as error:
+        msg.fail(str(error).replace("gpu_id", "--gpu-id", 1), exits=1)
 
 
 def choose_component(nlp: "Language", name: str | None) -> "BioNer":
@@ -82,15 +91,16 @@ def find_overlapping(nlp: "Language") -> dict[str, Any] | None:
     return None
 
 
-def check_new(output: Path, force: bool) -> None:
+def check_new(output: Path, force: bool, option: str = "OUT") -> None:
     """End the command with a message if its output exists.
 
-    output (Path): The argument OUT.
+    output (Path): The value of the argument or option.
     force (bool): Write over it.
+    option (str): Its name.
     """
     if output.exists() and not force:
         got, remedy = Plain(f"{output}, which exists"), "--force writes over it"
-        msg.fail(describe("OUT", expected="a new file or folder", got=got, remedy=remedy), exits=1)
+        msg.fail(describe(option, expected="a new file or folder", got=got, remedy=remedy), exits=1)
 
 
 def blank_pipeline(lang: str) -> "Language":
@@ -99,9 +109,11 @@ def blank_pipeline(lang: str) -> "Language":
 
     try:
         return spacy.blank(lang)
-    except ImportError:
+    except ImportError as error:
+        # Some languages need packages of their own, and spaCy says which.
         expected = "the code of a language of spaCy, such as en or xx"
-        msg.fail(describe("--lang", expected=expected, got=lang), exits=1)
+        remedy = f"the reason given: {error}"
+        msg.fail(describe("--lang", expected=expected, got=lang, remedy=remedy), exits=1)
 
 
 def import_plots(plot: Path) -> Any:

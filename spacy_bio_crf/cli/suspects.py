@@ -9,7 +9,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, SettingsError, counted, describe
-from .loading import blank_pipeline, load_pipeline, name_options, show_table, writing
+from .loading import blank_pipeline, check_new, load_pipeline, name_options, show_table, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..review.suspicion import Review, Suspect
 
 # The kinds of `evaluate`, from the side of the annotation.
+DIFF = ".diff"  # suffix of the changes beside a corrected corpus
 MEANINGS = {
     "missed": "an entity where the model finds none",
     "spurious": "none where the model finds one",
@@ -106,6 +107,7 @@ def suspects_cli(
     try:
         if apply is not None:
             check_output(output, force=force)
+            check_new(output.with_suffix(DIFF), force, "--output")
         decisions = [] if apply is None else list(read_corrections(apply))
         nlp = load_pipeline(model, gpu_id) if model is not None else None
         own = blank_pipeline(lang or _lang_of(config, nlp, decisions, ctx.args))
@@ -169,7 +171,7 @@ def _apply(docs: "list[Doc]", decisions: "Sequence[Correction]", output: Path) -
     from ..io import write_text
 
     changed, diff = correct(docs, decisions)
-    diff_path = output.with_suffix(".diff")
+    diff_path = output.with_suffix(DIFF)
     write_outputs({output: docs}, Summary(), lambda: ConvertError(f"{output}: no documents"))
     write_text(diff_path, diff)
     msg.good(f"Corrections that changed something: {changed}")

@@ -25,12 +25,15 @@ def to_tasks_cli(
     force: bool = typer.Option(False, "--force", "-F", help="Write over an existing output"),
 ) -> None:
     """Turn annotated texts into tasks to review."""
-    from ..bulk.tasks import read_rows, write_tasks
+    from ..bulk.tasks import count_missing_parts, read_rows, write_tasks
 
     check_new(output, force)
     keys = {"text_key": text_key, "entities_key": entities_key}
     try:
+        missing = count_missing_parts(path)
         count = write_tasks(read_rows(path, **keys), output, form, version=version, **keys)
     except (AnnotateError, OSError) as err:
         msg.fail(name_options(str(err), to_tasks_cli), exits=1)
+    if missing:
+        msg.warn(f"{path}: the run has not ended; not among the tasks: {counted(missing, 'part')}")
     msg.good(f"{output}: {counted(count, 'task')} for {form}")

@@ -11,6 +11,7 @@ import typer
 from wasabi import Printer, msg
 
 from ..errors import Plain, describe
+from .loading import claim_gpu
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -51,7 +52,6 @@ def train_cli(
     """
     from spacy import util
     from spacy.cli._util import import_code, setup_gpu, show_validation_error
-    from spacy.training.initialize import init_nlp
 
     from ..errors import BioError
     from ..training.checkpoint import read_schedule
@@ -84,6 +84,7 @@ def train_cli(
     if not first:
         warnings.simplefilter("ignore")
     import_code(code)
+    claim_gpu(gpu_id)
     setup_gpu(gpu_id, silent=not first)
     with show_validation_error(config_path):
         config = _load_config(config_path, ctx.args)
@@ -92,6 +93,8 @@ def train_cli(
     try:
         settings = config.interpolate()
         schedule = read_schedule(settings.get("checkpoint"))
+        for block, names in _unknown_settings(settings).items():
+            told.warn(f"[{block}]: without effect, since spaCy has no setting {', '.join(names)}")
         if output is None:
             told.info("No output directory provided")
         else:
@@ -105,7 +108,7 @@ def train_cli(
             told.info(f"Teacher: {settings['distillation']['teacher']}")
         told.divider("Initializing pipeline")
         with show_validation_error(config_path, hint_fill=False):
-            nlp = init_nlp(config, use_gpu=gpu_id)
+            nlp = _initialize(config, gpu_id)
         _resume_components(nlp, config, told)
         told.good("Initialized pipeline")
         told.divider("Training pipeline")
@@ -131,6 +134,45 @@ def train_cli(
             processes.leave()
     except (BioError, OSError) as error:
         msg.fail(f"{place}{error}", exits=1)
+
+
+def _initialize(config: "Config", gpu_id: int) -> "Language":
+    """Make the pipeline, with labels of the data and pre-trained weights.
+
+    RAISES: SettingsError for what components say of the config, the data or a missing package; a
+        traceback would hide it.
+    """
+    from spacy.training.initialize import init_nlp
+    from spacy.util import logger
+    from thinc.api import ConfigValidationError
+
+    from ..errors import SettingsError
+
+    try:
+        return init_nlp(config, use_gpu=gpu_id)
+    except ConfigValidationError:
+        raise
+    except (ValueError, ImportError) as error:
+        logger.debug("Initializing the pipeline failed", exc_info=True)
+        raise SettingsError(str(error)) from error
+
+
+def _unknown_settings(config: "Config") -> dict[str, list[str]]:
+    """Settings of spaCy's sections that it does not know, as it reads over them."""
+    from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaTraining
+
+    schemas: dict[str, Any] = {
+        "nlp": ConfigSchemaNlp,
+        "training": ConfigSchemaTraining,
+        "initialize": ConfigSchemaInit,
+    }
+    unknown = {}
+    for name, schema in schemas.items():
+        # That of pydantic 2, or of 1, on which older versions of spaCy are built.
+        fields = getattr(schema, "model_fields", None) or schema.__fields__
+        if found := sorted(config.get(name, {}).keys() - fields.keys()):
+            unknown[name] = found
+    return unknown
 
 
 def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None:

@@ -60,8 +60,10 @@ def import_checkpoint(
     try:
         nlp = spacy.blank(lang)
     except ImportError as error:
+        # Some languages need packages of their own, and spaCy says which.
         expected = "the code of a language of spaCy, such as en or xx"
-        raise BioError(describe("lang", expected=expected, got=lang)) from error
+        remedy = f"the reason given: {error}"
+        raise BioError(describe("lang", expected=expected, got=lang, remedy=remedy)) from error
     classifier, sample = read_classifier(name, revision=revision)
     names = classifier.names if labels is None else tuple(labels)
     if len(names) != len(classifier.names):

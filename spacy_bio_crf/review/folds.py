@@ -156,8 +156,11 @@ def _digest(docs: Sequence[Doc]) -> str:
 
 
 def _described(training: FoldTraining) -> dict[str, Any]:
-    digest = hashlib.sha256(training.config.read_bytes()).hexdigest()
-    return {"config": digest, "values": list(training.overrides)}
+    digests = {
+        name: None if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in (("config", training.config), ("code", training.code))
+    }
+    return {**digests, "values": list(training.overrides)}
 
 
 def train_folds(

@@ -62,7 +62,7 @@ def test_no_gpu(model, monkeypatch):
         raise ValueError("no GPU")
 
     monkeypatch.setattr(spacy, "require_gpu", refused)
-    with pytest.raises(AnnotateError, match="model: expected a pipeline: no GPU"):
+    with pytest.raises(AnnotateError, match="gpu_id: expected -1 for the CPU.*got 0.*: no GPU"):
         load_model(model, gpu_id=0)
 
 

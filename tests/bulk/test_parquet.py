@@ -275,3 +275,5 @@ def test_input_without_rows(folder, pa):
     out = read(folder.annotate(path, "out.parquet"))
     assert out.column_names == ["text", "entities"] and out.num_rows == 0
     assert read(folder.annotate(folder.write("a.txt", ""), "b.parquet")).num_rows == 0
+    out = read(folder.annotate(folder.write("a.jsonl", ""), "c.parquet"))
+    assert out.column_names == ["text", "entities"] and out.num_rows == 0

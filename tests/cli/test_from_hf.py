@@ -46,6 +46,8 @@ def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):
     ("options", "message"),
     [
         (["--lang", "qq"], "--lang: expected the code of a language of spaCy"),
+        # Japanese needs a package, which no test has.
+        (["--lang", "ja"], "the reason given: Japanese support requires SudachiPy"),
         (["--lang", "xx", "--head", "x"], "--head: expected one of 'softmax', 'crf', got 'x'"),
         (["--lang", "xx", "--scheme", "x"], "--scheme: expected one of BIO, IOB1"),
         (["--lang", "xx", "--constrained"], "--constrained: expected false for labels in IOB1"),

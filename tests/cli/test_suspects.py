@@ -85,8 +85,12 @@ def test_from_a_model_to_the_corrected_corpus(model, corpus, tmp_path):
     assert "expected no file, got an existing file; use --force to overwrite it" in printed
     run(corpus, "--apply", output, "-o", corrected, "--force")
     assert corrected.read_bytes() == made
+    # The diff of another output of that name stays as well.
     columns = tmp_path / "corrected.conll"
-    run(corpus, "--apply", output, "-o", columns)
+    printed = run(corpus, "--apply", output, "-o", columns, code=1)
+    assert "corrected.diff, which exists; --force writes over it" in printed
+    assert not columns.exists()
+    run(corpus, "--apply", output, "-o", columns, "--force")
     assert "Bo\tB-PER" in columns.read_text("utf-8")
 
 

@@ -1,8 +1,10 @@
 import json
 from pathlib import Path
 
+import spacy
 from typer.testing import CliRunner
 
+from spacy_bio_crf.bulk import annotate
 from spacy_bio_crf.cli import app
 
 ROW = {"body": "Bo", "ents": [{"start": 0, "end": 2, "label": "PER", "score": 0.5}]}
@@ -29,3 +31,16 @@ def test_to_tasks(tmp_path, monkeypatch):
     code, output = run("rows.jsonl", "tasks.jsonl", "--to", "brat", "-F", *keys)
     assert code == 1 and "--to: expected one of 'jsonl', 'prodigy'" in output
     assert json.loads(Path("tasks.jsonl").read_text()) == task
+
+
+def test_a_run_that_has_not_ended(tmp_path):
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps({"text": f"Bo {i}"}) + "\n" for i in range(4)))
+    annotate(spacy.blank("en"), texts, tmp_path / "parts", docs_per_file=1)
+    code, output = run(str(tmp_path / "parts"), str(tmp_path / "a.jsonl"), "--to", "prodigy")
+    assert code == 0 and "4 tasks for prodigy" in output and "not ended" not in output
+    for part in sorted((tmp_path / "parts").glob("part-*"))[2:]:
+        part.unlink()
+    code, output = run(str(tmp_path / "parts"), str(tmp_path / "b.jsonl"), "--to", "prodigy")
+    assert code == 0 and "2 tasks for prodigy" in output
+    assert "the run has not ended; not among the tasks: 2 parts" in output

@@ -18,6 +18,7 @@ from tests.support.trainings import (
     TAGGER,
     TOK2VEC,
     assert_same,
+    bio_ner,
     contents,
     run_command,
     run_spacy,
@@ -245,3 +246,50 @@ def test_labels_of_the_data_are_added_and_old_ones_rehearsed(
 )
 def test_bad_rehearsals(folder: Path, tmp_path: Path, options: list[str], message: str):
     assert message in refusal(str(folder / "config.cfg"), "-o", str(tmp_path / "out"), *options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("--corpora.train.path {}/none.spacy", "'bio_ner': expected labels in the data"),
+        ("--components.bio_ner.scheme BIOES", "scheme: expected one of 'BIO', 'BILUO', got"),
+        (
+            '--components.bio_ner.model.head.class_weights {{"ORG":2.0}}',
+            "class_weights: expected 'O' or labels of ['LOC', 'PER'], got ['ORG']",
+        ),
+        ("--components.bio_ner.gold_spans_key layers", "'bio_ner': expected labels in the data"),
+        ('--components.bio_ner.model.encoder.lora {{"r":4}}', 'install "spacy_bio_crf[lora]"'),
+    ],
+)
+def test_what_a_component_says_at_the_beginning_is_the_message(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch, options: str, expected: str
+):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    config = write_training(tmp_path, {"bio_ner": bio_ner(tiny_encoder)})
+    DocBin().to_disk(tmp_path / "none.spacy")
+    assert expected in refusal(str(config), *options.format(tmp_path).split())
+
+
+def test_settings_that_spacy_does_not_know_are_named(folder: Path, tmp_path: Path):
+    options = ["--training.max_stepz", "3", "--nlp.lnag", "pt", "--training.max_steps", "1"]
+    printed = " ".join(run_command(folder / "config.cfg", tmp_path, *options).split())
+    assert "[nlp]: without effect, since spaCy has no setting lnag" in printed
+    assert "[training]: without effect, since spaCy has no setting max_stepz" in printed
+
+
+@pytest.mark.parametrize("reason", [ValueError, RuntimeError])
+def test_a_gpu_that_is_not_there(folder: Path, monkeypatch, reason: type[Exception]):
+    def fail(gpu_id: int) -> None:
+        raise reason("No GPU devices detected")
+
+    monkeypatch.setattr(spacy, "require_gpu", fail)
+    message = refusal(str(folder / "config.cfg"), "--gpu-id", "7")
+    assert "--gpu-id: expected -1 for the CPU, or the number of a GPU" in message
+    assert "got 7; the reason given: No GPU devices detected" in message
+    for command in ("evaluate", "annotate"):
+        arguments = [command, "model", str(folder / "dev.spacy"), "--gpu-id", "7"]
+        if command == "annotate":
+            arguments.insert(3, "out.jsonl")
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 1, (done.output, done.exception)
+        assert "--gpu-id: expected -1 for the CPU" in " ".join(done.output.split())

@@ -286,3 +286,9 @@ def test_casing_learns_and_is_saved(nlp, tmp_path):
         assert spans_of(again(text)) == spans_of(copy(text)) == spans_of(nlp(text))
         assert torch.equal(emissions(again, text), emissions(nlp, text))
         assert torch.equal(emissions(copy, text), emissions(nlp, text))
+
+
+def test_casing_beside_an_embedding_of_another_build():
+    network = AutoModel.from_config(IBertConfig(max_position_embeddings=20, **SMALL))
+    with pytest.raises(ValueError, match="casing: expected false for a ibert, .* got True"):
+        add_casing(network)

@@ -8,6 +8,7 @@ import pytest
 import srsly
 from packaging.requirements import Requirement
 from packaging.version import Version
+from setuptools._distutils.filelist import FileList
 
 from spacy_bio_crf import __version__
 from tests.support.paths import ROOT
@@ -94,6 +95,23 @@ def test_every_python_is_named_and_tested(metadata: dict[str, Any]):
     assert f"Python {named[0]} or newer" in (ROOT / "README.md").read_text(encoding="utf8")
 
 
+def test_the_sdist_has_what_the_folders_have():
+    fetched = {"e5", "encoder", "__pycache__"}
+    names = {
+        str(path.relative_to(ROOT))
+        for folder in ("assets", "benchmarks", "configs", "docs", "scripts", "tests")
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and not fetched & {*path.relative_to(ROOT).parts}
+    }
+    packed = FileList()
+    packed.allfiles = sorted(names)
+    for line in (ROOT / "MANIFEST.in").read_text(encoding="utf8").splitlines():
+        # Other lines are about files that are not in these folders.
+        if not line.startswith("global-exclude"):
+            packed.process_template_line(line)
+    assert names == {*packed.files}
+
+
 def test_the_version_is_one(metadata: dict[str, Any]):
     citation = srsly.yaml_loads((ROOT / "CITATION.cff").read_text(encoding="utf8"))
     assert citation["version"] == metadata["version"] == __version__
@@ -113,3 +131,5 @@ def test_a_workflow_names_files_that_are_there(path: Path):
     assert len(named) > 1
     for name in named:
         assert (ROOT / name).exists(), name
+    # Of several, pytest takes the last one.
+    assert not re.search(r" -m \"not [^\n]* -m \"not ", text)

@@ -155,6 +155,16 @@ def test_folds_of_something_else(tmp_path: Path, training: FoldTraining):
     ):
         with pytest.raises(TrainingError, match=f"{message} {key}"):
             prepare_folds(docs, folder, other, n_folds=n, seed=seed)
+    code = tmp_path / "code.py"
+    code.write_text("rate = 1\n", "utf-8")
+    coded = FoldTraining(training.config, training.overrides, code)
+    with pytest.raises(TrainingError, match=f"{message} code"):
+        prepare_folds(DOCS, folder, coded, n_folds=3, seed=0)
+    prepare_folds(DOCS, tmp_path / "coded", coded, n_folds=3, seed=0)
+    prepare_folds(DOCS, tmp_path / "coded", coded, n_folds=3, seed=0)
+    code.write_text("rate = 2\n", "utf-8")
+    with pytest.raises(TrainingError, match=f"{message} code"):
+        prepare_folds(DOCS, tmp_path / "coded", coded, n_folds=3, seed=0)
     training.config.write_text("[training]\n", "utf-8")
     with pytest.raises(TrainingError, match=f"{message} config"):
         prepare_folds(DOCS, folder, training, n_folds=3, seed=0)

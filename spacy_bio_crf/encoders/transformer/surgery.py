@@ -192,7 +192,13 @@ def _freeze(network: Any, n_layers: int) -> None:
 
 def add_casing(network: Any) -> None:
     """Add an embedding of words' shapes, of zeros: the network starts out as it was pre-trained.
-    The sub-module `CASING` is saved with its weights."""
+    The sub-module `CASING` is saved with its weights.
+
+    RAISES: ValueError if the network's own embedding gives more than vectors, as I-BERT's does.
+    """
+    if not isinstance(network.get_input_embeddings(), nn.Embedding):
+        expected = f"false for a {network.config.model_type}, whose embedding is of another build"
+        raise ValueError(describe("casing", expected=expected, got=True))
     if getattr(network, CASING, None) is None:
         words = network.get_input_embeddings().weight
         zeros = torch.zeros((len(Shape), words.shape[1]), device=words.device)
