@@ -68,8 +68,8 @@ class SequenceLabeller(RehearsingPipe):
         self.origin = Origin()
         self.buffer_tokens = buffer_tokens
         self.scorer = scorer
-        self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0, "untrained": []}
-        self._added = ()
+        self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}
+        self.cfg.update(untrained=[], added=[])
         self._teacher = None
         self.is_resumed = False
         self._rehearsal = 0.0
@@ -106,8 +106,8 @@ class SequenceLabeller(RehearsingPipe):
         if labels is None:
             labels = sorted({x for eg in get_examples() for x in self.task.labels_of(eg.reference)})
         if not self.model.has_dim("nO"):
-            self._added = self.labels
-        known = tuple(dict.fromkeys([*self._added, *labels]))
+            self.cfg["added"] = list(self.labels)
+        known = tuple(dict.fromkeys([*self.cfg["added"], *labels]))
         if not known:
             expected = "labels in the data, by add_label or in [initialize.components]"
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
