@@ -24,7 +24,7 @@ from ..heads.grouped import loss_of_groups
 from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens
 from ..heads.soft_loss import gold_loss
-from ..model import torch_shims
+from ..model import free_tags, torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
@@ -250,6 +250,20 @@ class SequenceLabeller(RehearsingPipe):
                 stacklevel=2,
             )
         return super().score(examples, **kwargs)
+
+    @property
+    def _former_cfg(self) -> dict[str, Any]:
+        return {"untrained": []}
+
+    def _prepare_model(self) -> None:
+        free_tags(self.model)
+
+    def _check_cfg(self, place: str, exclude: Iterable[str]) -> None:
+        super()._check_cfg(place, exclude)
+        known = () if self._teacher is None else self._teacher.labels
+        if self.labels[: len(known)] != known:
+            # Its tags are others than those that the component has read.
+            self._teacher = None
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step with the gathered gradients, clipped by their common norm."""
