@@ -175,6 +175,13 @@ def widen(model: Model[list[Doc], Lattice], less: Sequence[float], *, like: Sequ
         node.set_dim("nO", n_tags, force=True)
 
 
+def free_tags(model: Model[list[Doc], Lattice]) -> None:
+    """Let the next weights that a network reads have any number of tags."""
+    for node in model.walk():
+        if node.name in ("bio_tagger", "emitter", "ensemble"):
+            node.set_dim("nO", None, force=True)  # type: ignore[arg-type]
+
+
 def torch_shims(model: Model) -> Sequence[TorchShim]:
     """Find the networks of a model that this package steps itself, in the order of its layers."""
     return [s for node in model.walk() for s in node.shims if isinstance(s, TorchShim)]

@@ -91,8 +91,13 @@ class Encoder:
         RETURNS (Emitted): Emissions, tokens, and a function that takes the gradient of the
             emissions and adds to those of the encoder and of what `project` holds.
         """
-        vectors, backprop_encoder = self.model(docs, train)
         xp = self.model.ops.xp
+        if not docs:
+            # Arrays of no documents can't be joined.
+            nothing = xp.zeros((0, self.model.get_dim("nO")), dtype="float32")
+            emissions, _ = call_torch(project, nothing, train=False)
+            return emissions, [], lambda d_emissions: None
+        vectors, backprop_encoder = self.model(docs, train)
         # One copy from the device for all documents. shape: [n_tokens of all documents]
         lengths: Any = to_numpy(xp.concatenate([v.lengths for v in vectors]))
         by_doc = np.split(lengths, np.cumsum([len(v.lengths) for v in vectors])[:-1])

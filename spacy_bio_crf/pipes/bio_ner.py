@@ -182,9 +182,9 @@ class BioNer(SequenceLabeller):
             scorer=scorer,
         )
         if isinstance(self.groups, Mapping):
-            self._added = make_groups(self.groups, (), scheme).labels
-            self.cfg["labels"] = list(self._added)
-            for label in self._added:
+            own = make_groups(self.groups, (), scheme).labels
+            self.cfg.update(labels=list(own), added=list(own))
+            for label in own:
                 self.vocab.strings.add(label)
         if self.groups is not None:
             self.cfg["groups"] = self._stored_groups()

@@ -50,6 +50,8 @@ class StoredPipe(TrainablePipe):
         RETURNS (StoredPipe): This component.
         RAISES: SettingsError for labels, a scheme or a temperature that do not fit the network.
         """
+        if "model" not in exclude:
+            self._prepare_model()
         super().from_bytes(bytes_data, exclude=exclude)
         self._check_cfg("cfg", exclude)
         return self
@@ -89,9 +91,9 @@ class StoredPipe(TrainablePipe):
         damage = find_damage(folder, exclude)
         deserialize: dict[str, Callable[[Path], Any]] = {
             # Not by srsly, which refuses a NaN without a word of where it is.
-            "cfg": lambda p: self.cfg.update({"untrained": [], **json.loads(p.read_bytes())}),
+            "cfg": lambda p: self.cfg.update({**self._former_cfg, **json.loads(p.read_bytes())}),
             "vocab": lambda p: self.vocab.from_disk(p, exclude=exclude),
-            "model": self.model.from_disk,
+            "model": self._read_model,
         }
         try:
             util.from_disk(folder, deserialize, exclude)
@@ -123,6 +125,18 @@ class StoredPipe(TrainablePipe):
                 stacklevel=2,
             )
         return self
+
+    @property
+    def _former_cfg(self) -> dict[str, Any]:
+        """What a component of an earlier version was saved without."""
+        return {}
+
+    def _prepare_model(self) -> None:
+        """Make ready for the model of another component, which may have other labels."""
+
+    def _read_model(self, path: Path) -> None:
+        self._prepare_model()
+        self.model.from_disk(path)
 
     def _count_tags(self, n_labels: int) -> int:
         """The number of tags, K, that so many labels have."""

@@ -92,10 +92,11 @@ class EntityTask:
                 if span.label_ not in labels:
                     raise _unknown_label(span.text, span.label_, labels)
         annotation = self.read(example, labels)
-        for start, end, label in [*annotation.spans, *annotation.wrong]:
+        for start, end, label in annotation.spans:
             if label not in labels:
                 raise _unknown_label(example.predicted[start:end].text, label, labels)
-        return annotation
+        # No entity of a label that the component lacks is ever found: there is nothing to unlearn.
+        return replace(annotation, wrong=[span for span in annotation.wrong if span[2] in labels])
 
     def read(self, example: Example, labels: Sequence[str]) -> Annotation:
         """Read the gold entities as `gold` does, whatever their labels."""

@@ -24,7 +24,7 @@ from ..heads.grouped import loss_of_groups
 from ..heads.lattice import Lattice
 from ..heads.loss import annotated_tokens
 from ..heads.soft_loss import gold_loss
-from ..model import torch_shims
+from ..model import free_tags, torch_shims
 from ..training.torch_shim import clip_global_norm
 from ..training.watch import StepWatch
 from .forks import install_fork_guards
@@ -68,8 +68,8 @@ class SequenceLabeller(RehearsingPipe):
         self.origin = Origin()
         self.buffer_tokens = buffer_tokens
         self.scorer = scorer
-        self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0, "untrained": []}
-        self._added = ()
+        self.cfg = {"labels": [], "scheme": scheme, "temperature": 1.0}
+        self.cfg.update(untrained=[], added=[])
         self._teacher = None
         self.is_resumed = False
         self._rehearsal = 0.0
@@ -106,8 +106,8 @@ class SequenceLabeller(RehearsingPipe):
         if labels is None:
             labels = sorted({x for eg in get_examples() for x in self.task.labels_of(eg.reference)})
         if not self.model.has_dim("nO"):
-            self._added = self.labels
-        known = tuple(dict.fromkeys([*self._added, *labels]))
+            self.cfg["added"] = list(self.labels)
+        known = tuple(dict.fromkeys([*self.cfg["added"], *labels]))
         if not known:
             expected = "labels in the data, by add_label or in [initialize.components]"
             got = Plain(f"none in {sum(1 for _ in get_examples())} training documents")
@@ -250,6 +250,20 @@ class SequenceLabeller(RehearsingPipe):
                 stacklevel=2,
             )
         return super().score(examples, **kwargs)
+
+    @property
+    def _former_cfg(self) -> dict[str, Any]:
+        return {"untrained": []}
+
+    def _prepare_model(self) -> None:
+        free_tags(self.model)
+
+    def _check_cfg(self, place: str, exclude: Iterable[str]) -> None:
+        super()._check_cfg(place, exclude)
+        known = () if self._teacher is None else self._teacher.labels
+        if self.labels[: len(known)] != known:
+            # Its tags are others than those that the component has read.
+            self._teacher = None
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step with the gathered gradients, clipped by their common norm."""

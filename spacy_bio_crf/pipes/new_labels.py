@@ -25,7 +25,6 @@ class LabelledPipe(Predictor):
     divisors: tuple[int, int] | None = None
     # Set by `nlp.resume_training`: `update` adds labels that are new in a batch.
     is_resumed: bool
-    _added: tuple[str, ...]
 
     def add_label(self, label: str) -> int:
         """Add a label. A trained component grows by its tags, and finds none before an update.
@@ -41,7 +40,7 @@ class LabelledPipe(Predictor):
         tags = self.tags_of((*self.labels, label))
         if self.model.has_dim("nO"):
             self._add_tags(tags[self.model.get_dim("nO") :])
-            self._added = (*self._added, label)
+            self.cfg["added"] = [*self.cfg["added"], label]
             self.cfg["untrained"] = [*self.untrained, label]
         self.cfg["labels"].append(label)
         self.vocab.strings.add(label)

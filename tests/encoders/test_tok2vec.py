@@ -163,6 +163,11 @@ def test_documents_without_tokens_in_the_middle_of_a_batch():
     assert np.isfinite(losses["bio_ner"])
 
 
+def test_no_documents():
+    pipe: Any = fit(alone(), steps=1).get_pipe("bio_ner")
+    assert pipe.predict([]) == pipe.kbest([], 2) == pipe.marginals([]) == []
+
+
 # Without the upstream -----------------------------------------------------------------------------
 
 NO_VECTORS = r"Tok2VecListener .upstream = 'tok2vec'.: expected vectors of \d+ tokens, got none; "

@@ -673,6 +673,12 @@ def test_saving_and_loading(shared: Language, tmp_path: Path, make_nlp: MakeNlp)
     assert files(tmp_path / "a" / "bio_encoder") == files(tmp_path / "own" / "bio_ner")
     for name in HEADS:
         assert files(tmp_path / "a" / name) == {"cfg", "checksums.json", "model"}
+    loaded = spacy.load(tmp_path / "a")
+    loaded.to_disk(tmp_path / "again")
+    for name in loaded.pipe_names:
+        assert (tmp_path / "again" / name / "cfg").read_bytes() == (
+            tmp_path / "a" / name / "cfg"
+        ).read_bytes()
     assert sum(p.stat().st_size for p in (tmp_path / "a" / "second").iterdir()) < 10_000
     from_config = spacy.util.load_model_from_config(shared.config)
     from_config.from_disk(tmp_path / "a")

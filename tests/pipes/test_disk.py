@@ -228,6 +228,28 @@ def test_a_sourced_component_is_the_same(trained: Language):
     assert_same(trained, nlp)
 
 
+@pytest.mark.parametrize("way", ["disk", "bytes"])
+def test_a_pipeline_reads_one_with_other_labels_in_place(
+    trained: Language, make_nlp: MakeNlp, tmp_path: Path, way: str
+):
+    nlp = make_nlp(encoder_options={"dropout": 0.0})
+    component(nlp).add_label("TIME")
+    nlp.initialize(lambda: make_examples(nlp))
+    optimizer = nlp.resume_training()
+    component(nlp).rehearsal = 1.0
+    if way == "disk":
+        trained.to_disk(tmp_path)
+        nlp.from_disk(tmp_path)
+    else:
+        nlp.from_bytes(trained.to_bytes())
+    assert component(nlp).labels == component(trained).labels == ("LOC", "PER")
+    assert_same(nlp, trained)
+    # Nothing is rehearsed of a model with other tags.
+    other = make_nlp(encoder_options={"dropout": 0.0}).from_bytes(trained.to_bytes())
+    losses = [own.update(make_examples(own), sgd=optimizer)["bio_ner"] for own in (nlp, other)]
+    assert losses[0] == pytest.approx(losses[1])
+
+
 def test_documents_go_through_a_docbin(trained: Language, tmp_path: Path):
     docs = list(trained.pipe(docs_of(trained)))
     DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "docs.spacy")

@@ -233,9 +233,17 @@ def test_a_component_from_before_has_trained_all_labels(make_nlp: MakeNlp, tmp_p
     assert component(grown).untrained == ()
 
 
-def test_a_new_beginning_keeps_added_labels_and_trains_all(make_nlp: MakeNlp):
+@pytest.mark.parametrize("way", [None, "disk", "bytes"])
+def test_a_new_beginning_keeps_added_labels_and_trains_all(
+    make_nlp: MakeNlp, tmp_path: Path, way: str | None
+):
     nlp = fit(make_nlp, steps=2)
     component(nlp).add_label("TIME")
+    if way == "disk":
+        nlp.to_disk(tmp_path)
+        nlp = spacy.load(tmp_path)
+    elif way == "bytes":
+        nlp = make_nlp().from_bytes(nlp.to_bytes())
     nlp.initialize(lambda: make_examples(nlp))
     assert component(nlp).labels == ("TIME", "LOC", "PER")
     assert component(nlp).untrained == ()

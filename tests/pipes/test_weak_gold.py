@@ -83,3 +83,27 @@ def test_wrong_spans_and_missing_tokens_act_as_in_spacys_ner(make_nlp: MakeNlp, 
     for _ in range(40):
         nlp.update([Example(nlp.make_doc(text), reference)], sgd=optimizer)
     assert (3, 4, "PER") not in spans_of(nlp(text))
+
+
+@pytest.mark.parametrize("which", ["bio_ner", "ner"])
+def test_wrong_spans_of_labels_that_are_nowhere_teach_nothing(make_nlp: MakeNlp, which: str):
+    """As in spaCy's `ner`: there is no label to unlearn."""
+    nlp = spacys_ner() if which == "ner" else make_nlp(incorrect_spans_key="wrong")
+    examples = make_examples(nlp)
+    examples[0].reference.spans["wrong"] = [Span(examples[0].reference, 4, 5, label="ORG")]
+    optimizer = nlp.initialize(lambda: examples)
+    losses = nlp.update(examples, sgd=optimizer)
+    assert nlp.get_pipe(which).labels == ("LOC", "PER")  # type: ignore[attr-defined]
+    assert losses[which] > 0.0
+
+
+def test_wrong_spans_of_other_labels_count_for_nothing_beside_known_ones(make_nlp: MakeNlp):
+    nlp = make_nlp(incorrect_spans_key="wrong", encoder_options={"dropout": 0.0})
+    nlp.initialize(lambda: make_examples(nlp))
+    reference = make_examples(nlp)[0].reference
+    losses = []
+    for labels in (["LOC"], ["LOC", "ORG"]):
+        reference.spans["wrong"] = [Span(reference, 4, 5, label=label) for label in labels]
+        example = Example(nlp.make_doc(reference.text), reference)
+        losses.append(nlp.update([example], sgd=False)["bio_ner"])  # type: ignore[arg-type]
+    assert losses[0] == losses[1]
