@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ..review.surfaces import Surface, Usage
     from ..review.suspicion import Review, Suspect
 
-# The kinds of `evaluate`, from the side of the annotation.
 DIFF = ".diff"  # suffix of the changes beside a corrected corpus
+# The kinds of `evaluate`, from the side of the annotation.
 MEANINGS = {
     "missed": "an entity where the model finds none",
     "spurious": "none where the model finds one",
