@@ -11,12 +11,14 @@ from spacy.vocab import Vocab
 from torch import Tensor
 
 from ..errors import Plain, SettingsError, describe
-from ..gold.annotation import Annotation
+from ..gold.annotation import Annotation, have_same_tokens
 from ..heads.decode import temper
 from ..heads.grouped import close_all_paths
 from ..heads.lattice import NEVER, Lattice
 from ..tags.spans import Span
 from .bio_ner import BioNer
+
+_SHOWN = 40  # characters of a text in a message
 
 
 class DistillationTeacher(Protocol):
@@ -66,10 +68,18 @@ class LatticeTeacher:
         self._chain: tuple[Tensor, ...] = ()
 
     def read(self, docs: Sequence[Doc]) -> list[tuple[np.ndarray, Tensor]]:
-        """The token of each row, int64 [n], and its closed emissions [n, K]."""
+        """The token of each row, int64 [n], and its closed emissions [n, K].
+
+        RAISES: SettingsError for a document whose tokens an earlier component has changed.
+        """
         own = [copy_tokens(doc, self.nlp.vocab) for doc in docs]
         for component in self._before:
             own = [component(doc) for doc in own]
+        for doc, changed in zip(docs, own, strict=True):
+            if not have_same_tokens(doc, changed):
+                expected = f"the tokens of {doc.text[:_SHOWN]!r}"
+                got = Plain(f"others, of a component before {self.pipe.name!r}")
+                raise SettingsError(describe("teacher", expected=expected, got=got))
         reading = self.pipe.reading()
         lattice = close_all_paths(self.pipe.lattice(own), self.pipe.presets(own), reading)
         lattice = temper(lattice, reading.temperature)
@@ -105,7 +115,7 @@ class EntityTeacher:
     def read(self, docs: Sequence[Doc]) -> list[tuple[int, list[Span]]]:
         """The number of tokens, and the entities."""
         own = self.nlp.pipe([copy_tokens(doc, self.nlp.vocab) for doc in docs])
-        return [(len(doc), [(e.start, e.end, e.label_) for e in doc.ents]) for doc in own]
+        return [(len(doc), _entities_on(doc, found)) for doc, found in zip(docs, own, strict=True)]
 
     def lattice(
         self, known: Sequence[Any], tokens: Sequence[np.ndarray], device: torch.device
@@ -129,6 +139,13 @@ def copy_tokens(doc: Doc, vocab: Vocab) -> Doc:
     """RETURNS (Doc): The tokens of a document with another vocabulary, without annotation."""
     words, spaces = [token.text for token in doc], [bool(token.whitespace_) for token in doc]
     return Doc(vocab, words=words, spaces=spaces)
+
+
+def _entities_on(doc: Doc, found: Doc) -> list[Span]:
+    """The entities of another document of the same text, whose tokens may have been merged."""
+    # Without the label, which the vocabulary of the student need not know.
+    spans = [(doc.char_span(e.start_char, e.end_char), e.label_) for e in found.ents]
+    return [(span.start, span.end, label) for span, label in spans if span is not None]
 
 
 def _rows_for(tokens: np.ndarray, rows: np.ndarray, emissions: Tensor) -> Tensor:

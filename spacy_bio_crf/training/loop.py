@@ -38,7 +38,7 @@ from .checkpoint import (
 )
 from .corpus_place import CorpusPlace, Digest, ExampleReader
 from .logger import Logger, LogStep
-from .pipeline_state import PipelineState, pack_states, unpack_states
+from .pipeline_state import PipelineState, add_labels, pack_states, unpack_states
 from .processes import Processes
 from .random_states import States, read_random_states, set_random_states
 from .shared_evaluation import SharedEvaluation
@@ -327,6 +327,7 @@ class Training:
             self.say("info", f"No checkpoint in {folder}: the training begins")
             return None
         compare_config(start, self._config)
+        add_labels(self.nlp, start.values["labels"])
         compare_labels(start, self._labels())
         other = [f"{k} {v}" for k, v in start.values["versions"].items() if versions()[k] != v]
         if other:

@@ -205,6 +205,19 @@ class PipelineState:
         optimizer._radam_buffer = values["radam"]
 
 
+def add_labels(nlp: Language, labels: Mapping[str, Sequence[str]]) -> None:
+    """Add labels that have come up in a training to components that take them from batches.
+
+    nlp (Language): The pipeline, as it was before the training.
+    labels (Mapping[str, Sequence[str]]): The labels of each component since.
+    """
+    for name, pipe in nlp.pipeline:
+        known, found = list(nlp.pipe_labels.get(name, ())), labels.get(name, ())
+        if getattr(pipe, "is_resumed", False) and list(found[: len(known)]) == known:
+            for label in found[len(known) :]:
+                pipe.add_label(label)  # type: ignore[attr-defined]
+
+
 def _copy(array: Any) -> Tensor:
     """A copy of an array or tensor, on the CPU."""
     if isinstance(array, Tensor):

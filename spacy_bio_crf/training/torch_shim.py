@@ -84,7 +84,6 @@ class TorchShim(PyTorchShim):
         moments, before = self.step_state(), dict(self.network.named_parameters())
         shapes = {name: p.shape for name, p in before.items()} | self._shapes
         self.set_network(network)
-        self._shapes = shapes
         for name, parameter in self.network.named_parameters():
             if (gradient := before[name].grad) is not None:
                 parameter.grad = widened(gradient, torch.zeros_like(parameter))
@@ -98,6 +97,7 @@ class TorchShim(PyTorchShim):
                     for key, value in moments.items()
                 },
             )
+        self._shapes = shapes
 
     def _widen_state(self, optimizer: Optimizer) -> None:
         """Bring what thinc's optimizer keeps of parameters to the size that they have now."""
@@ -174,8 +174,10 @@ class TorchShim(PyTorchShim):
         return {} if self._step is None else self._step.state(self.network)
 
     def set_step_state(self, optimizer: Optimizer, state: Mapping[str, Tensor]) -> None:
-        """Set what `step_state` gave, for steps with this optimizer."""
+        """Set what `step_state` gave, for steps with this optimizer; what it keeps of parameters
+        has their present size."""
         self._step = None
+        self._shapes = {}
         if state:
             self._step = FusedStep(optimizer, self.network, self.lr_scale)
             self._step.set_state(self.network, state)

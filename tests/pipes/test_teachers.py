@@ -100,6 +100,29 @@ def test_a_teacher_has_the_tags_of_the_student(make_nlp: MakeNlp, options: dict,
         teacher_of(make_member(make_nlp, seed=0, **options), make_member(make_nlp, seed=1))
 
 
+def test_a_teacher_that_changes_tokens_before_is_refused(make_nlp: MakeNlp):
+    teacher, student = (make_member(make_nlp, seed=i) for i in (0, 1))
+    ruler = teacher.add_pipe("entity_ruler", first=True)
+    ruler.add_patterns([{"label": "PER", "pattern": "Ana Ruiz"}])  # type: ignore[attr-defined]
+    teacher.add_pipe("merge_entities", after="entity_ruler")
+    made = teacher_of(teacher, student)
+    message = r"teacher: expected the tokens of 'Ana Ruiz met .*got others, .*before 'bio_ner'"
+    with pytest.raises(SettingsError, match=message):
+        made.read([student.make_doc(text) for text in TEXTS])
+
+
+def test_entities_may_be_merged_by_the_teacher(make_nlp: MakeNlp):
+    teacher, student = spacy.blank("en"), make_member(make_nlp, seed=0)
+    ruler = teacher.add_pipe("entity_ruler")
+    ruler.add_patterns([{"label": "LOC", "pattern": "New York City"}])  # type: ignore[attr-defined]
+    docs = [student.make_doc(text) for text in TEXTS]
+    made = EntityTeacher(teacher, component(student))
+    plain = made.lattice(made.read(docs), all_tokens(docs), CPU)
+    teacher.add_pipe("merge_entities")
+    merged = made.lattice(made.read(docs), all_tokens(docs), CPU)
+    assert torch.equal(merged.emissions, plain.emissions)
+
+
 @pytest.mark.parametrize("options", [{}, {"scheme": "BILUO"}, {"groups": "per_label"}])
 def test_entities_of_any_pipeline_are_certain(make_nlp: MakeNlp, options: dict):
     student = make_member(make_nlp, seed=0, **options)

@@ -17,9 +17,11 @@ from spacy_bio_crf.io import replacing_folder
 from spacy_bio_crf.training import checkpoint, loop
 from spacy_bio_crf.training.checkpoint import Schedule
 from spacy_bio_crf.training.loop import Record, Training
+from tests.support.pipelines import MakeNlp, make_examples
 from tests.support.trainings import (
     TAGGER,
     TOK2VEC,
+    TRAINING,
     assert_same,
     bio_ner,
     contents,
@@ -290,6 +292,37 @@ def test_other_settings_are_refused(tmp_path: Path):
     free = {"training.max_steps": 8, "training.logger.progress_bar": True}
     free["training.gpu_allocator"] = "pytorch"
     run_training(config, output, resume=True, overrides=free)
+
+
+@pytest.mark.parametrize("optimizer", ["Adam.v1", "RAdam.v1"])
+def test_labels_that_came_up_in_a_stream_are_there_when_it_goes_on(
+    make_nlp: MakeNlp, tmp_path: Path, optimizer: str
+):
+    nlp = make_nlp()
+    nlp.initialize(lambda: make_examples(nlp))
+    nlp.to_disk(tmp_path / "source")
+    training = {
+        **TRAINING,
+        "max_epochs": -1,
+        "max_steps": 12,
+        "optimizer": {"@optimizers": optimizer, "learn_rate": 0.001},
+    }
+    blocks = {"bio_ner": {"source": str(tmp_path / "source")}}
+    config = write_training(tmp_path, blocks, training=training)
+    docs = list(spacy.tokens.DocBin().from_disk(tmp_path / "train.spacy").get_docs(nlp.vocab))
+    for doc in docs[10:]:
+        doc.set_ents([spacy.tokens.Span(doc, 0, 1, "TIME")], default="outside")
+    spacy.tokens.DocBin(docs=docs).to_disk(tmp_path / "train.spacy")
+    run_training(config, tmp_path / "whole")
+    run_training(config, tmp_path / "parts", stop=10)
+    assert (
+        "TIME"
+        in json.loads((tmp_path / "parts/checkpoints/step-00000009/state.json").read_text())[
+            "labels"
+        ]["bio_ner"]
+    )
+    run_training(config, tmp_path / "parts", resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_other_labels_are_refused(tmp_path: Path):
