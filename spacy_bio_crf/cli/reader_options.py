@@ -110,6 +110,13 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
     """Print how files were read, repaired and cut, and name options as the command does."""
     for note, n_files in summary.notes.items():
         msg.info(f"Read {n_files} file{'s' if n_files > 1 else ''} as {note}")
+    if summary.skipped:
+        n = len(summary.skipped)
+        msg.warn(f"Left out because of errors: {n} (--skip-bad):")
+        for error in summary.skipped[:_SHOWN]:
+            msg.text(f"  {name_options(error, command)}")
+        if n > _SHOWN:
+            msg.text(f"  and {n - _SHOWN} more")
     if summary.repairs:
         msg.warn(f"Tags that break their scheme, repaired: {len(summary.repairs)}")
         for r in summary.repairs[:_SHOWN]:

@@ -169,6 +169,9 @@ def _check_apart(outputs: Sequence[Path], paths: Sequence[Path], named: Sequence
 def _empty(paths: Sequence[Path], summary: Summary) -> ConvertError:
     place = listed(map(str, paths))
     dropped = listed(f"{what} ({n})" for what, n in summary.dropped.items())
+    if summary.skipped:
+        errors = f"with errors ({len(summary.skipped)}), the first: {summary.skipped[0]}"
+        dropped = f"{dropped}, {errors}" if dropped else errors
     got = Plain(f"none; left out: {dropped}" if dropped else "none")
     return ConvertError(describe(place, expected="a sentence with a token", got=got))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ..errors import ConvertError, Plain, describe
@@ -20,14 +21,15 @@ from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
 from .readers.layout import detect_layout
 from .readers.pubtator import looks_like_pubtator, read_pubtator
-from .readers.record_files import TEXT_KEYS, holds_records, read_records
+from .readers.record_files import TEXT_KEYS, holds_records, is_table, read_records
 from .readers.tag_forms import PLAIN
-from .readers.token_spans import has_token_spans, read_token_spans
+from .readers.token_spans import have_token_spans, read_token_spans
 from .readers.webanno import looks_like_webanno, read_webanno
 
 FALLBACK = "columns"
 STANDOFF = ".ann"  # brat's files of annotation
 HEAD = 1 << 16  # bytes of a file that detection looks at
+SAMPLE = 100  # records likewise
 _ZLIB = b"\x78\x9c"  # the first bytes of zlib at its usual level, which DocBin uses
 
 # Streams the units of files, in order. The options are those of its format; repairs, losses, notes
@@ -122,11 +124,18 @@ def _common_format(paths: Sequence[Path], options: ConvertOptions) -> str:
                 remedy="convert them one format at a time",
             )
         )
-    return next(iter(first_of), FALLBACK)
+    return next(iter(first_of), None) or _format_of_nothing(paths, options)
+
+
+def _format_of_nothing(paths: Sequence[Path], options: ConvertOptions) -> str:
+    """A format for files without anything in them: tools export `[]` and tables without rows."""
+    if any(map(is_table, paths)):
+        return "datasets"
+    return "jsonl" if any(holds_records(p, _head(p, options)) for p in paths) else FALLBACK
 
 
 def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
-    """A file's format by its name if that is enough, else by its first 64 KiB; None if it is empty.
+    """A file's format by its name if that is enough, else by its beginning; None if it is empty.
 
     RAISES: ConvertError if it is JSON of no known kind.
     """
@@ -137,11 +146,9 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
     if path.suffix == ".txt" and path.with_suffix(STANDOFF).is_file():
         return "brat"
     with path.open("rb") as file:
-        head = file.read(HEAD)
-    if head.startswith(_ZLIB):
-        return "spacy"
-    text = head.decode(options.encoding, errors="replace").removeprefix("\ufeff").lstrip()
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+        if file.read(len(_ZLIB)) == _ZLIB:
+            return "spacy"
+    text = _head(path, options)
     if not text:
         return None
     if holds_records(path, text):
@@ -155,6 +162,14 @@ def detect_format(path: Path, options: ConvertOptions = DEFAULTS) -> str | None:
     return FALLBACK
 
 
+def _head(path: Path, options: ConvertOptions) -> str:
+    """The beginning of a file, without white space before it, with the line ends of Unix."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    text = head.decode(options.encoding, errors="replace").removeprefix("\ufeff").lstrip()
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
     """Whether a column has tags with prefixes: lemmas may look like labels alone."""
     try:
@@ -165,9 +180,12 @@ def _has_tag_column(path: Path, options: ConvertOptions) -> bool:
 
 
 def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
-    record = next(read_records(path, encoding=options.encoding), None)
-    if record is None:
+    records = list(islice(read_records(path, encoding=options.encoding, bad=[]), SAMPLE))
+    if not records:
         return None
+    # The first one that has something in it.
+    filled = (r for r in records if not any(r.data.get(key) == [] for key in TOKEN_KEYS))
+    record = next(filled, records[0])
     data = record.data
     if isinstance(data.get("data"), dict) and any(
         key in data for key in (*ANNOTATION_KEYS, "predictions")
@@ -179,7 +197,7 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
         _is_list_of_tags(data.get(key)) for key in (options.tags_key or "", *TAG_KEYS)
     ):
         return "datasets"
-    if has_token_spans(data, options):
+    if have_token_spans([record, *records], options):
         return "token-spans"
     if any(isinstance(data.get(key), str) for key in (options.text_key or "", *TEXT_KEYS)):
         return "jsonl"

@@ -46,6 +46,17 @@ def test_convert(bio_ner):
     assert "out.spacy: 3 documents, 3 sentences, 6 tokens" in output
 
 
+def test_what_is_left_out_is_listed(bio_ner):
+    """What nobody is told of would be lost."""
+    Path("c.conll").write_text("b\tX-Y\n\n" * 12 + "a\tB-Z\n\n" * 20)
+    code, output = bio_ner("convert", "c.conll", "out.spacy", "--skip-bad")
+    assert code == 0 and "out.spacy: 20 documents" in output
+    assert "Left out because of errors: 12 (--skip-bad):" in output
+    assert "c.conll, line 1: tag: expected" in output
+    assert "line 19: tag: expected" in output and "line 21: tag" not in output
+    assert "and 2 more" in output
+
+
 def test_convert_below_spacys_own_commands(bio_ner):
     code, output = bio_ner("bio-ner", "convert", "a.conll", "out.spacy", app=spacy_app)
     assert code == 0 and "2 documents" in output

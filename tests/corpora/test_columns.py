@@ -42,6 +42,15 @@ def test_a_token_that_looks_like_a_mark(folder, separator):
     assert summary.remarks == {HASH_TOKEN: 6}
 
 
+@pytest.mark.parametrize("separator", ["\t", " "])
+def test_a_token_that_looks_like_a_mark_beside_others_than_tags(folder, separator):
+    text = "".join(f"{word}{separator}NN\n" for word in ("Hi", "###Update:", "ran"))
+    comments = "###MEDLINE:9\n\n# id = 7\n# newdoc\n# source: x\n"
+    docs, summary = folder.convert(folder.write(comments + text), untagged=True)
+    assert [plain(doc) for doc in docs] == [("Hi ###Update: ran", [])]
+    assert summary.remarks == {HASH_TOKEN: 1} and summary.missing == 3
+
+
 def test_token_numbers_annotator_column_and_comments(folder):
     text = (
         "# newdoc id = d-1\n# sent_id = 1\n# text = Em 34 470, a\tO PT:\n"

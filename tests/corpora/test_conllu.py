@@ -171,3 +171,27 @@ def test_entities_and_parts_of_speech_side_by_side(folder):
     (doc,), _ = folder.convert(folder.write(content, "a.conllu"))
     assert plain(doc) == ("Ele foi ao Rio.", [("Rio", "LOC")])
     assert [t.ent_iob_ for t in doc] == list("OOOBO") and doc[3].pos_ == "PROPN"
+
+
+def test_bad_rows_are_left_out_and_listed(folder):
+    row = "{}\tAna\t_\tX\t_\t_\t0\t_\t_{}NER=B-PER\n\n"
+    content = "# newdoc id = a\n" + row.format(1, "\t") + "# newdoc id = b\n" + row.format(1, "")
+    content += row.format("x", "\t") + row.format(1, "\t")
+    path = folder.write(content, "a.conllu")
+    assert folder.error(path).startswith("a.conllu, line 5: expected 10 columns separated by tabs")
+    docs, summary = folder.convert(path, skip_bad=True)
+    assert [doc.user_data["source"] for doc in docs] == ["a.conllu:2", "a.conllu:9"]
+    assert [plain(doc) for doc in docs] == [("Ana", [("Ana", "PER")])] * 2
+    assert [error.split(":")[0] for error in summary.skipped] == [
+        f"{folder.path}/a.conllu, line {line}" for line in (5, 7)
+    ]
+    docs, _ = folder.convert(path, skip_bad=True, group_docs=True)
+    assert [doc.user_data["document_id"] for doc in docs] == ["a", "b"]
+
+
+def test_an_empty_node_may_be_the_first_row(folder):
+    row = "{}\tAna\tana\tPROPN\t_\t_\t0\troot\t0:root\t{}\n"
+    path = folder.write(row.format("0.1", "_") + row.format(1, "NER=B-PER"), "a.txt")
+    assert detect_format(path) == "conllu"
+    (doc,), summary = folder.convert(path)
+    assert plain(doc) == ("Ana", [("Ana", "PER")]) and summary.dropped == {"empty node": 1}

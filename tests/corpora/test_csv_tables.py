@@ -101,3 +101,70 @@ def test_column_files_are_no_tables(folder):
     for content in "Ana,\tB-PER\nx\tO\n", "a,b O\nx B-X\n", "token\ttag\nAna\tB-X\n":
         _, summary = folder.tokens(folder.write(content, "a.csv"))
         assert "table" not in next(iter(summary.notes))
+
+
+def test_lists_as_numpy_writes_them(folder):
+    """As pandas writes the arrays of a Parquet file to CSV."""
+    rows = "tokens,ner_tags\n\"['Ana' \"\"d'Or\"\"\n 'ran']\",\"['B-PER' 'I-PER' 'O']\"\n"
+    path = folder.write(rows + "\"['Bo' '1']\",\"['B-PER' 'O']\"\n[],[]\n", "a.csv")
+    docs, _ = folder.tokens(path)
+    assert docs == [(["Ana", "d'Or", "ran"], [(0, 2, "PER")]), (["Bo", "1"], [(0, 1, "PER")])]
+    path = folder.write("tokens,ner_tags\n\"['Ana' 'ran']\",[1 0]\n['Bo'],[1]\n", "a.csv")
+    docs, _ = folder.tokens(path, tag_names=("O", "B-PER"))
+    assert docs == [(["Ana", "ran"], [(0, 1, "PER")]), (["Bo"], [(0, 1, "PER")])]
+
+
+def test_brackets_around_words_are_no_list(folder):
+    path = folder.write("text,labels\n[ Ana ],O B-PER O\nBo ran,B-PER O\n", "a.csv")
+    docs, _ = folder.tokens(path)
+    assert docs == [(["[", "Ana", "]"], [(1, 2, "PER")]), (["Bo", "ran"], [(0, 1, "PER")])]
+
+
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_a_quotation_mark_that_is_not_doubled_is_an_error(folder, delimiter):
+    """The rows up to the next one would be one token."""
+    rows = 'token,tag\nAna,B-PER\n",O\nran,O\n",O\n\nBo,B-PER\n'.replace(",", delimiter)
+    path = folder.write(rows, "a.csv")
+    assert folder.error(path).startswith("a.csv, line 3: expected a token on one line; a quotation")
+    docs, summary = folder.tokens(path, skip_bad=True)
+    assert docs == [(["Bo"], [(0, 1, "PER")])] and len(summary.skipped) == 1
+    path = folder.write(rows.replace(f'"{delimiter}O\n\nBo', f"x{delimiter}O\n\nBo"), "a.csv")
+    assert folder.error(path).startswith("a.csv, line 3: expected a token on one line; a quotation")
+
+
+def test_a_token_may_be_a_line_end(folder):
+    path = folder.write('token,tag\nAna,B-PER\n"\n",O\nran,O\n', "a.csv")
+    assert folder.tokens(path)[0] == [(["Ana", "\n", "ran"], [(0, 1, "PER")])]
+
+
+def test_sentences_of_one_word(folder):
+    rows = "text,labels\nBo,B-PER\nAna ran,B-PER O\nLi,O\nRio,B-LOC\n"
+    docs, _ = folder.tokens(folder.write(rows, "a.csv"))
+    assert docs == [
+        (["Bo"], [(0, 1, "PER")]),
+        (["Ana", "ran"], [(0, 1, "PER")]),
+        (["Li"], []),
+        (["Rio"], [(0, 1, "LOC")]),
+    ]
+
+
+def test_bad_rows_are_left_out_and_listed(folder):
+    rows = "doc,token,tag\na,Ana,B-PER\n\na,x\na,y,O\n\nb,x\n\nb,Bo,B-PER\n"
+    path = folder.write(rows, "a.csv")
+    assert folder.error(path).startswith("a.csv, line 4: expected 3 columns")
+    docs, summary = folder.tokens(path, skip_bad=True)
+    assert docs == [(["Ana"], [(0, 1, "PER")]), (["Bo"], [(0, 1, "PER")])]
+    assert [error.split(":")[0].split(", ")[-1] for error in summary.skipped] == [
+        "line 4",
+        "line 7",
+    ]
+    docs, _ = folder.convert(path, skip_bad=True, group_docs=True)
+    assert [doc.user_data["document_id"] for doc in docs] == ["a", "b"]
+    path = folder.write("text,labels\nAna ran,B-PER O\nBo ran,O\nBo ran,B-PER O\n", "a.csv")
+    docs, summary = folder.tokens(path, skip_bad=True)
+    assert len(docs) == 2 and len(summary.skipped) == 1 and "line 3" in summary.skipped[0]
+    path = folder.write("token,tag\nAna,1\n\nBo,7\n\nBo,0\n", "a.csv")
+    docs, summary = folder.tokens(path, skip_bad=True, tag_names=("O", "B-PER"))
+    assert docs == [(["Ana"], [(0, 1, "PER")]), (["Bo"], [])]
+    assert "expected ids from 0 to 1, got '7'" in summary.skipped[0]
+    assert "names are known, got the id 1" in folder.error(path, skip_bad=True)

@@ -178,3 +178,43 @@ def test_parquet(folder):
     check(*folder.convert(folder.path / "in" / "a.parquet"))
     message = folder.error(folder.write(b"PAR1....PAR1", "b.parquet"))
     assert message.startswith("b.parquet: expected a Parquet file: ")
+
+
+def test_bad_records_are_left_out_and_listed(folder):
+    good = {"tokens": ["Ana"], "ner_tags": ["B-PER"]}
+    bad = [{"tokens": ["a"], "ner_tags": []}, {"tokens": None}, {"tokens": [3], "ner_tags": ["O"]}]
+    path = folder.write([good, *({**good, **record} for record in bad), good], "a.jsonl")
+    path.write_text(path.read_text() + '{"tokens":\n', encoding="utf-8")
+    assert "line 2: expected as many tags as tokens" in folder.error(path)
+    docs, summary = folder.convert(path, skip_bad=True)
+    assert list(map(plain, docs)) == [("Ana", [("Ana", "PER")])] * 2
+    assert [error.split(": ")[0].split()[-1] for error in summary.skipped] == list("2346")
+    path = folder.write([{**good, **bad[1]}, good], "b.jsonl")
+    docs, summary = folder.convert(path, skip_bad=True, format="datasets")
+    assert len(docs) == 1 and len(summary.skipped) == 1
+    path = folder.write([{"tokens": ["a"], "ner_tags": [tag]} for tag in (0, 1, 7)], "b.jsonl")
+    docs, summary = folder.convert(path, skip_bad=True, tag_names=NAMES)
+    assert len(docs) == 2 and "ids from 0 to 4" in summary.skipped[0]
+    # Nothing can be read without names.
+    assert "names are known, got the id 0" in folder.error(path, skip_bad=True)
+
+
+@pytest.mark.parametrize(
+    ("record", "key"),
+    [
+        ({"tokens": ["a\ud83d"], "ner_tags": ["O"]}, "tokens"),
+        ({"tokens": ["a"], "ner_tags": ["B-\ud83d"]}, "ner_tags"),
+        ({"tokenized_text": ["a\ud83d"], "ner": [[0, 0, "X"]]}, "tokenized_text"),
+        ({"sentences": [["a"], ["\ud83d"]], "ner": [[], []]}, "sentences"),
+    ],
+)
+def test_half_a_surrogate_pair(folder, record, key):
+    message = folder.error(folder.write(json.dumps(record), "a.jsonl"))
+    assert message.startswith(f"a.jsonl, line 1: expected Unicode text under {key!r}, got half a")
+
+
+def test_the_first_records_may_be_empty(folder):
+    empty = {"tokens": [], "ner_tags": []}
+    path = folder.write([empty, empty, *RECORDS[:1]], "a.jsonl")
+    docs, summary = folder.convert(path, tag_names=NAMES)
+    assert list(map(plain, docs)) == EXPECTED[:1] and summary.dropped.total() == 2

@@ -114,6 +114,34 @@ def test_json_of_no_known_kind(folder):
     )
 
 
+def test_inputs_without_anything_in_them(folder):
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    table = pyarrow.table({"tokens": [["a"]], "ner_tags": [["O"]]})
+    parquet.write_table(table.slice(0, 0), folder.path / "a.parquet")
+    for path in folder.write("[\n]\n", "a.json"), folder.path / "a.parquet":
+        assert detect_format(path) is None
+        message = folder.error(path)
+        assert message == f"{path.name}: expected a sentence with a token, got none"
+    task = {"data": {"text": "Ana"}, "annotations": [{"result": []}]}
+    paths = folder.path / "a.json", folder.write([task], "b.json")
+    docs, _ = folder.convert(*paths)
+    assert [plain(doc) for doc in docs] == [("Ana", [])]
+
+
+def test_entities_by_the_numbers_of_characters_beside_tokens(folder):
+    """Those of the first record may be by the numbers of tokens, too."""
+    record = {"text": "Ana Ruiz ran", "tokens": ["Ana", "Ruiz", "ran"]}
+    spans = [[], [[0, 3, "X"]], [[4, 8, "X"]]]
+    path = folder.write([{**record, "spans": own} for own in spans], "a.jsonl")
+    docs, _ = folder.convert(path)
+    assert [plain(doc)[1] for doc in docs] == [[], [("Ana", "X")], [("Ruiz", "X")]]
+    path = folder.write([{**record, "spans": own} for own in ([], [[0, 1, "X"]])], "a.jsonl")
+    docs, _ = folder.convert(path)
+    assert [plain(doc)[1] for doc in docs] == [[], [("Ana Ruiz", "X")]]
+
+
 def test_listed():
     assert listed("abc") == "a, b, c" and listed("abcdef", most=4) == "a, b, c, d and 2 more"
 

@@ -51,3 +51,12 @@ def test_other_formats(tmp_path):
     assert texts_of(tmp_path / "a.jsonl") == []
     with pytest.raises(ConvertError, match="expected a file or folder, got nothing there"):
         list(texts_in(tmp_path / "no.jsonl"))
+
+
+@pytest.mark.parametrize("content", ["", "[]", "[\n]\n", "\ufeff [ ]\n"])
+def test_files_without_anything_in_them(tmp_path, content):
+    """As tools export them, and `select` writes them, where there is nothing."""
+    path = tmp_path / "a.json"
+    assert texts_of(path, content) == []
+    path.with_name("b.json").write_text('[{"data": {"text": "Ana"}, "annotations": []}]', "utf-8")
+    assert list(texts_in(tmp_path)) == ["Ana"]

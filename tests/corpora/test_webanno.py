@@ -1,5 +1,6 @@
 import pytest
 
+from spacy_bio_crf.corpora.readers.char_spans import NO_LABEL
 from tests.support.convert_tools import plain
 
 HEAD = "#FORMAT=WebAnno TSV 3.3\n#T_SP=webanno.custom.Entity|value|note\n\n\n"
@@ -20,7 +21,7 @@ def test_webanno(folder):
     assert [t.text for t in doc if t.is_sent_start] == ["Ana", "To"]
     assert (doc.user_data["source"], doc.user_data["document_id"]) == ("d.tsv:6", "d")
     assert [(m.text, m.label) for m in summary.misaligned] == [("Ri", "X")]
-    assert sum(summary.dropped.values()) == 1  # LAST_NAME inside PER
+    assert [(one.text, one.label) for one in summary.lost] == [("ran", ""), ("Ruiz", "LAST_NAME")]
     assert dict(summary.notes) == {"WebAnno TSV 3, webanno.custom.Entity@value": 1}
 
 
@@ -64,6 +65,14 @@ def test_a_layer_without_features_has_a_column(folder):
     docs, _ = folder.convert(folder.write(f"{head}\n{rows}", "a.tsv"))
     assert plain(docs[0])[1] == [("Ana", "PER")]
     assert all(token.ent_iob for token in docs[0])
+
+
+def test_entities_without_a_label_are_unknown_and_counted(folder):
+    head = "#FORMAT=WebAnno TSV 3.2\n#T_SP=webanno.custom.Mark|\n\n#Text=Ana Ruiz ran\n"
+    rows = "1-1\t0-3\tAna\t*[1]\t\n1-2\t4-8\tRuiz\t*[1]\t\n1-3\t9-12\tran\t_\t\n"
+    (doc,), summary = folder.convert(folder.write(head + rows, "a.tsv"))
+    assert plain(doc) == ("Ana Ruiz ran", []) and [t.ent_iob_ for t in doc] == ["", "", "O"]
+    assert dict(summary.dropped) == {NO_LABEL: 1} and summary.lost[0].text == "Ana Ruiz"
 
 
 @pytest.mark.parametrize(

@@ -44,11 +44,13 @@ def read_conllu(
     """
 
     def rows(path: Path, tick: Tick | None = None) -> Iterator[_Row]:
-        return _rows(path, numbered_lines(path, ConvertError, tick, encoding=options.encoding))
+        return _rows(numbered_lines(path, ConvertError, tick, encoding=options.encoding))
 
-    contents = {path: _survey(rows(path)) for path in paths}
+    contents = {path: _survey(path, rows(path)) for path in paths}
     keys = {path: found.key for path, found in contents.items() if found.key is not None}
     if not keys and not any(found.labels for found in contents.values()):
+        for error in (found.error for found in contents.values() if found.error is not None):
+            raise error
         raise ConvertError(
             describe(
                 f"{paths[0]}, line 1",
@@ -82,8 +84,8 @@ def looks_like_conllu(text: str) -> bool:
     for line in text.splitlines():
         if line.strip() and not line.startswith("#"):
             fields = line.split("\t")
-            numbered = _WORD.fullmatch(fields[0]) or _RANGE.fullmatch(fields[0])
-            return len(fields) == N_COLUMNS and numbered is not None
+            numbered = any(form.fullmatch(fields[0]) for form in (_WORD, _RANGE, _EMPTY_NODE))
+            return len(fields) == N_COLUMNS and numbered
     return False
 
 
@@ -100,17 +102,21 @@ class _Contents:
     key (str | None): The key of its tags in MISC; None if it has none.
     labels (bool): Whether it has any UPOS, XPOS or FEATS.
     features (bool): Whether it has any FEATS.
+    error (ConvertError | None): The first row with another number of columns.
     """
 
     key: str | None = None
     labels: bool = False
     features: bool = False
+    error: ConvertError | None = None
 
 
-def _survey(rows: Iterable[_Row]) -> _Contents:
+def _survey(path: Path, rows: Iterable[_Row]) -> _Contents:
     found = _Contents()
-    for _, fields, _ in rows:
-        if fields is not None:
+    for line, fields, _ in rows:
+        if fields is not None and len(fields) != N_COLUMNS:
+            found.error = found.error or _wrong_width(path, line, fields)
+        elif fields is not None:
             found.labels |= any(value != NO_VALUE for value in fields[3:6])
             found.features |= fields[5] != NO_VALUE
             if found.key is None:
@@ -119,17 +125,16 @@ def _survey(rows: Iterable[_Row]) -> _Contents:
     return found
 
 
-def _rows(path: Path, lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
+def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:
     for line, text in lines:
-        if not text.strip() or text.startswith("#"):
-            yield line, None, text
-            continue
-        fields = text.split("\t")
-        if len(fields) != N_COLUMNS:
-            expected = f"{N_COLUMNS} columns separated by tabs"
-            got = Plain(f"{len(fields)} in {text!r}")
-            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
-        yield line, fields, text
+        is_row = bool(text.strip()) and not text.startswith("#")
+        yield line, text.split("\t") if is_row else None, text
+
+
+def _wrong_width(path: Path, line: int, fields: Sequence[str]) -> ConvertError:
+    text = "\t".join(fields)
+    expected, got = f"{N_COLUMNS} columns separated by tabs", Plain(f"{len(fields)} in {text!r}")
+    return ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
 
 
 def _blocks(
@@ -151,12 +156,15 @@ def _blocks(
     for line, fields, text in rows:
         if fields is None:
             name = document_mark(text) if text.startswith("#") else None
-            if block.words and (name is not None or not text.strip()):
+            if (block.words or block.error) and (name is not None or not text.strip()):
                 yield finished()
                 block = Block()
                 last_in_range = 0
             if name is not None:
                 block.starts_document, block.document_id = True, name
+            continue
+        if len(fields) != N_COLUMNS:
+            block.error = block.error or _wrong_width(path, line, fields)
             continue
         number, form, misc = fields[0], fields[1], _misc_values(fields[-1])
         tag = misc.get(contents.key or "")
@@ -168,7 +176,9 @@ def _blocks(
             last_in_range, range_has_tag = int(span[2]), tag is not None
         elif not _WORD.fullmatch(number):
             expected = "a number such as 1, 1-2 or 1.1 in the first column"
-            raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=number))
+            error = ConvertError(describe(f"{path}, line {line}", expected=expected, got=number))
+            block.error = block.error or error
+            continue
         inside = not span and int(number) <= last_in_range
         if not inside:
             block.words.append(form)
@@ -180,5 +190,5 @@ def _blocks(
             block.owners.append(len(block.words) - 1)
         if not span:
             words.append(UdWord(len(block.words) - 1, number, *fields[3:7]))
-    if block.words:
+    if block.words or block.error:
         yield finished()

@@ -25,9 +25,13 @@ DELIMITERS = ",;\t|"
 OTHER_TAGS = "tables with tags under {others}, too, of which {name} was read (`tag_column`)"
 TEXT_HEADS = frozenset({"text", "sentence", "sentences", "tokens", "words", "content"})
 _SAMPLE = 50
+_SHOWN = 40  # characters of a field in a message
 _ID = r"[ _#-]*(#|id|idx|no|num|number|index)?"
 _SENTENCE_HEAD = re.compile(rf"sent(ence)?s?{_ID}")
 _DOCUMENT_HEAD = re.compile(rf"(doc|document|file|article){_ID}[_ ]?(name)?|filename")
+
+# The strings and numbers in a list. numpy, and with it pandas, puts spaces alone between them.
+_PART = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]*)?""", re.DOTALL)
 
 Row = tuple[int, list[str]]  # line, fields
 
@@ -106,10 +110,19 @@ def read_tables(
             next(found)
         read = _sentence_rows if table.by_sentence else _token_rows
         for block in read(path, found, table):
-            block.tags = [
-                _tag(path, line, tag, options)
-                for tag, line in zip(block.tags, block.lines, strict=True)
-            ]
+            try:
+                block.tags = [
+                    _tag(path, line, tag, options)
+                    for tag, line in zip(block.tags, block.lines, strict=True)
+                ]
+            except ConvertError as err:
+                if not options.tag_names:
+                    raise
+                block = Block(
+                    starts_document=block.starts_document,
+                    document_id=block.document_id,
+                    error=block.error or err,
+                )
             yield block
 
     return read_tagged(
@@ -185,11 +198,18 @@ def _table(path: Path, sample: list[Row], delimiter: str, options: ConvertOption
     units = [n for n in range(width) if n not in (token, tag)]
     sentence = next((n for n in units if _SENTENCE_HEAD.fullmatch(names[n])), -1)
     document = next((n for n in units if _DOCUMENT_HEAD.fullmatch(names[n])), -1)
-    several = [
-        row for row in rows if len(_listed(row[tag])) > 1 or row[tag].strip().startswith("[")
-    ]
-    by_sentence = 2 * len(several) > len(rows)
+    by_sentence = _are_sentences([(row[token], row[tag]) for row in rows])
     return _Table(delimiter, width, token, tag, sentence, document, by_sentence, header, remark)
+
+
+def _are_sentences(pairs: Iterable[tuple[str, str]]) -> bool:
+    """Whether words and tags are those of sentences; a row of one word and one tag may be both."""
+    alike = unlike = 0
+    for words, tags in pairs:
+        several = len(_listed(words)) > 1, len(_listed(tags)) > 1
+        alike += tags.strip().startswith("[") or all(several)
+        unlike += several[0] != several[1]
+    return 0 < alike >= unlike
 
 
 def _given(column: int | None, width: int, option: str, path: Path) -> int | None:
@@ -206,22 +226,23 @@ def _token_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[Bloc
     sentence = document = ""
     for line, fields in rows:
         empty = _is_blank(fields)
-        if not empty:
-            _check_width(path, line, fields, table)
+        error = None if empty else _fault(path, line, fields, table)
         new_sentence = _value(fields, table.sentence, empty) or sentence
         new_document = _value(fields, table.document, empty) or document
         changed = new_document != document
-        if block.lines and (empty or changed or new_sentence != sentence):
+        if (block.lines or block.error) and (empty or changed or new_sentence != sentence):
             yield block
             block = Block()
         if changed:
             block.starts_document, block.document_id = True, new_document
         sentence, document = new_sentence, new_document
-        if not empty:
+        if error is not None:
+            block.error = block.error or error
+        elif not empty:
             block.words.append(fields[table.token])
             block.tags.append(fields[table.tag])
             block.lines.append(line)
-    if block.lines:
+    if block.lines or block.error:
         yield block
 
 
@@ -230,18 +251,13 @@ def _sentence_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[B
     for line, fields in rows:
         if _is_blank(fields):
             continue
-        _check_width(path, line, fields, table)
-        words, tags = _listed(fields[table.token]), _listed(fields[table.tag])
-        if len(words) != len(tags):
-            got = Plain(f"{len(tags)} in {fields[table.tag]!r} and {len(words)} tokens")
-            raise ConvertError(
-                describe(f"{path}, line {line}", expected="as many tags as tokens", got=got)
-            )
+        error = _fault(path, line, fields, table)
         name = _value(fields, table.document, False)
-        starts = first or name != document
-        yield Block(
-            words, tags, [line] * len(tags), line=line, starts_document=starts, document_id=name
-        )
+        block = Block(starts_document=first or name != document, document_id=name, error=error)
+        if error is None:
+            block.words, block.tags = _listed(fields[table.token]), _listed(fields[table.tag])
+            block.line, block.lines = line, [line] * len(block.tags)
+        yield block
         document, first = name, False
 
 
@@ -250,24 +266,41 @@ def _is_blank(fields: Sequence[str]) -> bool:
 
 
 def _value(fields: Sequence[str], column: int, empty: bool) -> str:
-    return "" if empty or column < 0 else fields[column].strip()
+    return "" if empty or not 0 <= column < len(fields) else fields[column].strip()
 
 
-def _check_width(path: Path, line: int, fields: Sequence[str], table: _Table) -> None:
-    if len(fields) <= max(table.token, table.tag, table.sentence, table.document):
+def _fault(path: Path, line: int, fields: Sequence[str], table: _Table) -> ConvertError | None:
+    """The error in a row, if there is one."""
+    torn = "" if table.by_sentence else next((x for x in fields if "\n" in x.strip()), "")
+    if torn:
+        # A quotation mark begins a field that goes on until the next one.
+        expected = "a token on one line; a quotation mark alone is written as four of them"
+        got = Plain(repr(torn[:_SHOWN]))
+    elif len(fields) <= max(table.token, table.tag, table.sentence, table.document):
         got = Plain(f"{len(fields)} in {table.delimiter.join(fields)!r}")
         expected = f"{table.width} columns ({table})"
-        raise ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
+    elif table.by_sentence:
+        n_words, n_tags = len(_listed(fields[table.token])), len(_listed(fields[table.tag]))
+        if n_words == n_tags:
+            return None
+        got = Plain(f"{n_tags} in {fields[table.tag]!r} and {n_words} tokens")
+        expected = "as many tags as tokens"
+    else:
+        return None
+    return ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
 
 
 def _listed(value: str) -> list[str]:
-    """The parts of a field: a list as Python or JSON writes it, or words between spaces."""
+    """The parts of a field: a list as Python, JSON or numpy writes it, or words between spaces."""
     value = value.strip()
     if value.startswith("[") and value.endswith("]"):
-        try:
-            return [str(part) for part in ast.literal_eval(value)]
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            pass
+        inner = value[1:-1]
+        # Python joins strings that no comma separates, so each is evaluated alone.
+        if not _PART.sub("", inner).replace(",", "").strip():
+            try:
+                return [str(ast.literal_eval(part)) for part in _PART.findall(inner)]
+            except (ValueError, SyntaxError):
+                pass
     return value.split()
 
 

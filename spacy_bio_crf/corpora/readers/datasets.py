@@ -11,7 +11,7 @@ from ...io import Tick, read_text
 from ...tags.schemes import MISSING
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .entity_values import as_number
+from .entity_values import as_number, checked_text
 from .json_records import JsonRecord, json_records
 from .record_files import is_table, read_records, table_metadata
 from .tagged import Block, read_tagged
@@ -39,8 +39,9 @@ def read_datasets(
     paths (Sequence[Path]): The files.
     options (ConvertOptions): `tag_names`, `tags_key`, the scheme and the rule of repair are read.
     summary (Summary): Gets repairs, losses and notes.
-    YIELDS (Sentence): The sentences, in order.
-    RAISES: ConvertError if a record has no tokens and tags of one length, or ids without names.
+    YIELDS (Sentence | ConvertError): The sentences, in order; an error for a record that is none,
+        or has no tokens and tags of one length.
+    RAISES: ConvertError for ids without names.
     """
     notes: dict[Path, str] = {}
 
@@ -49,41 +50,64 @@ def read_datasets(
         return options.tag_names or _names(path, tag_key, options.encoding)
 
     for path in paths:
-        record = next(read_records(path, encoding=options.encoding), None)
-        if record is not None:
-            token_key, tag_key = _keys(record, options.tags_key)
-            has_ids = any(as_number(tag) is not None for tag in record.data[tag_key])
-            kind = f"ids of {len(names(path, tag_key))} tags" if has_ids else "tags"
+        found = _first_keys(path, options)
+        if found is not None:
+            record, token_key, tag_key = found
+            ids = [n for n in map(as_number, record.data[tag_key]) if n is not None]
+            if not {*ids} <= {IGNORED_ID} and not names(path, tag_key):
+                raise _no_names(next(n for n in ids if n != IGNORED_ID), tag_key, record)
+            kind = f"ids of {len(names(path, tag_key))} tags" if ids else "tags"
             notes[path] = f"{token_key!r} with {kind} in {tag_key!r}"
 
     def blocks(path: Path, tick: Tick | None) -> Iterator[Block]:
         document_id = None
-        for record in read_records(path, tick, encoding=options.encoding):
-            token_key, tag_key = _keys(record, options.tags_key)
-            words = record.data[token_key]
-            tags = [
-                _tag(tag, partial(names, path), tag_key, record) for tag in record.data[tag_key]
-            ]
-            if len(words) != len(tags):
-                raise record.error(
-                    "as many tags as tokens",
-                    Plain(f"{len(tags)} in {tag_key!r} and {len(words)} in {token_key!r}"),
-                )
-            for word in words:
-                if not isinstance(word, str):
-                    raise record.error(f"strings in {token_key!r}", word)
+        bad: list[ConvertError] = []
+        for record in read_records(path, tick, encoding=options.encoding, bad=bad):
+            yield from (Block(error=error) for error in bad)
+            bad.clear()
             name = record.name(*ID_KEYS)
-            yield Block(
-                words=words,
-                tags=tags,
-                lines=[record.number] * len(tags),
-                line=record.number,
-                starts_document=name != document_id,
-                document_id=name,
-            )
+            block = _block(record, options, partial(names, path))
+            block.starts_document, block.document_id = name != document_id, name
+            yield block
             document_id = name
+        yield from (Block(error=error) for error in bad)
 
     return read_tagged(blocks, notes, options, summary)
+
+
+def _first_keys(path: Path, options: ConvertOptions) -> tuple[JsonRecord, str, str] | None:
+    """The first record with tokens and tags, and their keys; None if there is no record."""
+    error: ConvertError | None = None
+    for record in read_records(path, encoding=options.encoding, bad=[]):
+        try:
+            return record, *_keys(record, options.tags_key)
+        except ConvertError as err:
+            if not options.skip_bad:
+                raise
+            error = error or err
+    if error is not None:
+        raise error
+    return None
+
+
+def _block(
+    record: JsonRecord, options: ConvertOptions, names: Callable[[str], Sequence[str]]
+) -> Block:
+    """The sentence of a record, or the error in it."""
+    try:
+        token_key, tag_key = _keys(record, options.tags_key)
+        words = record.data[token_key]
+        tags = [_tag(tag, names, tag_key, record) for tag in record.data[tag_key]]
+        if len(words) != len(tags):
+            got = Plain(f"{len(tags)} in {tag_key!r} and {len(words)} in {token_key!r}")
+            raise record.error("as many tags as tokens", got)
+        for word in words:
+            if not isinstance(word, str):
+                raise record.error(f"strings in {token_key!r}", word)
+            checked_text(word, token_key, record)
+    except ConvertError as error:
+        return Block(error=error)
+    return Block(words=words, tags=tags, lines=[record.number] * len(tags), line=record.number)
 
 
 def _keys(record: JsonRecord, tags_key: str | None) -> tuple[str, str]:
@@ -107,22 +131,26 @@ def _tag(
 ) -> str:
     number = as_number(tag)
     if number is None and isinstance(tag, str):
-        return tag
+        return checked_text(tag, key, record)
     if number is None:
         raise record.error(f"tags or ids of tags in {key!r}", tag)
     if number == IGNORED_ID:
         return MISSING
     names = names_under(key)
     if not names:
-        raise record.error(
-            f"tags in {key!r}, or ids whose names are known",
-            Plain(f"the id {number}"),
-            remedy="give `tag_names` in the order of the ids, or put a label.json or "
-            "dataset_info.json beside it",
-        )
+        raise _no_names(number, key, record)
     if not 0 <= number < len(names):
         raise record.error(f"ids from 0 to {len(names) - 1} in {key!r}", tag)
     return names[number]
+
+
+def _no_names(number: int, key: str, record: JsonRecord) -> ConvertError:
+    return record.error(
+        f"tags in {key!r}, or ids whose names are known",
+        Plain(f"the id {number}"),
+        remedy="give `tag_names` in the order of the ids, or put a label.json or "
+        "dataset_info.json beside it",
+    )
 
 
 def _names(path: Path, tag_key: str, encoding: str) -> Sequence[str]:

@@ -18,6 +18,7 @@ _PAIR = rf"\[\s*{_STRING}\s*,\s*[{{\[]"
 # An object with a key, or a pair, alone or in an array. A bracket alone is no sign of JSON, because
 # it may be the first token of a column file.
 _FIRST_RECORD = re.compile(rf"(\[\s*)?(\{{\s*{_STRING}\s*:|{_PAIR})")
+_NO_RECORD = re.compile(r"\[\s*\]\s*")
 _FIRST_PAIR = re.compile(_PAIR)
 
 
@@ -44,8 +45,9 @@ class JsonRecord(NamedTuple):
 
 
 def looks_like_json(text: str) -> bool:
-    """RETURNS (bool): Whether the beginning of a file is one of JSON records."""
-    return _FIRST_RECORD.match(text) is not None
+    """RETURNS (bool): Whether the beginning of a file is one of JSON records, or an array without
+    any."""
+    return _FIRST_RECORD.match(text) is not None or _NO_RECORD.fullmatch(text) is not None
 
 
 def json_records(

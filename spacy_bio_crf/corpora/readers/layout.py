@@ -18,6 +18,7 @@ DOCSTART = "-DOCSTART-"
 # A hash starts hashtags and the token "#" as well as comments, so a comment also has to look like
 # one: the hash alone, before a space, or before "key =".
 _COMMENT = re.compile(r"#+($|\s|\w+\s*=)|###\s*\w+:")
+_HASH_WORD = re.compile(r"#+[^#\s]\S*")
 # The second form is that of JNLPBA: "###MEDLINE:95369245"
 _DOCUMENT_MARK = re.compile(r"#+\s*newdoc\b(?:\s+id\s*=\s*(.*))?|###\s*\w+:\s*(.*)")
 _TOKEN_NUMBER = re.compile(r"[0-9]+([.-][0-9]+)?")
@@ -130,6 +131,8 @@ class Layout:
             return True
         # "# id 5ad0 domain=en" among rows of four columns; the token "###Update:" is in a row
         as_row = self._needed <= len(fields) and self.form.fits(fields[self.tag].strip())
+        if self.untagged:
+            as_row = 1 < self.width == len(fields) and _HASH_WORD.fullmatch(fields[0]) is not None
         return not as_row and any(":" in field or "=" in field for field in fields)
 
 

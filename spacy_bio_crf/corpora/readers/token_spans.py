@@ -13,7 +13,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import accumulate, product
+from itertools import accumulate, chain, product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from ...tags.spans import Span
 from ..options import DETECT, ConvertOptions
 from ..passages import Sentence, Summary
 from .char_spans import NO_LABEL
-from .entity_values import Given, has_entities, read_entities
+from .entity_values import Given, checked_text, has_entities, read_entities
 from .json_records import JsonRecord
 from .record_files import TEXT_KEYS, WORD_KEYS, read_records
 
@@ -66,14 +66,21 @@ class _Indexed:
         return found
 
 
-def has_token_spans(data: dict[str, Any], options: ConvertOptions) -> bool:
-    """RETURNS (bool): Whether a record has tokens, and entities by the numbers of tokens."""
-    sentences, key = _sentences(data), _key(data, options)
-    if sentences is None or key is None:
-        return False
+def have_token_spans(records: Sequence[JsonRecord], options: ConvertOptions) -> bool:
+    """RETURNS (bool): Whether the first record has tokens and entities, and the entities of none
+    are by the numbers of characters."""
+    found = [_may_count_tokens(record.data, options) for record in records]
+    return found[0] is not None and False not in found
+
+
+def _may_count_tokens(data: dict[str, Any], options: ConvertOptions) -> bool | None:
+    """Whether the entities of a record may be by the numbers of its tokens; None without both."""
+    found, key = _sentences(data), _key(data, options)
+    if found is None or key is None:
+        return None
     value = [_plain(item) for item in _listed(data[key])]
     in_text = any(isinstance(data.get(k), str) for k in (options.text_key or "", *TEXT_KEYS))
-    return not in_text or not any(value) or has_entities(value, sum(map(len, sentences)))
+    return not in_text or not any(value) or has_entities(value, sum(map(len, found[1])))
 
 
 def read_token_spans(
@@ -162,10 +169,13 @@ def _misplaced(indexed: _Indexed, ways: list[Way]) -> ConvertError:
 
 
 def _read(record: JsonRecord, options: ConvertOptions, summary: Summary) -> _Indexed:
-    sentences = _sentences(record.data)
-    if sentences is None:
+    found = _sentences(record.data)
+    if found is None:
         expected = f"tokens under one of {', '.join(WORD_KEYS)}"
         raise record.error(expected, Plain(f"the keys {', '.join(map(repr, record.data))}"))
+    words_key, sentences = found
+    for word in chain.from_iterable(sentences):
+        checked_text(word, words_key, record)
     key = _key(record.data, options)
     value = [] if key is None else _listed(record.data[key])
     # A list of entities for each sentence, or one for the record.
@@ -184,15 +194,16 @@ def _read(record: JsonRecord, options: ConvertOptions, summary: Summary) -> _Ind
     return _Indexed(record, sentences, entities, n_objects)
 
 
-def _sentences(data: dict[str, Any]) -> list[list[str]] | None:
-    """The tokens of a record's sentences, if it has any."""
-    for value in (data.get(key) for key in WORD_KEYS):
+def _sentences(data: dict[str, Any]) -> tuple[str, list[list[str]]] | None:
+    """The tokens of a record's sentences, if it has any, and their key."""
+    for key in WORD_KEYS:
+        value = data.get(key)
         if isinstance(value, list) and value:
             lists = value if isinstance(value[0], list) else [value]
             if all(isinstance(words, list) for words in lists) and all(
                 isinstance(word, str) for words in lists for word in words
             ):
-                return lists
+                return key, lists
     return None
 
 

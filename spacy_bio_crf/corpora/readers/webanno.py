@@ -18,6 +18,7 @@ from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines
 from ..options import ConvertOptions
 from ..passages import Passage, Summary, TextSpan
+from .char_spans import NO_LABEL
 from .json_records import JsonRecord
 from .jsonl import with_tokens
 
@@ -71,7 +72,6 @@ def _passage(path: Path, options: ConvertOptions, summary: Summary) -> Passage:
     text, tokens = _Text(), list[dict[str, int | bool]]()
     spans: list[TextSpan] = []
     chains: dict[tuple[str, str], int] = {}  # label and number -> its place in spans
-    missing: list[tuple[int, int]] = []
     sentence: list[str] = []
     first = 1
     lines = numbered_lines(path, ConvertError, summary.tick, encoding=options.encoding)
@@ -107,27 +107,30 @@ def _passage(path: Path, options: ConvertOptions, summary: Summary) -> Passage:
                 label, number = (found[1], found[2]) if found else (value, None)
                 if label == "_":
                     continue
-                if label == "*":
-                    missing.append((start, end))
-                    continue
                 chain = chains.get((label, number)) if number else None
                 if chain is not None:
                     spans[chain] = spans[chain]._replace(end=end)
                     continue
                 if number:
                     chains[label, number] = len(spans)
-                spans.append(TextSpan(start, end, _unescaped(label), place))
+                # An entity without a value has an asterisk for it.
+                own = "" if label == "*" else _unescaped(label)
+                spans.append(TextSpan(start, end, own, place))
         elif content.strip() and not content.startswith("#"):
             expected = "a row such as '1-1<TAB>0-3<TAB>Ana<TAB>PER'"
             raise ConvertError(describe(place, expected=expected, got=content))
     summary.notes[f"WebAnno TSV 3, {name}" if name else "WebAnno TSV 3 without rows"] += 1
+    content = "".join(text.parts)
+    bare = [span for span in spans if not span.label]
+    for span in bare:
+        summary.lose(NO_LABEL, place=span.place, text=content[span.start : span.end], label="")
     passage = Passage(
-        text="".join(text.parts),
-        spans=spans,
+        text=content,
+        spans=[span for span in spans if span.label],
         path=path,
         line=first,
         place=f"{path}, line {first}",
-        missing=missing,
+        missing=[span[:2] for span in bare],
         document_id=path.stem,
     )
     return with_tokens(passage, tokens, JsonRecord({}, first, passage.place))
