@@ -40,7 +40,8 @@ def write_card(
     kind = {None: "named-entity-recognition", "pos": "part-of-speech"}.get(target)
     data = {
         "language": "multilingual" if nlp.lang == "xx" else nlp.lang,
-        "license": (license or meta.get("license") or "unknown").lower(),
+        # The hub's names of licenses, such as cc-by-sa-4.0, have no spaces; those of spaCy have.
+        "license": (license or meta.get("license") or "unknown").lower().replace(" ", "-"),
         "library_name": "transformers",
         "pipeline_tag": "token-classification",
         "tags": ["token-classification", *([kind] if kind else []), "spacy", "spacy_bio_crf"],
@@ -53,7 +54,9 @@ def write_card(
         or ("Named-entity recognition." if target is None else "Labels of tokens."),
         f"Labels: {', '.join(f'`{label}`' for label in pipe.labels)}.",
     ]
-    data_of = [source["name"] for source in meta.get("sources") or []]
+    # As for spaCy's package, a source may be a name alone.
+    sources = [x if isinstance(x, dict) else {"name": x} for x in meta.get("sources") or []]
+    data_of = [source["name"] for source in sources if source.get("name")]
     train = nlp.config.get("paths", {}).get("train")
     if data_of or train:
         parts.append(f"Data: {', '.join(data_of or [Path(train).name])}.")

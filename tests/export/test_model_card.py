@@ -29,13 +29,17 @@ def test_metadata_figures_and_versions(trained: Language):
     nlp.config["paths"] = {"train": "somewhere/train.spacy"}
     card = write_card(nlp, pipe, ["One."])
     data = srsly.yaml_loads(card.split("---")[1])
-    assert (data["language"], data["license"]) == ("en", "cc by-sa 4.0")
+    assert (data["language"], data["license"]) == ("en", "cc-by-sa-4.0")
     assert data["pipeline_tag"] == "token-classification"
     assert "| all | 50.00 | 25.00 | 33.33 |\n| LOC | 100.00 | 0.00 | 50.00 |" in card
     assert "Labels: `LOC`, `PER`." in card and "* One." in card and "People: and" in card
     assert "Data: train.spacy." in card
     assert "* spacy_bio_crf " in card and f"* spacy {spacy.__version__}\n" in card
-    assert "license: mit\n" in write_card(nlp, pipe, [], "MIT")
+    card = write_card(nlp, pipe, [], "MIT")
+    assert "license: mit\n" in card
+    # As spaCy has them: names, and what stands beside them.
+    nlp.meta["sources"] = ["WNUT 17", {"name": "Bosque", "url": "x"}, {"url": "y"}]
+    assert "Data: WNUT 17, Bosque." in write_card(nlp, pipe, [])
 
 
 def test_a_card_for_labels_of_tokens(tiny_encoder: Path):
