@@ -331,7 +331,8 @@ class ConvertOptions:
                 raise ConvertError(f"{err}; auto finds it by the tags") from None
         try:
             self._set("encoding", codecs.lookup(self.encoding).name)
-        except LookupError:
+            b" ".decode(self.encoding, errors="replace")  # which codecs such as base64 refuse
+        except (LookupError, UnicodeError):
             _fail("encoding", "an encoding that Python has", self.encoding)
         for name in ("token_column", "tag_column", "pos_column", "chunk_column"):
             if getattr(self, name) == 0:

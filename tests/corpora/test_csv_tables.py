@@ -168,3 +168,8 @@ def test_bad_rows_are_left_out_and_listed(folder):
     assert docs == [(["Ana"], [(0, 1, "PER")]), (["Bo"], [])]
     assert "expected ids from 0 to 1, got '7'" in summary.skipped[0]
     assert "names are known, got the id 1" in folder.error(path, skip_bad=True)
+
+
+def test_spaces_behind_commas(folder):
+    path = folder.write("id, token, tag\n1, Ana, B-PER\n1, Ruiz, I-PER\n1, , O\n", "a.csv")
+    assert folder.tokens(path)[0] == [(["Ana", "Ruiz", " "], [(0, 2, "PER")])]

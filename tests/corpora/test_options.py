@@ -27,6 +27,7 @@ OPTIONS = {option.name: option for option in fields(ConvertOptions)}
         ({"rename": {"X": "Y"}, "drop": ["X"]}, "drop: expected labels that `rename` does not ha"),
         ({"labels_annotated": "X"}, "labels_annotated: expected a sequence of strings, got 'X'"),
         ({"drop": "X"}, "drop: expected a sequence of strings, got 'X'"),
+        ({"encoding": "base64"}, "encoding: expected an encoding that Python has, got 'base64'"),
         ({"tag_names": "O,B-X"}, "tag_names: expected a sequence of strings, got 'O,B-X'"),
         ({"split": "80"}, "split: expected two or three shares above 0 such as 80/20 or 80/10/10"),
     ],

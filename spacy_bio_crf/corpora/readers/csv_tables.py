@@ -239,7 +239,9 @@ def _token_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[Bloc
         if error is not None:
             block.error = block.error or error
         elif not empty:
-            block.words.append(fields[table.token])
+            # A space may follow each comma.
+            word = fields[table.token]
+            block.words.append(word.strip(" ") or word)
             block.tags.append(fields[table.tag])
             block.lines.append(line)
     if block.lines or block.error:
