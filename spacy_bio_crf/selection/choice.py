@@ -55,9 +55,8 @@ class Strategy:
             expected = "false for the strategy 'random'"
             raise SettingsError(describe("per_token", expected=expected, got=True))
         if not 0.0 <= self.min_probability <= 1.0:
-            expected = "a probability, from 0 to 1"
-            got = self.min_probability
-            raise SettingsError(describe("min_probability", expected=expected, got=got))
+            expected, least = "a probability, from 0 to 1", self.min_probability
+            raise SettingsError(describe("min_probability", expected=expected, got=least))
         if self.min_probability and self.name != "confident":
             expected = "0 for all strategies but 'confident'"
             got = Plain(f"{self.min_probability} with {self.name!r}")
