@@ -3,6 +3,7 @@ import json
 import pytest
 
 from spacy_bio_crf.corpora.readers.label_studio import SEVERAL
+from spacy_bio_crf.errors import ConvertError
 from tests.support.convert_tools import TEXT, plain
 
 TASK = {
@@ -99,6 +100,28 @@ def test_a_region_without_a_label_is_unknown(folder):
         (doc,), summary = folder.convert(folder.write([task], "a.json"))
         assert [t.ent_iob_ for t in doc] == ["", "", "O", "O", "B", "I", "O"]
         assert [(loss.text, loss.label) for loss in summary.lost] == [("Ana Ruiz", "")]
+
+
+def test_regions_on_several_texts(folder):
+    def region(end, name):
+        value = {"start": 0, "end": end, "labels": ["PER"]}
+        return {"type": "labels", "from_name": "label", "to_name": name, "value": value}
+
+    data = {"text": TEXT, "title": "Bo came"}
+    # Without "text" in a region, nothing else tells that it is on the title.
+    results = [region(8, "text"), region(2, "title")]
+    choice = {"type": "choices", "to_name": "title", "value": {"choices": ["good"]}}
+    task = {"data": data, "annotations": [{"result": [*results, choice]}]}
+    docs, summary = folder.convert(folder.write([task], "a.json"))
+    assert plain(docs[0])[1] == [("Ana Ruiz", "PER")]
+    assert summary.dropped["region on another text"] == 1
+    # A name alone need not be that of a key.
+    other = {"data": data, "annotations": [{"result": [region(8, "t1"), choice]}]}
+    docs, _ = folder.convert(folder.write([other], "b.json"))
+    assert plain(docs[0])[1] == [("Ana Ruiz", "PER")]
+    unclear = {"data": data, "annotations": [{"result": [region(8, "t1"), region(2, "t2")]}]}
+    with pytest.raises(ConvertError, match="'text', got regions on 't1', 't2'"):
+        folder.convert(folder.write([unclear], "c.json"))
 
 
 def test_offsets_in_a_page(folder):

@@ -30,7 +30,7 @@ def read_label_studio(
     `annotation` says.
     Canceled annotations are not read. Tasks without annotation are left out, or `predictions` takes
     the first prediction. An annotation without results means that there is no entity. The tokens of
-    a region without a label are left unannotated.
+    a region without a label are left unannotated. Regions on another text of the task are left out.
 
     paths (Sequence[Path]): The files.
     options (ConvertOptions): `text_key`, the text's key in "data", `annotation`, `predictions`,
@@ -47,8 +47,9 @@ def read_label_studio(
                 predicted = bool(record.data.get("predictions"))
                 summary.dropped[PREDICTED if predicted else NOT_ANNOTATED] += 1
                 continue
-            text = _text(record, options.text_key)
-            given = [g for r in results for g in _region(r, record, summary)]
+            key, text = _text(record, options.text_key)
+            own = _on_text(results, key, record, summary)
+            given = [g for r in own for g in _region(r, record, summary)]
             spans, missing = locate(text, given, record, options, summary)
             yield Passage(
                 text=text,
@@ -89,7 +90,8 @@ def _listed(key: str, record: JsonRecord) -> list[dict[str, Any]]:
     return [a for a in annotations if not a.get("was_cancelled")]
 
 
-def _text(record: JsonRecord, key: str | None) -> str:
+def _text(record: JsonRecord, key: str | None) -> tuple[str, str]:
+    """The key of the text, and the text."""
     data = record.data.get("data")
     if not isinstance(data, dict):
         raise record.error("an object under 'data'", data)
@@ -100,15 +102,38 @@ def _text(record: JsonRecord, key: str | None) -> str:
             got = Plain(f"texts under {texts}")
             remedy = "name one of them with `text_key`"
             raise record.error("a text under data['text']", got, remedy=remedy)
-    return checked_text(data.get(key), key, record)
+    return key, checked_text(data.get(key), key, record)
 
 
-def _region(result: Any, record: JsonRecord, summary: Summary) -> list[Given]:
+def _on_text(
+    results: list[Any], key: str, record: JsonRecord, summary: Summary
+) -> list[dict[str, Any]]:
+    """The results that are on the text, where a task has regions on several.
+
+    An export does not say which key an object shows; an object of the key's name shows it.
+    """
+    for result in results:
+        if not isinstance(result, dict):
+            raise record.error("objects in 'result'", result)
+    names = {str(r["to_name"]) for r in results if _is_region(r) and r.get("to_name")}
+    if len(names) < 2:
+        return results
+    if key not in names:
+        expected = f"regions on one text, or on one whose name is that of its key, {key!r}"
+        raise record.error(expected, Plain(f"regions on {', '.join(map(repr, sorted(names)))}"))
+    found = [r for r in results if not _is_region(r) or r.get("to_name") == key]
+    summary.dropped["region on another text"] += len(results) - len(found)
+    return found
+
+
+def _is_region(result: dict[str, Any]) -> bool:
+    return str(result.get("type", "labels")).endswith("labels")
+
+
+def _region(result: dict[str, Any], record: JsonRecord, summary: Summary) -> list[Given]:
     """A labeled region; none if the result is something else, such as a choice or a relation."""
-    if not isinstance(result, dict):
-        raise record.error("objects in 'result'", result)
     kind, value = str(result.get("type", "labels")), result.get("value")
-    if not kind.endswith("labels") or not isinstance(value, dict):
+    if not _is_region(result) or not isinstance(value, dict):
         summary.dropped[f"result of the type {kind!r}, no entity"] += 1
         return []
     region = {key: value.get(key) for key in ("start", "end", "text")}
