@@ -57,7 +57,7 @@ def read_label_rows(names: Sequence[str], scheme: str | None = None) -> LabelRow
         ValueError for an unknown scheme.
     """
     if scheme is not None:
-        scheme = IO if scheme.upper() == IO else scheme_name(scheme)
+        scheme = scheme_name(scheme, more=[IO])
     kept = _named(names)
     if not any(name.upper() == OUTSIDE for name in kept):
         remedy = "name it by --labels"

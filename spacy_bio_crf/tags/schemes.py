@@ -62,15 +62,18 @@ def split_tag(tag: str) -> tuple[str, str]:
     return prefix, label
 
 
-def scheme_name(name: str) -> str:
+def scheme_name(name: str, *, more: Sequence[str] = ()) -> str:
     """Look up a key of `FILE_SCHEMES`, or an alias of one, in any case: "iob2", "BILOU", "IOBES".
 
+    name (str): The name.
+    more (Sequence[str]): Other schemes that are allowed, in capitals.
+    RETURNS (str): The scheme.
     RAISES: ValueError for an unknown scheme.
     """
     upper = name.upper()
     upper = SCHEME_ALIASES.get(upper, upper)
-    if upper not in FILE_SCHEMES:
-        known = ", ".join([*FILE_SCHEMES, *SCHEME_ALIASES])
+    if upper not in FILE_SCHEMES and upper not in more:
+        known = ", ".join([*FILE_SCHEMES, *SCHEME_ALIASES, *more])
         raise ValueError(describe("scheme", expected=f"one of {known}", got=name))
     return upper
 

@@ -41,6 +41,9 @@ def test_a_scheme_by_name():
     assert rows.tagset.labels == ("B-cell", "T-cell")
     assert read_label_rows(["O", "B-A", "I-A"], "IOB1").scheme == "IOB1"
     assert read_label_rows(["O", "B-A", "I-A", "L-A", "U-A"], "bilou").scheme == "BILUO"
+    assert read_label_rows(["O", "A"], "io").scheme == "IO"
+    with pytest.raises(ValueError, match="scheme: expected one of BIO, .*, IO, got 'XX'"):
+        read_label_rows(["O", "A"], "XX")
     for names in (["O", "B-cell", "T-cell"], ["O", "T-cell"]):
         with pytest.raises(BioError, match="expected all with a prefix .*, got 'T-cell'"):
             read_label_rows(names, "BIO")
