@@ -90,7 +90,7 @@ def select_cli(
     ),
     gpu_id: int = typer.Option(-1, "--gpu-id", "-g", help="GPU, or -1 for the CPU"),
 ) -> None:
-    """Choose the texts to annotate next, or to learn from as they are annotated.
+    """Choose the texts to annotate next, or to learn from.
 
     They are written with the entities that the model predicts. A run that ended early goes on when
     the command is given again.
