@@ -25,7 +25,6 @@ when it is known; those that are there are not repeated.
 import argparse
 import itertools
 import json
-import math
 import os
 import statistics
 import time
@@ -47,6 +46,7 @@ from spacy_bio_crf.corpora import read
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
 from spacy_bio_crf.heads.doubt import measure_doubt
 from spacy_bio_crf.pipes.bio_ner import BioNer
+from spacy_bio_crf.selection import Strategy
 
 from .distillation import CORPORA, ROOT
 from .encoder_search import adjust, batches, combinations, example, make
@@ -272,12 +272,13 @@ def move_and_return(weight: torch.nn.Parameter, function: Callable[[], None]) ->
 def annotate_surely(nlp: Language, texts: list[Doc]) -> list[Doc]:
     """Annotate texts. RETURNS (list[Doc]): Those with an entity and a sure analysis."""
     ner, found = ner_of(nlp), []
+    sure = Strategy("confident", min_probability=SURE)
     for first in range(0, len(texts), 500):
         docs = [example(nlp, doc).predicted for doc in texts[first : first + 500]]
         lattice = ner.lattice(docs)
         doubts = measure_doubt(lattice, [None] * len(docs), ner.reading())
         for doc, doubt in zip(nlp.pipe(docs), doubts, strict=True):
-            if doc.ents and doubt.best >= math.log(SURE):
+            if sure.admits(doubt, doc.ents):
                 found.append(doc)
     return found
 

@@ -1,7 +1,7 @@
 """Annotated documents for commands: every format that `convert` reads, and its options."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -110,33 +110,31 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
     """Print how files were read, repaired and cut, and name options as the command does."""
     for note, n_files in summary.notes.items():
         msg.info(f"Read {n_files} file{'s' if n_files > 1 else ''} as {note}")
-    if summary.skipped:
-        n = len(summary.skipped)
-        msg.warn(f"Left out because of errors: {n} (--skip-bad):")
-        for error in summary.skipped[:_SHOWN]:
-            msg.text(f"  {name_options(error, command)}")
-        if n > _SHOWN:
-            msg.text(f"  and {n - _SHOWN} more")
-    if summary.repairs:
-        msg.warn(f"Tags that break their scheme, repaired: {len(summary.repairs)}")
-        for r in summary.repairs[:_SHOWN]:
-            fault, reading = REPAIR_KINDS[r.what]
-            msg.text(f"  {r.path}, line {r.line}: {r.tag} {fault}: {reading}")
-        if len(summary.repairs) > _SHOWN:
-            msg.text(f"  and {len(summary.repairs) - _SHOWN} more")
-    if summary.misaligned:
-        n = len(summary.misaligned)
-        msg.warn(f"Entities that do not fit tokens: {n} (--misaligned {misaligned}):")
-        for entity in summary.misaligned[:_SHOWN]:
-            msg.text(f"  {entity.place}: {entity.text!r} ({entity.label})")
-        if n > _SHOWN:
-            msg.text(f"  and {n - _SHOWN} more")
+    _show_some("Left out because of errors: {} (--skip-bad):", summary.skipped, command)
+    repairs = [
+        f"{r.path}, line {r.line}: {r.tag} {REPAIR_KINDS[r.what][0]}: {REPAIR_KINDS[r.what][1]}"
+        for r in summary.repairs
+    ]
+    _show_some("Tags that break their scheme, repaired: {}", repairs)
+    misfits = [f"{e.place}: {e.text!r} ({e.label})" for e in summary.misaligned]
+    _show_some(f"Entities that do not fit tokens: {{}} (--misaligned {misaligned}):", misfits)
     for what, n in summary.remarks.items():
         msg.info(f"{name_options(what, command)} ({n})")
     for what, n in summary.dropped.items():
         msg.warn(f"Dropped: {name_options(what, command)} ({n})")
     if summary.missing:
         msg.info(f"Tokens without annotation, neither entity nor O: {summary.missing}")
+
+
+def _show_some(
+    title: str, lines: Sequence[str], command: Callable[..., None] | None = None
+) -> None:
+    if lines:
+        msg.warn(title.format(len(lines)))
+        for line in lines[:_SHOWN]:
+            msg.text(f"  {line if command is None else name_options(line, command)}")
+        if len(lines) > _SHOWN:
+            msg.text(f"  and {len(lines) - _SHOWN} more")
 
 
 def is_docbins(path: Path) -> bool:

@@ -257,8 +257,15 @@ def _sentence_rows(path: Path, rows: Iterable[Row], table: _Table) -> Iterator[B
         name = _value(fields, table.document, False)
         block = Block(starts_document=first or name != document, document_id=name, error=error)
         if error is None:
-            block.words, block.tags = _listed(fields[table.token]), _listed(fields[table.tag])
-            block.line, block.lines = line, [line] * len(block.tags)
+            words, tags = _listed(fields[table.token]), _listed(fields[table.tag])
+            if len(words) == len(tags):
+                block.words, block.tags = words, tags
+                block.line, block.lines = line, [line] * len(tags)
+            else:
+                got = Plain(f"{len(tags)} in {fields[table.tag]!r} and {len(words)} tokens")
+                expected = "as many tags as tokens"
+                message = describe(f"{path}, line {line}", expected=expected, got=got)
+                block.error = ConvertError(message)
         yield block
         document, first = name, False
 
@@ -281,12 +288,6 @@ def _fault(path: Path, line: int, fields: Sequence[str], table: _Table) -> Conve
     elif len(fields) <= max(table.token, table.tag, table.sentence, table.document):
         got = Plain(f"{len(fields)} in {table.delimiter.join(fields)!r}")
         expected = f"{table.width} columns ({table})"
-    elif table.by_sentence:
-        n_words, n_tags = len(_listed(fields[table.token])), len(_listed(fields[table.tag]))
-        if n_words == n_tags:
-            return None
-        got = Plain(f"{n_tags} in {fields[table.tag]!r} and {n_words} tokens")
-        expected = "as many tags as tokens"
     else:
         return None
     return ConvertError(describe(f"{path}, line {line}", expected=expected, got=got))
