@@ -259,10 +259,11 @@ def show_training(title: str, runs: list[dict[str, float]]) -> None:
 def show_components(figures: dict[int, dict[str, float]]) -> None:
     """Print what one and several components take, and the ratio."""
     one, several = figures.values()
-    rows = [
-        (key, f"{one[key]:.1f}", f"{several[key]:.1f}", f"{several[key] / one[key]:.2f}")
-        for key in one
-    ]
+    rows = []
+    for key in one:
+        # Pages that were freed before are used again, so memory may not rise at all.
+        ratio = f"{several[key] / one[key]:.2f}" if one[key] > 0 else "-"
+        rows.append((key, f"{one[key]:.1f}", f"{several[key]:.1f}", ratio))
     header = ("MB", *(f"{n} component{'s' * (n > 1)}" for n in figures), "ratio")
     msg.table(rows, header=header, aligns=("l", "r", "r", "r"), divider=True)
 
