@@ -86,7 +86,7 @@ def evaluate_cli(
     from ..metrics import compare as compare_documents
     from ..metrics.breakdowns import read_surfaces
     from ..metrics.chance import Chance
-    from ..metrics.labels import analyze_labels, label_tables
+    from ..metrics.labels import analyze_labels, compare_accuracy, label_tables
     from ..metrics.layered import make_layers
     from ..metrics.tables import BREAKDOWN_TITLES, OVERLAP_KEYS, comparison_tables, tables
     from ..training.logger import read_log
@@ -152,8 +152,13 @@ def evaluate_cli(
             "model": str(compare),
             **compare_documents(documents, read_documents(other, their_layers), chance=chance),
         }
+        for figures in labels.values():
+            tested = compare_accuracy(examples, other, target=figures["target"], chance=chance)
+            if tested is not None:
+                figures["comparison"] = {"model": str(compare), **tested}
     idle = []
-    if compare is not None and metrics["comparison"]["difference"] is None:
+    tested_labels = any("comparison" in figures for figures in labels.values())
+    if compare is not None and metrics["comparison"]["difference"] is None and not tested_labels:
         idle.append("--compare")
     if train is not None and not metrics["entity"]["per_type"]:
         idle.append("--train")

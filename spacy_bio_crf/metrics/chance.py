@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .averages import StrictCounts, averages, prf
+from .averages import StrictCounts, averages, divide, prf
 
 SAMPLES_AT_ONCE = 256  # bounds the memory
 ROUNDING = 1e-12  # rounding errors of a difference
@@ -78,30 +78,73 @@ def difference(first: StrictCounts, second: StrictCounts, chance: Chance) -> dic
             f" {second.labels} in {len(second.counts)} instead of"
             f" {first.labels} in {len(first.counts)}"
         )
-    n, n_labels = len(first.counts), len(first.labels)
-    a, b = _flat(first), _flat(second)
+    n_labels = len(first.labels)
 
     def gap(left: np.ndarray, right: np.ndarray) -> np.ndarray:
         return _figures(left, n_labels) - _figures(right, n_labels)
 
+    tested = _test(_flat(first), _flat(second), gap, chance)
+    rows = [dict(zip("prf", row, strict=True)) for row in tested]
+    return {**chance.named(), **_by_name(rows, first.labels)}
+
+
+def accuracy_difference(first: np.ndarray, second: np.ndarray, chance: Chance) -> dict[str, Any]:
+    """Compare the accuracy of two pipelines on the same tokens.
+
+    first (np.ndarray): The right tokens and all tokens of one pipeline by document; int64
+        [n_documents, 2], with a token at least.
+    second (np.ndarray): Those of the other, of the same documents.
+    chance (Chance): Number and seed of the samples.
+    RETURNS (dict): `resamples`, `seed`, `level`; `difference`, `interval` and `p_value` as in
+        `difference`.
+    RAISES: ValueError if the numbers of tokens differ.
+    """
+    if len(first) != len(second) or (first[:, 1] != second[:, 1]).any():
+        raise ValueError(
+            "second: expected the same tokens as first, got"
+            f" {second[:, 1].sum()} in {len(second)} documents instead of"
+            f" {first[:, 1].sum()} in {len(first)}"
+        )
+
+    def gap(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+        # A sample of documents without a token that counts says nothing: no difference.
+        return divide(left[:, 0] - right[:, 0], left[:, 1])[:, None, None]
+
+    return {**chance.named(), **_test(first, second, gap, chance)[0][0]}
+
+
+def _test(
+    a: np.ndarray,
+    b: np.ndarray,
+    gap: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    chance: Chance,
+) -> list[list[dict[str, Any]]]:
+    """The `difference`, `interval` and `p_value` of each figure.
+
+    a (np.ndarray): The counts of one pipeline by document; int64 [n_documents, columns].
+    b (np.ndarray): Those of the other.
+    gap (Callable): From sums of both, [size, columns], to differences of figures, [size, rows,
+        keys].
+    chance (Chance): Number and seed of the samples.
+    RETURNS (list[list[dict]]): By row and key.
+    """
     real = gap(a.sum(0, keepdims=True), b.sum(0, keepdims=True))[0]
     p_values = _randomize(a, b, gap, real, chance) if chance.resamples else None
     ends = None
-    if chance.resamples and n > 1:
+    if chance.resamples and len(a) > 1:
         both = np.concatenate([a, b], axis=1)
         ends = _bootstrap(both, lambda counts: gap(*np.split(counts, 2, axis=1)), chance)
-    rows = [
-        {
-            key: {
+    return [
+        [
+            {
                 "difference": float(real[i, j]),
                 "interval": None if ends is None else ends[:, i, j].tolist(),
                 "p_value": None if p_values is None else float(p_values[i, j]),
             }
-            for j, key in enumerate("prf")
-        }
-        for i in range(len(real))
+            for j in range(real.shape[1])
+        ]
+        for i in range(real.shape[0])
     ]
-    return {**chance.named(), **_by_name(rows, first.labels)}
 
 
 def _bootstrap(

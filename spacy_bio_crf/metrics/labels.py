@@ -1,15 +1,17 @@
-"""Scores of labels of tokens: accuracy, figures of each label, and confusions."""
+"""Scores of labels of tokens: accuracy, figures of each label, confusions, and a paired test."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from spacy.scorer import PRFScore
 from spacy.training import Example
 
 from ..errors import counted
 from ..tags.targets import read_label
-from .tables import Table, percent
+from .chance import Chance, accuracy_difference
+from .tables import Table, paired_note, paired_row, percent
 
 MOST_CONFUSIONS = 20
 
@@ -29,18 +31,7 @@ def analyze_labels(examples: Iterable[Example], *, target: str) -> dict[str, Any
     confusions: Counter[tuple[str, str | None]] = Counter()
     support: Counter[str] = Counter()
     for example in examples:
-        predicted, align = example.predicted, example.alignment
-        owner = {
-            int(align.x2y[i][0]): token
-            for i, token in enumerate(predicted)
-            if align.x2y.lengths[i] == 1
-        }
-        for i, token in enumerate(example.reference):
-            gold = read_label(token, target)
-            if gold is None or token.is_space:
-                continue
-            fits = i in owner and align.y2x.lengths[i] == 1
-            found = read_label(owner[i], target) if fits else None
+        for gold, found in _judged(example, target):
             support[gold] += 1
             score = per_label.setdefault(gold, PRFScore())
             if found == gold:
@@ -65,12 +56,56 @@ def analyze_labels(examples: Iterable[Example], *, target: str) -> dict[str, Any
     }
 
 
+def compare_accuracy(
+    first: Iterable[Example], second: Iterable[Example], *, target: str, chance: Chance
+) -> dict[str, Any] | None:
+    """Compare the labels of two pipelines on the same documents.
+
+    first (Iterable[Example]): Documents with the predictions of one pipeline.
+    second (Iterable[Example]): The same documents with the predictions of the other, any that
+        writes the attribute.
+    target (str): The attribute with the labels, as `check_target` knows it.
+    chance (Chance): Samples of the test and of its interval.
+    RETURNS (dict | None): `accuracy` of the second pipeline, and what `accuracy_difference` has
+        of the first minus the second. None without an annotated token.
+    """
+    ours, theirs = (_count_right(examples, target) for examples in (first, second))
+    tokens = theirs[:, 1].sum()
+    if not tokens:
+        return None
+    accuracy = float(theirs[:, 0].sum() / tokens)
+    return {"accuracy": accuracy, **accuracy_difference(ours, theirs, chance)}
+
+
+def _judged(example: Example, target: str) -> Iterator[tuple[str, str | None]]:
+    """Yield the gold and the predicted label of each token that counts."""
+    predicted, align = example.predicted, example.alignment
+    owner = {
+        int(align.x2y[i][0]): token
+        for i, token in enumerate(predicted)
+        if align.x2y.lengths[i] == 1
+    }
+    for i, token in enumerate(example.reference):
+        gold = read_label(token, target)
+        if gold is None or token.is_space:
+            continue
+        fits = i in owner and align.y2x.lengths[i] == 1
+        yield gold, read_label(owner[i], target) if fits else None
+
+
+def _count_right(examples: Iterable[Example], target: str) -> np.ndarray:
+    """Right tokens and all tokens by document; int64 [n_documents, 2]."""
+    right = [[gold == found for gold, found in _judged(eg, target)] for eg in examples]
+    return np.array([(sum(own), len(own)) for own in right], dtype=np.int64).reshape(-1, 2)
+
+
 def label_tables(name: str, figures: Mapping[str, Any]) -> list[Table]:
     """Write the figures of one component as tables.
 
     name (str): The component.
-    figures (Mapping[str, Any]): From `analyze_labels`.
-    RETURNS (list[Table]): Scores by label and, if there are any, confusions.
+    figures (Mapping[str, Any]): From `analyze_labels`; under `comparison`, if another pipeline was
+        run, its `model` and what `compare_accuracy` has.
+    RETURNS (list[Table]): Scores by label and, if there are any, confusions and the comparison.
     """
     accuracy = percent(figures["accuracy"])
     rows = [
@@ -87,4 +122,10 @@ def label_tables(name: str, figures: Mapping[str, Any]) -> list[Table]:
         cells = [(gold, predicted or "-", str(n)) for gold, predicted, n in shown]
         header = ("gold", "predicted", "tokens")
         found.append(Table(f"Confusions of {name}", header, cells, note))
+    other = figures.get("comparison")
+    if other is not None:
+        title = f"Accuracy of {name} beside {other['model']}"
+        header = ("", "accuracy", "other accuracy", "difference", "interval", "p")
+        row = paired_row("all", figures["accuracy"], other["accuracy"], other)
+        found.append(Table(title, header, [row], paired_note(other)))
     return found

@@ -162,29 +162,41 @@ def comparison_tables(metrics: Mapping[str, Any]) -> list[Table]:
             part["per_type"].get(key) if (key, name) in labels else part[key]
             for part in (metrics["entity"], comparison["entity"], change)
         )
-        f = figures["f"]
-        p = f["p_value"]
-        rows.append(
-            (
-                name,
-                percent(ours and ours["f"]),
-                percent(theirs and theirs["f"]),
-                f"{100 * f['difference']:+.2f}",
-                _ends({"f": f["interval"]} if f["interval"] else None),
-                "-" if p is None else f"{p:.4f}",
-            )
-        )
+        rows.append(paired_row(name, ours and ours["f"], theirs and theirs["f"], figures["f"]))
     return [
         Table(
             f"F1 beside {comparison['model']}",
             ("", "F1", "other F1", "difference", "interval", "p"),
             rows,
-            f"Two-sided p of a paired test, approximate randomization over documents; interval of"
-            f" the difference by bootstrap, {change['level']:.0%}; {change['resamples']:,} samples,"
-            f" seed {change['seed']}. Many labels are many tests: look at the first line of the"
+            f"{paired_note(change)} Many labels are many tests: look at the first line of the"
             " averages first.",
         )
     ]
+
+
+def paired_row(
+    name: str, ours: float | None, theirs: float | None, tested: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """RETURNS (tuple[str, ...]): A figure of two pipelines with `difference`, `interval` and
+    `p_value` of `tested`, from 0 to 1, as cells in per cent."""
+    interval, p = tested["interval"], tested["p_value"]
+    return (
+        name,
+        percent(ours),
+        percent(theirs),
+        f"{100 * tested['difference']:+.2f}",
+        _ends({"f": interval} if interval else None),
+        "-" if p is None else f"{p:.4f}",
+    )
+
+
+def paired_note(chance: Mapping[str, Any]) -> str:
+    """RETURNS (str): How `p` and the interval of a `paired_row` were computed."""
+    return (
+        "Two-sided p of a paired test, approximate randomization over documents; interval of the"
+        f" difference by bootstrap, {chance['level']:.0%}; {chance['resamples']:,} samples, seed"
+        f" {chance['seed']}."
+    )
 
 
 def _prf(row: Mapping[str, Any]) -> Iterable[str]:

@@ -57,9 +57,30 @@ def test_evaluate(model: Path, corpus: Path, tmp_path: Path):
     assert meta["performance"]["pos_acc"] == pytest.approx(10 / 11)
 
 
-def test_options_about_entities_are_not_passed_over(model: Path, corpus: Path):
-    given = ("--compare", model, "--train", corpus, "--resamples", 0)
+def test_comparison(model: Path, corpus: Path, tmp_path: Path):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("attribute_ruler").add([[{"LOWER": {"REGEX": ".*"}}]], {"POS": "VERB"})
+    nlp.to_disk(tmp_path / "rules")
+    out = tmp_path / "figures.json"
+    given = ("--compare", tmp_path / "rules", "-o", out, "--resamples", 100)
     printed = run("evaluate", model, corpus, *given)
+    assert f"Accuracy of bio_tagger beside {tmp_path / 'rules'}" in printed
+    assert "without effect" not in printed
+    figures = json.loads(out.read_text())
+    verbs = figures["labels"]["bio_tagger"]["per_label"]["VERB"]["support"]
+    found = figures["labels"]["bio_tagger"]["comparison"]
+    assert found["accuracy"] == pytest.approx(verbs / 11) and 0 < verbs < 10
+    assert found["difference"] == pytest.approx((10 - verbs) / 11)
+    # Three documents: of eight exchanges, two have this difference.
+    assert found["p_value"] == pytest.approx(0.25, abs=0.15)
+
+
+def test_options_without_effect_are_told(model: Path, corpus: Path, tmp_path: Path):
+    printed = run("evaluate", model, corpus, "--train", corpus, "--resamples", 0)
+    assert "--train: without effect, for neither gold nor predictions have" in printed
+    DocBin(docs=[spacy.blank("en")("No labels here")]).to_disk(tmp_path / "bare.spacy")
+    given = ("--compare", model, "--train", corpus, "--resamples", 0)
+    printed = run("evaluate", model, tmp_path / "bare.spacy", *given)
     assert "--compare, --train: without effect, for neither gold nor predictions have" in printed
     assert "without effect" not in run("evaluate", model, corpus, "--resamples", 0)
 

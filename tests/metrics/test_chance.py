@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spacy_bio_crf.metrics.averages import StrictCounts, count_entities, prf, strict_table
-from spacy_bio_crf.metrics.chance import Chance, difference, intervals
+from spacy_bio_crf.metrics.chance import Chance, accuracy_difference, difference, intervals
 from tests.support.evaluation_tools import document, random_documents
 
 RIGHT, WRONG, MISS = [1, 0, 0], [0, 1, 1], [0, 0, 1]
@@ -134,3 +134,23 @@ def test_difference_without_samples_and_of_different_documents():
         match=r"second: expected the same labels .* got \['A'\] in 2 instead of \['A'\] in 1",
     ):
         difference(one_label(RIGHT), one_label(RIGHT, RIGHT), Chance())
+
+
+def test_accuracy_is_tested_by_all_exchanges():
+    # shape of both: (n_documents, 2), right tokens and all tokens
+    first = np.array([[9, 10], [4, 6], [3, 3], [0, 0]])
+    second = np.array([[5, 10], [6, 6], [1, 3], [0, 0]])
+    gains = (first - second)[:, 0]
+    sums = [gains @ signs for signs in itertools.product([1, -1], repeat=4)]
+    exact = sum(abs(total) >= abs(gains.sum()) for total in sums) / len(sums)
+    found = accuracy_difference(first, second, Chance(resamples=20_000))
+    assert found["difference"] == pytest.approx(4 / 19) and found["seed"] == 0
+    assert found["p_value"] == pytest.approx(exact, abs=0.02) and exact == 0.75
+    low, high = found["interval"]
+    assert -2 / 6 <= low <= 0 < 4 / 19 < high <= 2 / 3
+    one = accuracy_difference(first[:1], second[:1], Chance(resamples=5))
+    assert one["interval"] is None and one["p_value"] == 1.0
+    none = accuracy_difference(first, second, Chance(resamples=0))
+    assert none["interval"] is None and none["p_value"] is None
+    with pytest.raises(ValueError, match="same tokens as first, got 16 in 2 documents instead of"):
+        accuracy_difference(first, second[:2], Chance())

@@ -6,7 +6,13 @@ from spacy.scorer import Scorer
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from spacy_bio_crf.metrics.labels import MOST_CONFUSIONS, analyze_labels, label_tables
+from spacy_bio_crf.metrics.chance import Chance
+from spacy_bio_crf.metrics.labels import (
+    MOST_CONFUSIONS,
+    analyze_labels,
+    compare_accuracy,
+    label_tables,
+)
 
 VOCAB = spacy.blank("en").vocab
 
@@ -75,3 +81,21 @@ def test_only_the_most_frequent_confusions_are_shown():
     table = label_tables("t", figures)[1]
     assert table.rows[0] == ("g5", "x", "2") and len(table.rows) == MOST_CONFUSIONS
     assert table.note == "And 1 pair more."
+
+
+def test_comparison():
+    others = [
+        pair(["A", "B", "", "A", "B"], ["A", "B", "A", "A", "B"]),
+        pair(["C", "A"], ["A", ""]),
+    ]
+    figures = compare_accuracy(EXAMPLES, others, target="tag", chance=Chance(resamples=200))
+    assert figures["accuracy"] == pytest.approx(4 / 6)
+    assert figures["difference"] == pytest.approx(-1 / 6)
+    assert figures["resamples"] == 200 and 0.4 < figures["p_value"] <= 1.0
+    ours = {**analyze_labels(EXAMPLES, target="tag"), "comparison": {"model": "other", **figures}}
+    table = label_tables("bio_tagger", ours)[-1]
+    assert table.title == "Accuracy of bio_tagger beside other"
+    assert table.rows[0][:4] == ("all", "50.00", "66.67", "-16.67")
+    assert "200 samples, seed 0" in table.note
+    blank = [pair(["", ""], ["A", "A"])]
+    assert compare_accuracy(blank, blank, target="tag", chance=Chance()) is None
