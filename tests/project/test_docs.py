@@ -1,18 +1,21 @@
 """Every block of Python in the documentation runs and prints what the page says.
 
 The pages of the tutorials run in the order of the site's menu, in one folder: the first one saves
-the pipeline that the others load. A page has one namespace. Blocks of commands begin with `python
--m spacy` and run as they are; blocks in other languages (configurations, containers) do not run.
+the pipeline that the others load. A page has one namespace. Commands that begin with `python` run
+in this process, others in a shell; blocks in other languages (configurations, containers) do not
+run.
 """
 
 import contextlib
 import io
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.commands import run_here
 from tests.support.paths import ROOT
 from tests.support.tutorials import BLOCK, MENU
 
@@ -68,10 +71,15 @@ def run(code: str, page: str, names: dict) -> str:
 
 
 def shell(code: str) -> str:
-    # `python` is the interpreter of the tests.
-    script = f'python() {{ "{sys.executable}" "$@"; }}\n{code}'
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr + done.stdout
-    return done.stdout
+    printed = ""
+    for command in code.replace("\\\n", " ").splitlines():
+        program, *arguments = shlex.split(command, comments=True) or [""]
+        if program == "python":
+            printed += run_here(arguments)
+        elif program:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", command], capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr + done.stdout
+            printed += done.stdout
+    return printed
