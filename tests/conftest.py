@@ -18,8 +18,13 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from tests.support.many import PROFILE
-from tests.support.paths import CORPORA
+from tests.support.paths import CORPORA, STARTUP
 from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
+
+# Of the processes that tests start.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, (str(STARTUP), os.environ.get("PYTHONPATH")))
+)
 
 # For all property tests, those with fewer examples too.
 settings.register_profile("bio_ner", PROFILE)

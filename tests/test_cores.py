@@ -9,7 +9,7 @@ import spacy
 from spacy_bio_crf import cores
 from spacy_bio_crf.cores import use_gpu
 from spacy_bio_crf.errors import TrainingError
-from tests.support.paths import ROOT
+from tests.support.paths import PROJECT_PATH
 
 V1 = {"cpu.cfs_quota_us": "250000", "cpu.cfs_period_us": "100000"}
 
@@ -100,7 +100,7 @@ print(found)
 
 def test_threads_fit_the_cores_where_nobody_has_chosen(run_python, tmp_path):
     (tmp_path / "cpu.max").write_text("200000 100000")
-    found = run_python(LOAD, tmp_path, json.dumps(CASES), PYTHONPATH=str(ROOT))
+    found = run_python(LOAD, tmp_path, json.dumps(CASES), PYTHONPATH=PROJECT_PATH)
     assert json.loads(found) == [after for _, _, after in CASES]
 
 
@@ -108,8 +108,8 @@ def test_processes_that_a_command_starts_wait_passively(run_python, monkeypatch)
     for name in cores.PASSIVE:
         monkeypatch.delenv(name, raising=False)
     script = "import os, spacy_bio_crf.cli; print(os.environ.get('OMP_WAIT_POLICY'))"
-    assert run_python(script, PYTHONPATH=str(ROOT)).strip() == "passive"
-    chosen = run_python(script, PYTHONPATH=str(ROOT), OMP_WAIT_POLICY="active")
+    assert run_python(script, PYTHONPATH=PROJECT_PATH).strip() == "passive"
+    chosen = run_python(script, PYTHONPATH=PROJECT_PATH, OMP_WAIT_POLICY="active")
     assert chosen.strip() == "active"
     assert "OMP_WAIT_POLICY" not in os.environ
 

@@ -23,7 +23,7 @@ from spacy_bio_crf.io import (
     write_json,
     write_text,
 )
-from tests.support.paths import ROOT
+from tests.support.paths import PROJECT_PATH
 
 
 def test_lines_end_at_lf_and_cr_lf_alone(tmp_path: Path):
@@ -180,7 +180,7 @@ def test_what_killed_processes_have_left_goes_and_what_others_write_stays(tmp_pa
         )
         script += "\nwith replacing_folder(Path(sys.argv[1])) as aside: (aside / 'x').touch()"
         command = [sys.executable, "-c", script, str(tmp_path / "a")]
-        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        subprocess.run(command, check=True, env={**os.environ, "PYTHONPATH": PROJECT_PATH})
         fill(first, x="1")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *(".a.1-x.tmp", ".a.b.tmp", ".ab.123-0123abcd.tmp", "a")

@@ -21,7 +21,7 @@ DOCUMENTS, PER_PART = 240, 6
 KINDS = ("one process", "two processes", "a worker of Ray", "a driver of Ray")
 RUNS = [(kind, seed) for kind in KINDS for seed in range(5)]
 # tests/bulk/test_on_ray.py has a worker that dies.
-SHORT = [("two processes", 0), ("a driver of Ray", 0)]
+SHORT = [("two processes", 0)]
 
 
 @pytest.mark.parametrize(

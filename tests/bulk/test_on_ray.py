@@ -102,7 +102,7 @@ def test_a_bad_record_ends_a_run_that_any_engine_takes_up(shop, cluster):
     assert [row["text"] for row in rows_of(target)] == TEXTS
 
 
-@pytest.mark.parametrize("lives", [2, 9])
+@pytest.mark.parametrize("lives", [2, pytest.param(9, marks=pytest.mark.long)])
 def test_a_worker_that_dies(shop, cluster, lives):
     two = Two(shop, [*TEXTS[:30], "deadly", *TEXTS[30:]], lives=lives)
     if lives == 2:

@@ -7,7 +7,7 @@ import pytest
 from spacy_bio_crf.corpora import INPUT_FORMATS, ConvertOptions, Format, Sentence
 from spacy_bio_crf.corpora.sniff import choose_format, detect_format, listed
 from tests.support.convert_tools import plain
-from tests.support.paths import ROOT
+from tests.support.paths import PROJECT_PATH
 
 
 def test_a_format_is_one_entry(folder, monkeypatch):
@@ -47,7 +47,7 @@ def run_with_plugin(folder, value, *arguments):
     path = folder.write("%words Ana ran", "a.txt")
     code = f"from spacy_bio_crf.corpora import read; docs, _ = read({str(path)!r}, {{}})"
     code += "; print([(e.text, e.label_) for e in docs[0].ents], len(docs[0]))"
-    environment = {**os.environ, "PYTHONPATH": f"{folder.path / 'site'}:{ROOT}"}
+    environment = {**os.environ, "PYTHONPATH": f"{folder.path / 'site'}:{PROJECT_PATH}"}
     run = [sys.executable, "-c", code.format(", ".join(arguments))]
     return subprocess.run(run, capture_output=True, text=True, env=environment, timeout=120)
 

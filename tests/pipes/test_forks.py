@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.support.paths import PROJECT_PATH
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -33,7 +33,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 assert "TOKENIZERS_PARALLELISM" not in os.environ
 """
-    assert "parallelism" not in run_python(script, PYTHONPATH=str(ROOT))
+    assert "parallelism" not in run_python(script, PYTHONPATH=PROJECT_PATH)
 
 
 @needs_fork
@@ -48,7 +48,7 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 print(os.environ["TOKENIZERS_PARALLELISM"])
 """
-    out = run_python(script, PYTHONPATH=str(ROOT), TOKENIZERS_PARALLELISM="true")
+    out = run_python(script, PYTHONPATH=PROJECT_PATH, TOKENIZERS_PARALLELISM="true")
     assert out.strip() == "true"
 
 
@@ -66,4 +66,4 @@ if child == 0:
     os._exit(torch.get_num_threads())
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), torch.get_num_threads())
 """
-    assert run_python(script, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="2").split() == ["1", "2"]
+    assert run_python(script, PYTHONPATH=PROJECT_PATH, OMP_NUM_THREADS="2").split() == ["1", "2"]

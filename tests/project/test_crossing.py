@@ -14,7 +14,7 @@ import pytest
 
 from tests.support import crossing
 from tests.support.crossing import CASES
-from tests.support.paths import ROOT
+from tests.support.paths import PROJECT_PATH, ROOT
 
 OTHER = os.environ.get("BIO_NER_OTHER_PYTHON")
 
@@ -25,7 +25,7 @@ def run(python: str, command: str, folder: Path) -> list[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "PYTHONPATH": PROJECT_PATH, "HF_HUB_OFFLINE": "1"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout.splitlines()

@@ -250,9 +250,10 @@ def test_entities_at_the_end_of_the_longest_document_of_a_corpus(fitted: Languag
 
 
 @pytest.mark.slow
-def test_entities_at_the_end_of_a_million_tokens(fitted: Language):
+@pytest.mark.parametrize("n_tokens", [200_000, pytest.param(1_000_000, marks=pytest.mark.long)])
+def test_entities_at_the_end_of_very_many_tokens(fitted: Language, n_tokens: int):
     fitted.max_length = 10**8
-    assert_found(fitted, 1_000_000)
+    assert_found(fitted, n_tokens)
 
 
 def test_a_document_cut_off_at_the_limit_would_be_noticed(fitted: Language, monkeypatch):

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+STARTUP = ROOT / "tests" / "support" / "startup"
+# PYTHONPATH of a process in another folder that imports the project's modules.
+PROJECT_PATH = os.pathsep.join(map(str, (STARTUP, ROOT)))
 
 
 def find_corpora() -> Path:

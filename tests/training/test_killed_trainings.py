@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import spacy
 
+from tests.support.paths import PROJECT_PATH
 from tests.support.processes import exit_code, fork, fuse
 from tests.support.trainings import assert_same, bio_ner, run_command, write_training
 
@@ -129,7 +130,7 @@ def run_torchrun(folder: Path, output: str, kills: list[str]) -> str:
         cwd=folder,
         env={
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[2]),
+            "PYTHONPATH": PROJECT_PATH,
             "OMP_NUM_THREADS": "1",
             "TEST_KILLS": " ".join(kills),
         },
@@ -164,8 +165,8 @@ def together(tmp_path_factory, tiny_encoder: Path) -> Path:
 
 @pytest.mark.slow
 def test_torchrun_starts_killed_processes_again(together: Path):
-    told = run_torchrun(together, "killed", ["0:1:8", "1:0:17"])
-    assert "Going on after step 5," in told and "Going on after step 14," in told
+    told = run_torchrun(together, "killed", ["0:1:17"])
+    assert "Going on after step 14," in told
     assert_same(together / "whole", together / "killed")
     names = sorted(path.name for path in (together / "killed" / "checkpoints").iterdir())
     assert names == ["step-00000023", "step-00000024"]
