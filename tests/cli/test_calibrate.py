@@ -46,7 +46,7 @@ def test_calibrate_command(trained, tmp_path):
 
 def test_only_what_runs_before_the_component_presets_entities(trained, tmp_path):
     """A disabled component counts among `component_names`, but not among `pipe_names`."""
-    nlp = spacy.blank("en", vocab=trained.vocab)
+    nlp = spacy.blank("xx", vocab=trained.vocab)
     nlp.add_pipe("sentencizer")
     nlp.add_pipe("bio_ner", source=trained)
     ruler = nlp.add_pipe("entity_ruler")

@@ -95,8 +95,11 @@ def test_from_a_model_to_the_corrected_corpus(model, corpus, tmp_path):
 
 
 @pytest.mark.parametrize("lang", [(), ("--lang", "es")])
-def test_corrections_of_texts_without_tokens(model, tmp_path, lang):
+def test_corrections_of_texts_without_tokens(trained, tmp_path, lang):
     # The tokens of `xx`, `en` and `es` differ.
+    model, nlp = tmp_path / "model", spacy.blank("en")
+    nlp.add_pipe("bio_ner", source=trained)
+    nlp.to_disk(model)
     rows = [
         {"text": "Don't Ana Ruiz and Bo go?He's 5km away .", "spans": [[6, 14, "LOC"]]},
         {"text": "Ana met Bo in New York .", "spans": [[14, 22, "PER"]]},

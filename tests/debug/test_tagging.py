@@ -24,6 +24,7 @@ PLENTY = [labelled([letter, "met", "Bo"], ["PROPN", "VERB", "PROPN"]) for letter
 def settings(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> ModelSettings:
     path = tmp_path_factory.mktemp("config") / "config.cfg"
     config = make_bio_tagger(tiny_encoder).config
+    config["nlp"]["lang"] = "en"
     config["training"]["optimizer"]["learn_rate"] = 2e-4
     config.to_disk(path)
     return read_settings(path)

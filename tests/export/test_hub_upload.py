@@ -63,17 +63,17 @@ def test_a_package_with_its_wheel(trained: Language, hub: Hub, tmp_path: Path):
     package(
         tmp_path / "model", tmp_path, name="x", version="1.0.0", create_sdist=False, silent=True
     )
-    folder = tmp_path / "en_x-1.0.0"
+    folder = tmp_path / "xx_x-1.0.0"
     (folder / "dist").mkdir(exist_ok=True)
-    (folder / "dist" / "en_x-1.0.0-py3-none-any.whl").write_bytes(b"wheel")
+    (folder / "dist" / "xx_x-1.0.0-py3-none-any.whl").write_bytes(b"wheel")
     (folder / "build").mkdir(exist_ok=True)
     (folder / "build" / "left.txt").write_text("left")
     _, wheels = upload_folder(folder, "someone/x")
-    wheel = "dist/en_x-1.0.0-py3-none-any.whl"
+    wheel = "dist/xx_x-1.0.0-py3-none-any.whl"
     assert wheels == [f"{hub.url}/someone/x/resolve/main/{wheel}"]
     files = hub.files["someone/x"]
     assert files[wheel] == b"wheel" and "setup.py" in files
-    assert "en_x/en_x-1.0.0/config.cfg" in files and "build/left.txt" not in files
+    assert "xx_x/xx_x-1.0.0/config.cfg" in files and "build/left.txt" not in files
 
 
 def test_what_is_refused(

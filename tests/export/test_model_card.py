@@ -12,7 +12,7 @@ from tests.support.taggers import fit_tagger, make_bio_tagger, tagger_of
 
 
 def test_metadata_figures_and_versions(trained: Language):
-    nlp = spacy.blank("en", vocab=trained.vocab)
+    nlp = spacy.blank("en")
     nlp.add_pipe("bio_ner", source=trained)
     pipe = component(nlp)
     card = write_card(nlp, pipe, [])

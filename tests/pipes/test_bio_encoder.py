@@ -755,14 +755,14 @@ def test_sourcing_components(shared: Language, tmp_path: Path, monkeypatch):
     shared.to_disk(tmp_path / "a")
     expected = [spans_of(doc) for doc in shared.pipe(TEXTS)]
     source = spacy.load(tmp_path / "a")
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     for name in ("bio_encoder", "second"):
         nlp.add_pipe(name, source=source)
     with passes(monkeypatch) as counts:
         assert [spans_of(doc) for doc in nlp.pipe(TEXTS)] == expected
     assert counts == [len(TEXTS)]
     config = {
-        "nlp": {"lang": "en", "pipeline": ["second"]},
+        "nlp": {"lang": "xx", "pipeline": ["second"]},
         "components": {
             "second": {"source": str(tmp_path / "a"), "replace_listeners": ["model.encoder"]}
         },

@@ -138,7 +138,7 @@ def test_a_part_of_another_pipeline(copy: Path, make_nlp: MakeNlp, tmp_path: Pat
 
 
 def test_a_tokenizer_of_another_pipeline(copy: Path, tmp_path: Path):
-    spacy.blank("xx").to_disk(tmp_path / "other")
+    spacy.blank("pt").to_disk(tmp_path / "other")
     shutil.copy(tmp_path / "other" / "tokenizer", copy / "tokenizer")
     with pytest.raises(OSError, match=r"got /.*copy/tokenizer \(of another pipeline\); "):
         spacy.load(copy)

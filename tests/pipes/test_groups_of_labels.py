@@ -10,7 +10,7 @@ import pytest
 import spacy
 import torch
 from spacy import displacy
-from spacy.lang.en import English
+from spacy.lang.xx import MultiLanguage
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span
 from spacy.training import Example
@@ -40,7 +40,7 @@ def layered(make_nlp: MakeNlp) -> Language:
 
 
 def copy_of(nlp: Language) -> Language:
-    return English.from_config(nlp.config).from_bytes(nlp.to_bytes())
+    return MultiLanguage.from_config(nlp.config).from_bytes(nlp.to_bytes())
 
 
 def check_learned(nlp: Language) -> None:

@@ -533,7 +533,7 @@ def test_without_its_encoder_a_component_stays_what_it_was(trained: Language, tm
     assert component(nlp).labels == ("LOC", "PER")
     text = "Ana Ruiz met Bo in New York City ."
     assert spans_of(nlp(text)) == spans_of(trained(text)) != []
-    again = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
+    again = spacy.blank("xx").from_config(nlp.config).from_bytes(nlp.to_bytes())
     assert spans_of(again(text)) == spans_of(trained(text))
 
 

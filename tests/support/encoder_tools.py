@@ -15,7 +15,7 @@ from spacy_bio_crf.subwords.tokenizer import Subwords
 from spacy_bio_crf.subwords.windows import make_windows
 from tests.support.tiny_models import make_encoder
 
-NLP = spacy.blank("en")
+NLP = spacy.blank("xx")
 LONG = "Ana Ruiz met Bo in New York City and moved from Lisbon to Washington ."
 TEXTS = [
     LONG,

@@ -48,7 +48,7 @@ class Workshop:
     def save(self, name: str = "model", **options: object) -> Path:
         """Write a pipeline. Its component has these options."""
         spacy.util.import_file("python_code", self.code)
-        nlp = spacy.blank("en")
+        nlp = spacy.blank("xx")
         nlp.add_pipe("entity_ruler").add_patterns(PATTERNS)
         nlp.add_pipe("watched", config={"folder": str(self.marks), **options})
         nlp.to_disk(self.path / name)

@@ -58,7 +58,7 @@ def add_head(
 def make_shared(folder: Path, **options: Any) -> Language:
     """A blank pipeline of an owner, a CRF "bio_ner" and a softmax "second", which replaces the
     entities. The options are the encoder's."""
-    nlp = spacy.blank("en")
+    nlp = spacy.blank("xx")
     add_owner(nlp, folder, **options)
     add_head(nlp)
     add_head(nlp, "second", "softmax", overwrite=True, spans_key="second")

@@ -73,8 +73,8 @@ def tagger_config(folder: Path, head: str = "softmax", **head_options: Any) -> d
 
 
 def make_bio_tagger(folder: Path, head: str = "softmax", **options: Any) -> Language:
-    """A blank English pipeline with a `bio_tagger`, of parts of speech if no target is given."""
-    nlp = spacy.blank("en")
+    """A blank pipeline with a `bio_tagger`, of parts of speech if no target is given."""
+    nlp = spacy.blank("xx")
     config = {"target": "pos", "model": tagger_config(folder, head), **options}
     nlp.add_pipe("bio_tagger", config=config)
     return nlp

@@ -101,7 +101,7 @@ def write_training(folder: Path, components: dict[str, Any], **changes: Any) -> 
     }
     config = Config(
         {
-            "nlp": {"lang": "en", "pipeline": list(components)},
+            "nlp": {"lang": "xx", "pipeline": list(components)},
             "components": components,
             "corpora": readers,
             "training": TRAINING,
@@ -121,7 +121,7 @@ def write_training(folder: Path, components: dict[str, Any], **changes: Any) -> 
 
 def write_corpus(path: Path, size: int, *, seed: int) -> None:
     """Sentences with entities and tags, in an order that the seed decides."""
-    nlp, docs = spacy.blank("en"), []
+    nlp, docs = spacy.blank("xx"), []
     chosen = random.Random(seed)
     for _ in range(size):
         words, ents = chosen.choice(SENTENCES)

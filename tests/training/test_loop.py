@@ -96,7 +96,7 @@ def write(kind: str, folder: Path, encoder: Path, **changes: Any) -> Path:
             "bio_ner": {"factory": "bio_ner", "model": shared},
         }
         return write_training(folder, components, **changes)
-    source = spacy.blank("en")
+    source = spacy.blank("xx")
     alone = {"@architectures": "spacy.Tagger.v2", "nO": None, "tok2vec": TOK2VEC["model"]}
     source.add_pipe("tagger", name="known", config={"model": alone}).add_label("W0")
     source.initialize()
