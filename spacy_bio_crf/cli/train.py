@@ -1,6 +1,7 @@
 """Command `bio-ner train`: `spacy train` with checkpoints."""
 
 import logging
+import re
 import sys
 import warnings
 from itertools import islice
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 # Of a config, beside those that spaCy knows.
 _BLOCKS = ("checkpoint", "distillation", "rehearsal")
+_ALIKE = 0.75  # least likeness of a mistyped block's name, by difflib
 _SAMPLE = 100  # examples of a stream that spaCy reads at the beginning
 
 
@@ -95,6 +97,11 @@ def train_cli(
         schedule = read_schedule(settings.get("checkpoint"))
         for block, names in _unknown_settings(settings).items():
             told.warn(f"[{block}]: without effect, since spaCy has no setting {', '.join(names)}")
+        for name, meant in _mistyped_blocks(config).items():
+            told.warn(
+                f"[{name}]: no block of spaCy or bio-ner, and nothing refers to it; did you mean"
+                f" [{meant}]?"
+            )
         if output is None:
             told.info("No output directory provided")
         else:
@@ -122,7 +129,7 @@ def train_cli(
             around=begin and begin(nlp),
             processes=processes,
         )
-        settings = nlp.config["training"]
+        settings = nlp.config.interpolate()["training"]
         bar = StepBar(max_steps=settings["max_steps"], max_epochs=settings["max_epochs"])
         # A logger may have a bar of its own.
         own = settings["logger"].get("progress_bar") or not first
@@ -173,6 +180,24 @@ def _unknown_settings(config: "Config") -> dict[str, list[str]]:
         if found := sorted(config.get(name, {}).keys() - fields.keys()):
             unknown[name] = found
     return unknown
+
+
+def _mistyped_blocks(config: "Config") -> dict[str, str]:
+    """Blocks with almost the name of a known one, by that name. A config may have others: what
+    variables refer to, a corpus elsewhere, and settings that code reads."""
+    from difflib import get_close_matches
+
+    from spacy.util import CONFIG_SECTION_ORDER
+
+    known = (*CONFIG_SECTION_ORDER, *_BLOCKS)
+    # ${block.key}, ${block:key}, and the names of corpora: "block.key".
+    used = re.findall(r'(?:\$\{|= ")([^.:}"]+)[.:}]', config.to_str(interpolate=False))
+    close = {
+        name: get_close_matches(name.lower(), known, n=1, cutoff=_ALIKE)
+        for name in config
+        if name not in known and name not in used
+    }
+    return {name: found[0] for name, found in close.items() if found}
 
 
 def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None:
