@@ -3,7 +3,7 @@
 from inspect import signature
 from typing import Any
 
-from ...errors import Plain, describe
+from ...errors import BioError, Plain, describe
 from ...kernels.precision import DTYPES, UNFIT
 
 # Types of networks whose convolutions, or samples of a window, take in its padding.
@@ -54,7 +54,7 @@ def check_fit(precision: str, network: Any) -> None:
     kind = getattr(network.config, "model_type", "")
     if DTYPES.get(precision) is not None and kind in UNFIT:
         expected = f"'fp32' or 'auto' for a {kind}"
-        raise ValueError(describe("precision", expected=expected, got=precision))
+        raise BioError(describe("precision", expected=expected, got=precision))
 
 
 def takes_in_padding(network: Any) -> bool:
