@@ -6,8 +6,10 @@ from typing import Any
 from ...errors import BioError, Plain, describe
 from ...kernels.precision import DTYPES, UNFIT
 
-# Types of networks whose convolutions, or samples of a window, take in its padding.
-UNMASKED = ("convbert", "nystromformer", "yoso")
+# Types of networks whose convolutions, trigrams, or samples of a window, take in its padding.
+UNMASKED = ("convbert", "mobilebert", "nystromformer", "yoso")
+# What some networks need beside sub-words. Without its kernel, MRA leaves out the attention.
+_NEEDS = {"bros": "boxes of words on a page", "mra": "a CUDA kernel of its own"}
 
 
 def check_family(name: str, config: Any) -> None:
@@ -26,6 +28,8 @@ def check_family(name: str, config: Any) -> None:
         got = Plain(f"an encoder-decoder ({kind})")
     elif kind not in known or "vision" in within or "audio" in within:
         got = Plain(f"a network for other tasks ({kind})")
+    elif kind in _NEEDS:
+        got = Plain(f"a network that needs {_NEEDS[kind]} ({kind})")
     elif not _reads_subwords(config):
         got = Plain(f"a network that reads something else than sub-words and a mask ({kind})")
     else:
