@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,7 +117,8 @@ def make_soup(pipelines: Pipelines, *, component: str | None = None) -> Language
             expected = f"weights trained from the same start as those of {first.place}"
             remedy = "combine them as an ensemble"
             raise _refusal(place, expected, Plain(f"a cosine of {cosine:.2f}"), remedy)
-    network = pretrained[0].network
+    # A copy: with adapters, other components may hold the same base.
+    network = deepcopy(pretrained[0].network)
     network.load_state_dict(_mean(encoders))
     shims[0].set_pretrained(Pretrained(network, pretrained[0].tokenizer))
     emitter = first.emitter.network

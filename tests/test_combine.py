@@ -10,6 +10,8 @@ import torch
 from spacy.language import Language
 
 from spacy_bio_crf.combine import make_ensemble, make_soup
+from spacy_bio_crf.encoders.transformer.layer import transformer_shim
+from spacy_bio_crf.encoders.transformer.shim import TransformerShim
 from spacy_bio_crf.errors import SettingsError
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.model import chain_scores
@@ -184,6 +186,31 @@ def test_a_soup_of_models_with_labels_in_another_order(make_nlp: MakeNlp):
     component(other).cfg["labels"] = ["PER", "LOC"]
     assert torch.allclose(lattice(other).emissions, expected[:, order], atol=1e-6)
     assert torch.allclose(lattice(make_soup({"a": one, "b": other})).emissions, expected, atol=1e-6)
+
+
+def test_a_soup_of_adapters_averages_what_they_compute(make_nlp: MakeNlp, tmp_path: Path):
+    """Not A and B, whose means have another product; another component keeps its base."""
+    pytest.importorskip("peft", reason="adapters need peft")
+
+    def shim_of(nlp: Language) -> TransformerShim:
+        return transformer_shim(component(nlp, "bio_ner").model.get_ref("encoder"))
+
+    plain = make_member(make_nlp, seed=2, steps=1)
+    shim_of(plain).save(tmp_path / "other_base")
+    options = {"lora": {"r": 4, "alpha": 8, "merge": False}, "lr_scale": 10.0, "dropout": 0.0}
+    both = make_nlp(name="second", encoder_options=options)
+    one = make_member(make_nlp, seed=0, nlp=both, encoder_options=options)
+    options["name"] = str(tmp_path / "other_base")
+    other = make_member(make_nlp, seed=1, encoder_options=options)
+    second = component(one, "second")
+    before = second.lattice([one.make_doc(text) for text in TEXTS]).emissions
+    own, theirs = (shim_of(nlp).pretrained.network.state_dict() for nlp in (one, other))
+    expected = {name: (own[name] + theirs[name]) / 2 for name in own}
+    soup = make_soup({"one": one, "other": other}, component="bio_ner")
+    for name, weight in shim_of(soup).network.state_dict().items():
+        assert torch.allclose(weight, expected[name], atol=1e-6), name
+    after = second.lattice([one.make_doc(text) for text in TEXTS]).emissions
+    assert torch.equal(after, before)
 
 
 @pytest.mark.parametrize("combine", [make_ensemble, make_soup])

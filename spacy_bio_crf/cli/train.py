@@ -12,13 +12,12 @@ from wasabi import Printer, msg
 
 from ..errors import Plain, describe
 from .loading import claim_gpu
+from .training_config import find_slips, read_training_config
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from thinc.api import Config
 
-# Of a config, beside those that spaCy knows.
-_BLOCKS = ("checkpoint", "distillation", "rehearsal")
 _SAMPLE = 100  # examples of a stream that spaCy reads at the beginning
 
 
@@ -86,15 +85,15 @@ def train_cli(
     import_code(code)
     claim_gpu(gpu_id)
     setup_gpu(gpu_id, silent=not first)
-    with show_validation_error(config_path):
-        config = _load_config(config_path, ctx.args)
     rows: Any = RowStream(sys.stdout)
     say = {"info": told.info, "warn": told.warn, "good": told.good}
     try:
-        settings = config.interpolate()
+        with show_validation_error(config_path):
+            config = read_training_config(config_path, ctx.args)
+            settings = config.interpolate()
         schedule = read_schedule(settings.get("checkpoint"))
-        for block, names in _unknown_settings(settings).items():
-            told.warn(f"[{block}]: without effect, since spaCy has no setting {', '.join(names)}")
+        for slip in find_slips(config):
+            told.warn(slip)
         if output is None:
             told.info("No output directory provided")
         else:
@@ -122,7 +121,7 @@ def train_cli(
             around=begin and begin(nlp),
             processes=processes,
         )
-        settings = nlp.config["training"]
+        settings = nlp.config.interpolate()["training"]
         bar = StepBar(max_steps=settings["max_steps"], max_epochs=settings["max_epochs"])
         # A logger may have a bar of its own.
         own = settings["logger"].get("progress_bar") or not first
@@ -155,24 +154,6 @@ def _initialize(config: "Config", gpu_id: int) -> "Language":
     except (ValueError, ImportError) as error:
         logger.debug("Initializing the pipeline failed", exc_info=True)
         raise SettingsError(str(error)) from error
-
-
-def _unknown_settings(config: "Config") -> dict[str, list[str]]:
-    """Settings of spaCy's sections that it does not know, as it reads over them."""
-    from spacy.schemas import ConfigSchemaInit, ConfigSchemaNlp, ConfigSchemaTraining
-
-    schemas: dict[str, Any] = {
-        "nlp": ConfigSchemaNlp,
-        "training": ConfigSchemaTraining,
-        "initialize": ConfigSchemaInit,
-    }
-    unknown = {}
-    for name, schema in schemas.items():
-        # That of pydantic 2, or of 1, on which older versions of spaCy are built.
-        fields = getattr(schema, "model_fields", None) or schema.__fields__
-        if found := sorted(config.get(name, {}).keys() - fields.keys()):
-            unknown[name] = found
-    return unknown
 
 
 def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None:
@@ -213,24 +194,3 @@ def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None
             raise SettingsError(f"{name}: {error}") from None
         if labels:
             told.info(f"New labels of {name}: {', '.join(labels)}")
-
-
-def _load_config(path: Path, given: list[str]) -> "Config":
-    """Read a config with values of the command line, those of missing blocks of ours too."""
-    from spacy import util
-    from spacy.cli._util import parse_config_overrides
-
-    overrides = parse_config_overrides(given)
-    blocks = {
-        name: {
-            key.partition(".")[2]: overrides.pop(key)
-            for key in list(overrides)
-            if key.startswith(f"{name}.")
-        }
-        for name in _BLOCKS
-    }
-    config = util.load_config(path, overrides=overrides, interpolate=False)
-    for name, own in blocks.items():
-        if own:
-            config.setdefault(name, {}).update(own)
-    return config

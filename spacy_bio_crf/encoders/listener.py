@@ -9,7 +9,7 @@ from thinc.api import Model, Optimizer, to_numpy
 from thinc.types import Ragged
 from transformers.utils import ModelOutput
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 from .api import Encoder
 from .tok2vec import let_spacy_replace, without_tokens
 
@@ -72,7 +72,7 @@ def _init(model: Model, X: list[Doc] | None = None, Y: None = None) -> None:
         # The model of spacy-transformers, before the layer that splits its output.
         layer = layer.layers[0]
     elif not layer.has_dim("nO"):
-        raise ValueError(_no_upstream(upstream))
+        raise BioError(_no_upstream(upstream))
     model.set_dim("nO", layer.get_dim("nO"), force=True)
 
 
@@ -88,7 +88,7 @@ def _forward(
     for doc in docs:
         missing = not Doc.has_extension("trf_data") or doc._.trf_data is None
         if listens and len(doc) and missing:
-            raise ValueError(_no_upstream(listener.upstream_name))
+            raise BioError(_no_upstream(listener.upstream_name))
     if not any(map(len, docs)):
         return without_tokens(model, docs)
     datas, backprop_datas = listener(docs, is_train)

@@ -9,7 +9,7 @@ from thinc.api import Model
 from thinc.types import Ragged
 from torch import Tensor
 
-from ..errors import Plain, SettingsError, describe, is_number
+from ..errors import BioError, Plain, SettingsError, describe, is_number
 from ..subwords.tokenizer import Subwords
 from .api import Emitted, Encoder
 from .transformer.run import Project, no_backprop
@@ -77,12 +77,12 @@ class SharedLayer(Model):
         if not found:
             named = "" if self.upstream == "*" else f" called {self.upstream!r}"
             expected = f"a component of the factory {FACTORY!r}{named} earlier in the pipeline"
-            raise ValueError(describe(place, expected=expected, got=Plain("none")))
+            raise BioError(describe(place, expected=expected, got=Plain("none")))
         last = found[-1]
         names = [one.owner.name for one in found if one is last or one.nlp and one.nlp is last.nlp]
         if len(names) > 1:
             expected = f"the name of one {FACTORY}"
-            raise ValueError(describe(place, expected=expected, got=Plain(", ".join(names))))
+            raise BioError(describe(place, expected=expected, got=Plain(", ".join(names))))
         return last
 
 

@@ -12,7 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Config, Model
 from thinc.types import Floats2d, Ragged
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 
 # The encoder whose listener is replaced by a whole model of spacy-transformers.
 SHARED = "spacy-bio-crf.TransformerListener.v1"
@@ -97,7 +97,7 @@ def _check_upstream(tok2vec: Model, docs: list[Doc], is_train: bool) -> None:
                 place = f"{type(listener).__name__} (upstream = {listener.upstream_name!r})"
                 remedy = "its component has to run earlier in the pipeline"
                 expected = f"vectors of {len(doc)} tokens"
-                raise ValueError(describe(place, expected=expected, got=Plain(got), remedy=remedy))
+                raise BioError(describe(place, expected=expected, got=Plain(got), remedy=remedy))
 
 
 def _fault(listener: Any, doc: Doc) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from spacy.language import Language
 from spacy.tokens import Doc
+from spacy.training import Example
 from thinc.api import Model
 from torch import Tensor
 
@@ -41,6 +42,8 @@ class TrainingBatch:
     vectors (Tensor): Their vectors in order; float32 [n, d].
     every (bool): There is a vector for every sub-word of a token; otherwise for its first one.
     backprop (Callable | None): Takes the gradient of the vectors; None if the encoder is frozen.
+    examples (Sequence[Example]): Those of the documents, one for each, if there are any. What an
+        annotating component has put in the place of a document counts as the document.
     """
 
     def __init__(
@@ -51,13 +54,14 @@ class TrainingBatch:
         *,
         every: bool,
         backprop: Callable[[Tensor], None] | None,
+        examples: Sequence[Example] = (),
     ):
         self.vectors = vectors
         self.every = every
         self.served: set[Model] = set()
         # Documents are kept, so that no other one gets the id of one of them.
         self._docs = list(docs)
-        self._place = {id(doc): i for i, doc in enumerate(docs)}
+        self._examples = list(examples)
         self._contents = [content_of(doc) for doc in docs]
         self._lengths = lengths
         self._bases = np.cumsum([0, *(int(own.sum()) for own in lengths)])
@@ -71,13 +75,13 @@ class TrainingBatch:
 
     def has(self, docs: Sequence[Doc], *, every: bool) -> bool:
         """RETURNS (bool): The batch has what a head needs for these documents."""
-        known = all(id(doc) in self._place for doc in docs)
+        known = None not in self._find(docs)
         return (self.every or not every) and known and not self.outdated(docs)
 
-    def outdated(self, docs: Iterable[Doc]) -> bool:
+    def outdated(self, docs: Sequence[Doc]) -> bool:
         """RETURNS (bool): Some of these documents had other tokens when they were read."""
-        known = [(doc, self._place[id(doc)]) for doc in docs if id(doc) in self._place]
-        return any(self._contents[place] != content_of(doc) for doc, place in known)
+        found = zip(docs, self._find(docs), strict=True)
+        return any(i is not None and self._contents[i] != content_of(doc) for doc, i in found)
 
     def select(self, docs: Sequence[Doc], *, every: bool) -> tuple[Tensor, list[np.ndarray]]:
         """Find the vectors of documents.
@@ -86,7 +90,7 @@ class TrainingBatch:
         RETURNS (tuple[Tensor, list[np.ndarray]]): Rows of `vectors`, int64 [m], and the token of
             each by document.
         """
-        places = [self._place[id(doc)] for doc in docs]
+        places = [i for i in self._find(docs) if i is not None]
         picked = [sequence_rows(self._lengths[i], every=every) for i in places]
         rows = [own + self._bases[i] for (own, _), i in zip(picked, places, strict=True)]
         nothing = np.zeros(0, dtype=np.int64)
@@ -102,6 +106,12 @@ class TrainingBatch:
         if self._gradient is None:
             self._gradient = torch.zeros_like(self.vectors)
         self._gradient.index_add_(0, rows, gradient)
+
+    def _find(self, docs: Sequence[Doc]) -> list[int | None]:
+        """The numbers of documents in the batch; None for one that is not in it."""
+        present = [*self._docs, *(eg.predicted for eg in self._examples)]
+        numbers = {id(doc): i % len(self._docs) for i, doc in enumerate(present)}
+        return [numbers.get(id(doc)) for doc in docs]
 
     def backprop(self) -> None:
         """Give the gathered gradient to the encoder, if there is any."""
@@ -239,10 +249,13 @@ class Upstream:
         changes = [shim.changes for shim in shims if isinstance(shim, TorchShim)]
         return [self.encoder.precision, *changes]
 
-    def open_batch(self, docs: Sequence[Doc], *, learns: bool) -> TrainingBatch:
+    def open_batch(
+        self, docs: Sequence[Doc], *, learns: bool, examples: Sequence[Example] = ()
+    ) -> TrainingBatch:
         """Compute the vectors of documents for training.
 
         learns (bool): Train the encoder; otherwise it is frozen, as in prediction.
+        examples (Sequence[Example]): As for `TrainingBatch`.
         RETURNS (TrainingBatch): The batch, which is now the one at hand.
         """
         every = any(c.model.attrs["subword_labels"] == "all" for c in self._linked().values())
@@ -251,7 +264,9 @@ class Upstream:
         lengths = [
             np.bincount(own, minlength=len(doc)) for doc, own in zip(docs, tokens, strict=True)
         ]
-        self.batch = TrainingBatch(docs, lengths, vectors, every=every, backprop=backprop)
+        self.batch = TrainingBatch(
+            docs, lengths, vectors, every=every, backprop=backprop, examples=examples
+        )
         return self.batch
 
     def batch_of(self, docs: Sequence[Doc], *, every: bool) -> TrainingBatch:

@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 from ..tags.spans import EntIob, Span, annotated_labels, rows_of_spans
 from ..tags.tagset import TagSet
 from .misfits import carry_over, carry_spans
@@ -173,7 +173,7 @@ def read_example(
         try:
             spans, known, unfit = carry_over(reference, predicted, policy=misaligned)
         except ValueError as error:
-            raise ValueError(f"document {reference.text[:40]!r}: {error}") from error
+            raise BioError(f"document {reference.text[:40]!r}: {error}") from error
         ents = reference.ents
         misfits = [(ents[i].start, ents[i].end, ents[i].label_) for i in unfit]
         chars = [(span.start_char, span.end_char, span.label_) for span in group]
@@ -185,7 +185,7 @@ def read_example(
 def check_wrong(doc: Doc, spans: list[Span], wrong: list[Span], key: str | None) -> None:
     """RAISES: ValueError for a span that is an entity and known to be wrong."""
     for start, end, label in sorted(set(wrong) & set(spans)):
-        raise ValueError(
+        raise BioError(
             describe(
                 f"document {doc.text[:40]!r}",
                 expected=f"no entity in doc.spans[{key!r}], the spans known to be wrong",

@@ -18,7 +18,7 @@ from spacy.tokens import Span as SpacySpan
 from spacy.training import Example
 from spacy.util import filter_spans
 
-from ..errors import describe
+from ..errors import BioError, describe
 from ..tags.spans import (
     LABELS_ANNOTATED,
     MISSING_SUFFIX,
@@ -85,7 +85,7 @@ def read_layers(
         found = [read(example, own, gold_key, misaligned) for own in labels]
         wrong = _wrong_spans(example, wrong_key)
     except ValueError as error:
-        raise ValueError(f"document {reference.text[:40]!r}: {error}") from error
+        raise BioError(f"document {reference.text[:40]!r}: {error}") from error
     layers = []
     for own, layer in zip(labels, found, strict=True):
         check_wrong(predicted, layer.spans, wrong, wrong_key)
@@ -169,7 +169,7 @@ def _read_soft_layer(
         expected = (
             f"all of {sorted(labels)} with `soft_gold`, where a token outside has none of them"
         )
-        raise ValueError(describe(LABELS_ANNOTATED, expected=expected, got=sorted(annotated)))
+        raise BioError(describe(LABELS_ANNOTATED, expected=expected, got=sorted(annotated)))
     given = {
         span: p
         for span, p in read_probabilities(reference, key).items()

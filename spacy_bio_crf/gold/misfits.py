@@ -25,7 +25,7 @@ from dataclasses import dataclass
 import numpy as np
 from spacy.tokens import Doc
 
-from ..errors import Plain, check_choice, describe
+from ..errors import BioError, Plain, check_choice, describe
 from ..tags.spans import EntIob, Span
 
 CharSpan = tuple[int, int, str]  # start, end (exclusive), label; in characters
@@ -85,7 +85,7 @@ def fit_to_tokens(doc: Doc, spans: Sequence[CharSpan], *, policy: str = "missing
             if policy == "strict":
                 place = f"entity {text[start:end]!r} ({label}, characters {start} to {end})"
                 got = Plain(f"the tokens {[token.text for token in doc[first:last]]}")
-                raise ValueError(describe(place, expected="borders of tokens", got=got))
+                raise BioError(describe(place, expected="borders of tokens", got=got))
         inner = (first, last)
         if policy == "contract" and not fits:
             inner = _contracted(doc, starts, ends, (start, end), (first, last))
@@ -187,7 +187,7 @@ def _match_characters(source: str, target: str) -> tuple[np.ndarray, np.ndarray]
     other, others = _folded(target)
     if folded != other:
         expected = f"the text {source[:40]!r} but for white space and case"
-        raise ValueError(describe("predicted document", expected=expected, got=target[:40]))
+        raise BioError(describe("predicted document", expected=expected, got=target[:40]))
     return offsets, others
 
 
@@ -231,7 +231,7 @@ def _offsets(doc: Doc) -> tuple[np.ndarray, np.ndarray]:
 def _trimmed(text: str, start: int, end: int, label: str) -> tuple[int, int]:
     """Cut off white space at the borders of a span; start == end if nothing is left."""
     if not 0 <= start < end <= len(text):
-        raise ValueError(
+        raise BioError(
             describe(
                 f"entity of label {label!r}",
                 expected=f"0 <= start < end <= {len(text)}, the length of the text {text[:40]!r}",

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from spacy.tokens import Doc
 
-from ..errors import describe, is_number
+from ..errors import BioError, describe, is_number
 from ..tags.spans import SCORES, Span
 from ..tags.tagset import TagSet
 from .annotation import Annotation, between_words
@@ -152,11 +152,11 @@ def read_probabilities(doc: Doc, key: str) -> dict[Span, float]:
         scores = [1.0] * len(group)
     elif len(scores) != len(group):
         expected = f"{len(group)} probabilities, one for each span"
-        raise ValueError(describe(place, expected=expected, got=len(scores)))
+        raise BioError(describe(place, expected=expected, got=len(scores)))
     found: dict[Span, float] = {}
     for span, score in zip(group, map(_plain, scores), strict=True):
         if not is_number(score) or not 0.0 <= score <= 1.0:
-            raise ValueError(describe(place, expected="probabilities, 0 to 1", got=score))
+            raise BioError(describe(place, expected="probabilities, 0 to 1", got=score))
         own = (span.start, span.end, span.label_)
         found[own] = max(score, found.get(own, 0.0))
     return found
@@ -168,7 +168,7 @@ def read_weight(doc: Doc) -> float:
     weight = _plain(doc.user_data.get(WEIGHT, 1.0))
     if not is_number(weight) or weight < 0.0:
         place = f"document {doc.text[:40]!r}, doc.user_data[{WEIGHT!r}]"
-        raise ValueError(describe(place, expected="a number, 0 or more", got=weight))
+        raise BioError(describe(place, expected="a number, 0 or more", got=weight))
     return float(weight)
 
 

@@ -9,7 +9,7 @@ from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
 from .. import crf
-from ..errors import Plain, check_count, describe
+from ..errors import BioError, Plain, check_count, describe
 from ..gold.annotation import Annotation
 from ..tags.groups import TagGroups
 from ..tags.spans import Span, spans_of_rows
@@ -243,7 +243,7 @@ def check_finite(name: str, docs: Sequence[Doc], lattice: Lattice) -> None:
             break
     remedy = "the weights have diverged: lower the learning rate or load an earlier pipeline"
     got = Plain("NaN or infinity, which are not finite")
-    raise ValueError(describe(place, expected="finite numbers", got=got, remedy=remedy))
+    raise BioError(describe(place, expected="finite numbers", got=got, remedy=remedy))
 
 
 def close_paths(lattice: Lattice, presets: Presets, reading: Reading) -> Lattice:

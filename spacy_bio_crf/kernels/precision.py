@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 from .cpu import enabled, multiplies_bf16
 from .int8 import Int8Linear, Quantizer
 
@@ -129,7 +129,7 @@ def to_int8(network: nn.Module) -> nn.Module:
     device = next(network.parameters()).device
     if device.type != "cpu":
         remedy = "on a GPU use 'bf16' or 'fp16'"
-        raise ValueError(
+        raise BioError(
             describe("precision", expected="a CPU for 'int8'", got=Plain(device), remedy=remedy)
         )
     if not any(type(module) is nn.Linear for module in network.modules()):

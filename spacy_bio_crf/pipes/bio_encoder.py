@@ -247,7 +247,7 @@ class BioEncoder(StreamedPipe):
         self.upstream.close_batch()
         docs = [eg.predicted for eg in examples]
         if any(map(len, docs)):
-            self.upstream.open_batch(docs, learns=True)
+            self.upstream.open_batch(docs, learns=True, examples=examples)
         if sgd not in (None, False):
             self.finish_update(sgd)
         return losses

@@ -12,6 +12,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import minibatch
+from spacy.vocab import Vocab
 from thinc.api import Config
 
 from ..bulk.inputs import Input
@@ -95,7 +96,7 @@ def plan_distillation(
     settings = read_distillation(block)
     try:
         teacher = spacy.load(settings.teacher)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         raise SettingsError(f"{DISTILLATION}.teacher: expected a pipeline: {error}") from error
     if _has_lattice(teacher, settings):
         _, pipe = find_component(teacher, settings.component)
@@ -224,10 +225,22 @@ def read_unlabelled(nlp: Language, settings: DistillationSettings) -> Iterator[E
     path = Path(settings.texts or "")
     try:
         if path.suffix == ".spacy":
-            found = DocBin().from_disk(path).get_docs(nlp.vocab)
+            found = _read_docs(path, nlp.vocab)
             docs: Iterator[Doc] = (copy_tokens(doc, nlp.vocab) for doc in found)
         else:
             docs = map(nlp.make_doc, Input(path, "auto", settings.text_key, "").texts())
         yield from (Example(doc, doc.copy()) for doc in docs if len(doc))
     except (BioError, OSError) as error:
         raise SettingsError(f"{DISTILLATION}.texts: {error}") from error
+
+
+def _read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    try:
+        yield from DocBin().from_disk(path).get_docs(vocab)
+    except OSError:
+        raise
+    # The type of error for a broken file is up to zlib, msgpack and numpy.
+    except Exception as error:
+        got = Plain(f"a file that can't be read ({error})")
+        expected = "a file written by spaCy's DocBin"
+        raise SettingsError(describe(str(path), expected=expected, got=got)) from error

@@ -260,10 +260,11 @@ class SequenceLabeller(RehearsingPipe):
 
     def _check_cfg(self, place: str, exclude: Iterable[str]) -> None:
         super()._check_cfg(place, exclude)
-        known = () if self._teacher is None else self._teacher.labels
-        if self.labels[: len(known)] != known:
-            # Its tags are others than those that the component has read.
-            self._teacher = None
+        if (teacher := self._teacher) is not None:
+            first = self.labels[: len(teacher.labels)]
+            if first != teacher.labels or self.tags_of(first) != teacher.tags:
+                # Its tags are others than those that the component has read.
+                self._teacher = None
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step with the gathered gradients, clipped by their common norm."""

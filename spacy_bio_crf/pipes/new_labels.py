@@ -7,7 +7,7 @@ from spacy.errors import Errors
 from spacy.training import Example
 
 from ..averaging import members_of
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 from ..model import widen
 from ..tags.schemes import OUTSIDE
 from ..tags.tagset import NO_SCHEME
@@ -50,7 +50,7 @@ class LabelledPipe(Predictor):
         if len(members_of(self.model)) > 1:
             remedy = "add it to the pipelines that the ensemble is made of"
             got = Plain("an ensemble")
-            raise ValueError(describe("label", expected="a single model", got=got, remedy=remedy))
+            raise BioError(describe("label", expected="a single model", got=got, remedy=remedy))
         # The tokens of new labels have been outside so far; without a scheme they had any label.
         present = self.tags_of(self.labels)
         outside = [

@@ -19,10 +19,11 @@ from .new_labels import LabelledPipe
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained model to learn from, and the labels that it knows: the first ones."""
+    """A trained model to learn from, the labels that it knows, the first ones, and their tags."""
 
     model: Model[list[Doc], Lattice]
     labels: tuple[str, ...]
+    tags: tuple[str, ...]
 
 
 class RehearsingPipe(LabelledPipe):
@@ -124,4 +125,5 @@ class RehearsingPipe(LabelledPipe):
     @_rehearsal_model.setter
     def _rehearsal_model(self, model: Model[list[Doc], Lattice] | None) -> None:
         trained = tuple(takewhile(lambda label: label not in self.untrained, self.labels))
-        self._teacher = None if model is None else Teacher(model, trained)
+        tags = self.tags_of(trained)
+        self._teacher = None if model is None else Teacher(model, trained, tags)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 from .spans import Span
 from .tagset import TagSet
 
@@ -104,7 +104,7 @@ def make_groups(groups: Groups, labels: Sequence[str], scheme: str) -> TagGroups
     if homeless:
         known = ", ".join(f"{name!r} {list(tagset.labels)}" for name, tagset in made)
         expected = f"a label of a group, of {known}"
-        raise ValueError(describe("label", expected=expected, got=homeless[0]))
+        raise BioError(describe("label", expected=expected, got=homeless[0]))
     return made
 
 

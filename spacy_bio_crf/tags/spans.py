@@ -7,7 +7,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.tokens import Span as SpacySpan
 
-from ..errors import describe
+from ..errors import BioError, describe
 
 Span = tuple[int, int, str]  # first token, end (exclusive), label
 # In `doc.user_data`: the number of gold entities that fit no tokens, and that no score counts.
@@ -48,7 +48,7 @@ def annotated_labels(doc: Doc) -> frozenset[str] | None:
         return None
     if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
         place = f"{LABELS_ANNOTATED} of document {doc.text[:40]!r}"
-        raise ValueError(describe(place, expected="a list of labels", got=labels))
+        raise BioError(describe(place, expected="a list of labels", got=labels))
     return frozenset(labels)
 
 

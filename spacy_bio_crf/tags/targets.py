@@ -14,7 +14,7 @@ from spacy.morphology import Morphology
 from spacy.parts_of_speech import IDS
 from spacy.tokens import Doc, Token
 
-from ..errors import describe
+from ..errors import BioError, describe
 
 NO_FEATURES = "_"  # the label of a token that is annotated as without features
 BUILT_IN = ("tag", "pos", "morph")
@@ -81,7 +81,7 @@ def read_label(token: Token, target: str) -> str | None:
     value: Any = getattr(token._, name)
     if value is not None and not isinstance(value, str):
         place = f"token._.{name} of {token.text!r}"
-        raise ValueError(describe(place, expected="a string or None", got=value))
+        raise BioError(describe(place, expected="a string or None", got=value))
     return value or None
 
 

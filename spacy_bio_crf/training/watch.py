@@ -3,7 +3,7 @@
 import math
 import warnings
 
-from ..errors import Plain, describe
+from ..errors import BioError, Plain, describe
 
 # The highest learning rate that a pre-trained transformer survives.
 HIGHEST_RATE = 5e-4
@@ -46,7 +46,7 @@ class StepWatch:
         """
         self._steps += 1
         if not math.isfinite(norm):
-            raise ValueError(
+            raise BioError(
                 describe(
                     f"gradient of {self.name!r} in step {self._steps}",
                     expected="finite numbers",

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from spacy_bio_crf.cli import app
 from spacy_bio_crf.errors import TrainingError
+from spacy_bio_crf.pipes.bio_ner import BioNer
 from spacy_bio_crf.training import processes
 from tests.support.pipelines import SENTENCES, MakeNlp, make_example, make_examples, train
 from tests.support.trainings import (
@@ -270,11 +271,38 @@ def test_what_a_component_says_at_the_beginning_is_the_message(
     assert expected in refusal(str(config), *options.format(tmp_path).split())
 
 
+def test_errors_of_a_step(tiny_encoder: Path, tmp_path: Path, monkeypatch):
+    """Those of the package are messages; of others only the traceback tells where they are from."""
+    labels = {"components": {"bio_ner": {"labels": ["LOC", "PER"]}}}
+    config = write_training(tmp_path, {"bio_ner": bio_ner(tiny_encoder)}, initialize=labels)
+    doc = make_examples(spacy.blank("en"))[0].reference
+    doc.user_data["bio_ner_weight"] = -1
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "train.spacy")
+    message = refusal(str(config))
+    assert "document 'Ana Ruiz met Bo" in message
+    assert "doc.user_data['bio_ner_weight']: expected a number, 0 or more, got -1" in message
+
+    def fail(*args, **kwargs) -> None:
+        raise ValueError("of another package")
+
+    monkeypatch.setattr(BioNer, "update", fail)
+    done = CliRunner().invoke(app, ["train", str(config)])
+    assert type(done.exception) is ValueError and str(done.exception) == "of another package"
+
+
 def test_settings_that_spacy_does_not_know_are_named(folder: Path, tmp_path: Path):
     options = ["--training.max_stepz", "3", "--nlp.lnag", "pt", "--training.max_steps", "1"]
     printed = " ".join(run_command(folder / "config.cfg", tmp_path, *options).split())
     assert "[nlp]: without effect, since spaCy has no setting lnag" in printed
     assert "[training]: without effect, since spaCy has no setting max_stepz" in printed
+
+
+def test_limits_may_be_variables_and_slips_are_told(folder: Path, tmp_path: Path):
+    config = tmp_path / "config.cfg"
+    text = (folder / "config.cfg").read_text().replace("max_steps = 24", "max_steps = ${vars.n}")
+    config.write_text(f"{text}\n[vars]\nn = 1\n[checkpoints]\nsteps = 4\n")
+    printed = " ".join(run_command(config, tmp_path / "out").split())
+    assert "did you mean [checkpoint]?" in printed and printed.count("did you mean") == 1
 
 
 @pytest.mark.parametrize("reason", [ValueError, RuntimeError])

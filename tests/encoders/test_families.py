@@ -16,6 +16,7 @@ from transformers import (
     BigBirdConfig,
     ConvBertConfig,
     Gemma3TextConfig,
+    MobileBertConfig,
     NystromformerConfig,
     PhobertTokenizer,
     PretrainedConfig,
@@ -23,6 +24,7 @@ from transformers import (
     RobertaModel,
     SqueezeBertConfig,
     XLNetConfig,
+    YosoConfig,
 )
 
 from spacy_bio_crf.encoders.transformer import pretrained as storage
@@ -360,9 +362,12 @@ def test_a_network_that_computes_with_its_mask(tmp_path: Path):
         np.testing.assert_allclose(vectors.dataXd, encoder.predict([doc])[0].dataXd, atol=1e-5)
 
 
-@pytest.mark.parametrize("make_config", [ConvBertConfig, NystromformerConfig])
+@pytest.mark.parametrize(
+    "make_config", [ConvBertConfig, MobileBertConfig, NystromformerConfig, YosoConfig]
+)
 def test_padding_that_a_network_takes_in(make_config: type[PretrainedConfig], tmp_path: Path):
-    """A convolution sees neighbors, those behind the end of a text, too."""
+    """A convolution sees neighbors, those behind the end of a text, too; so do YOSO's and the
+    trigrams of MobileBERT, and what Nyströmformer takes as landmarks depends on the length."""
     sizes = {"hidden_size": 32, "embedding_size": 32, "intermediate_size": 64}
     config = make_config(num_hidden_layers=2, num_attention_heads=4, **sizes)
     encoder, shim = make_encoder(write_network(tmp_path, config), dropout=0.0)

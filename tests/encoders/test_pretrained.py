@@ -18,8 +18,10 @@ from spacy.language import Language
 from tokenizers import normalizers
 from transformers import (
     BertModel,
+    BrosConfig,
     CanineConfig,
     FNetConfig,
+    MraConfig,
     PerceiverConfig,
     PretrainedConfig,
     T5Config,
@@ -133,6 +135,16 @@ def test_an_encoder_decoder(tmp_path: Path):
 def test_a_network_without_sub_words_or_mask(make_config: type[PretrainedConfig], tmp_path: Path):
     make_config().save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r": expected an encoder .*, got a network that reads"):
+        storage.fetch(str(tmp_path))
+
+
+@pytest.mark.parametrize("make_config", [BrosConfig, MraConfig])
+def test_a_network_that_needs_more_than_sub_words(
+    make_config: type[PretrainedConfig], tmp_path: Path
+):
+    """BROS needs boxes; MRA, without a kernel of its own, leaves out its attention in silence."""
+    make_config().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r": expected an encoder .*, got a network that needs"):
         storage.fetch(str(tmp_path))
 
 

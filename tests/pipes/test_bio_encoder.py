@@ -595,6 +595,34 @@ def test_tokens_that_change_between_two_components(fresh: Language):
     assert fresh.update(examples, sgd=Adam(1e-3), annotates=["merge_two"])["second"] > 0
 
 
+def test_new_docs_between_two_components(tiny_encoder: Path):
+    """The later component trains the encoder, too, whoever has made the Docs."""
+
+    @Language.component("make_a_new_doc")
+    def make_a_new_doc(doc: Doc) -> Doc:
+        return doc.copy()
+
+    @Language.component("make_other_tokens")
+    def make_other_tokens(doc: Doc) -> Doc:
+        return Doc(doc.vocab, words=[doc.text])
+
+    def run(*annotates: str) -> dict[str, torch.Tensor]:
+        nlp = make_shared(tiny_encoder)
+        for name in annotates:
+            nlp.add_pipe(name, before="second")
+        torch.manual_seed(0)
+        nlp.initialize(lambda: make_examples(nlp))
+        nlp.update(make_examples(nlp), sgd=False, annotates=annotates)
+        owner_of(nlp).complete_gradients()
+        for name in annotates:
+            nlp.remove_pipe(name)
+        return gradients_of(nlp)
+
+    equal(run("make_a_new_doc"), run())
+    with pytest.raises(ValueError, match="'bio_encoder': expected the tokens that it has read"):
+        run("make_a_new_doc", "make_other_tokens")
+
+
 def test_batches_without_a_token(fresh: Language, monkeypatch):
     empty = [Example(Doc(fresh.vocab), Doc(fresh.vocab))] * 2
     with passes(monkeypatch) as counts:

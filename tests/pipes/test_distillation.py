@@ -282,3 +282,24 @@ def test_texts_that_cannot_be_read(tmp_path: Path):
     (tmp_path / "a.jsonl").write_text("{")
     with pytest.raises(SettingsError, match="distillation.texts: .*a.jsonl"):
         texts_of(tmp_path / "a.jsonl")
+
+
+def test_damaged_files_of_texts_are_named(tmp_path: Path):
+    path = tmp_path / "a.spacy"
+    whole = DocBin(docs=[eg.reference for eg in make_examples(spacy.blank("en"))]).to_bytes()
+    for content in (whole[:-9], whole[:9] + b"x" + whole[10:], b"Some text", b""):
+        path.write_bytes(content)
+        with pytest.raises(SettingsError, match="texts: .*a.spacy: expected a file .*, got a file"):
+            texts_of(path)
+    path.unlink()
+    with pytest.raises(SettingsError, match="distillation.texts: .*No such file .*a.spacy"):
+        texts_of(path)
+
+
+def test_a_teacher_may_lack_a_package(monkeypatch: pytest.MonkeyPatch):
+    def load(name: str) -> None:
+        raise ImportError("Vietnamese needs pyvi")
+
+    monkeypatch.setattr(spacy, "load", load)
+    with pytest.raises(SettingsError, match="teacher: expected a pipeline: Vietnamese needs pyvi"):
+        plan_distillation(Config({}), {"teacher": "vi_ner"})

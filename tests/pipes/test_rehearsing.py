@@ -217,6 +217,19 @@ def test_another_beginning_forgets_the_old_model(fitted: Language):
     assert nlp.rehearse(raw(nlp)) == {"bio_ner": 0.0}
 
 
+def test_a_pipeline_of_another_scheme_forgets_the_old_model(fitted: Language, make_nlp: MakeNlp):
+    """Its tags are others; those of the same pipeline, read again, are not."""
+    nlp = copy.deepcopy(fitted)
+    nlp.resume_training()
+    nlp.from_bytes(fitted.to_bytes())
+    assert component(nlp).rehearse(raw(nlp))["bio_ner"] > 0.0
+    other = make_nlp(scheme="BILUO", encoder_options=NO_DROPOUT)
+    other.initialize(lambda: make_examples(other))
+    nlp.from_bytes(other.to_bytes())
+    assert component(nlp).scheme == "BILUO"
+    assert component(nlp).rehearse(raw(nlp)) == {"bio_ner": 0.0}
+
+
 def test_a_shared_encoder_is_not_copied(tiny_encoder: Path):
     nlp = make_shared(tiny_encoder)
     nlp.initialize(lambda: make_examples(nlp))

@@ -3,11 +3,13 @@
 from inspect import signature
 from typing import Any
 
-from ...errors import Plain, describe
+from ...errors import BioError, Plain, describe
 from ...kernels.precision import DTYPES, UNFIT
 
-# Types of networks whose convolutions, or samples of a window, take in its padding.
-UNMASKED = ("convbert", "nystromformer", "yoso")
+# Types of networks whose convolutions, trigrams, or samples of a window, take in its padding.
+UNMASKED = ("convbert", "mobilebert", "nystromformer", "yoso")
+# What some networks need beside sub-words. Without its kernel, MRA leaves out the attention.
+_NEEDS = {"bros": "boxes of words on a page", "mra": "a CUDA kernel of its own"}
 
 
 def check_family(name: str, config: Any) -> None:
@@ -26,6 +28,8 @@ def check_family(name: str, config: Any) -> None:
         got = Plain(f"an encoder-decoder ({kind})")
     elif kind not in known or "vision" in within or "audio" in within:
         got = Plain(f"a network for other tasks ({kind})")
+    elif kind in _NEEDS:
+        got = Plain(f"a network that needs {_NEEDS[kind]} ({kind})")
     elif not _reads_subwords(config):
         got = Plain(f"a network that reads something else than sub-words and a mask ({kind})")
     else:
@@ -54,7 +58,7 @@ def check_fit(precision: str, network: Any) -> None:
     kind = getattr(network.config, "model_type", "")
     if DTYPES.get(precision) is not None and kind in UNFIT:
         expected = f"'fp32' or 'auto' for a {kind}"
-        raise ValueError(describe("precision", expected=expected, got=precision))
+        raise BioError(describe("precision", expected=expected, got=precision))
 
 
 def takes_in_padding(network: Any) -> bool:

@@ -12,7 +12,7 @@ import torch
 from thinc.api import Optimizer
 from torch import Tensor, nn
 
-from ...errors import SettingsError, check_choice, describe
+from ...errors import BioError, SettingsError, check_choice, describe
 from ...kernels.cpu import enabled
 from ...kernels.embedding import RowGradient, WordTable
 from ...kernels.precision import INT8, PRECISIONS, PredictionNetwork, resolve
@@ -141,7 +141,7 @@ class TransformerShim(TorchShim):
         """RAISES: ValueError for a precision that is for prediction only."""
         if precision == INT8:
             known = "'fp32', 'bf16', 'fp16' or 'auto' in training"
-            raise ValueError(describe("precision", expected=known, got=INT8))
+            raise BioError(describe("precision", expected=known, got=INT8))
 
     def fetch(self) -> None:
         """Get the weights that the options name."""
