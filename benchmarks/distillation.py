@@ -28,7 +28,7 @@ import json
 import os
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -119,7 +119,7 @@ def main() -> None:
     training.add_argument("--steps", type=int, default=400)
     training.add_argument("--corpora", nargs="+", default=list(CORPORA))
     training.add_argument(
-        "--names", nargs="+", help="of trainings, with those that they need; all if not given"
+        "--names", nargs="+", help="of trainings; those that they need come along; else all"
     )
     training.add_argument("--limit", type=int, default=0, help="documents of each set; 0 takes all")
     timing = commands.add_parser("time")
@@ -172,13 +172,26 @@ def list_jobs(corpus: str, seeds: list[int], steps: int, layers: list[int]) -> I
         yield Job("train", f"texts {layers[0]}, {name}", needs=taught, taught=settings, **own)
 
 
+def choose_jobs(jobs: list[Job], names: list[str] | None) -> list[Job]:
+    """The jobs of these names and those that they need, in their order; all without names."""
+    known = dict.fromkeys(job.name for job in jobs)
+    if names is None:
+        return jobs
+    if others := [name for name in names if name not in known]:
+        raise SystemExit(f"--names: expected names of {', '.join(known)}, got {', '.join(others)}")
+    wanted: set[str] = set()
+    for job in reversed(jobs):
+        if job.name in names or job.key in wanted:
+            wanted |= {job.key, *job.needs}
+    return [job for job in jobs if job.key in wanted]
+
+
 def run_jobs(args: argparse.Namespace) -> None:
     """Run all jobs, each as soon as those before it are done."""
     by_corpus = [list_jobs(name, args.seeds, args.steps, args.layers) for name in args.corpora]
     # The corpora in turns.
     left = [job for jobs in zip(*by_corpus, strict=True) for job in jobs]
-    if args.names is not None:
-        left = [job for job in left if job.kind == "corpus" or job.name in args.names]
+    left = choose_jobs(left, args.names)
     results = [found for job in left if (found := result_of(args.folder, job)) is not None]
     done = {result["key"] for result in results}
     left = [job for job in left if job.key not in done]
@@ -294,7 +307,7 @@ def train(job: Job, folder: Path, args: argparse.Namespace) -> Language:
 
 
 def compare_times(args: argparse.Namespace) -> None:
-    """Print CPU time per word, as medians of runs in turns."""
+    """Print CPU time per word of an ensemble, a single model and students."""
     torch.set_num_threads(args.threads)
     path = ROOT / "assets" / "test.conll"
     texts = [doc.text for doc in read(path, lang="pt")[0]]
@@ -305,26 +318,52 @@ def compare_times(args: argparse.Namespace) -> None:
     while words < args.words:
         given += texts
         words += sum(len(tokenizer(text)) for text in texts)
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for repeat in range(args.repeats + 1):
-        for name, nlp in contestants.items():
-            docs = [nlp.make_doc(text) for text in given]
-            began = time.process_time()
-            for _ in nlp.get_pipe("bio_ner").pipe(docs, batch_size=256):  # type: ignore[attr-defined]
-                pass
+
+    def measure(nlp: Language) -> float:
+        docs = [nlp.make_doc(text) for text in given]
+        began = time.process_time()
+        for _ in nlp.get_pipe("bio_ner").pipe(docs, batch_size=256):  # type: ignore[attr-defined]
+            pass
+        return time.process_time() - began
+
+    beside = {"ensemble of 3": "ensemble", f"{LAYERS} layers": f"{LAYERS} layers"}
+    print_times(contestants, measure, words=words, repeats=args.repeats, beside=beside)
+
+
+def print_times(
+    models: Mapping[str, Language],
+    measure: Callable[[Language], float],
+    *,
+    words: int,
+    repeats: int,
+    beside: Mapping[str, str],
+) -> None:
+    """Print the CPU time per word of pipelines, as medians of runs in turns.
+
+    measure (Callable[[Language], float]): Gives the seconds of a run.
+    words (int): That a run reads.
+    repeats (int): Runs of each pipeline, after one that warms up.
+    beside (Mapping[str, str]): Pipelines by whose times to divide those of all, and what the table
+        calls them.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in models}
+    for repeat in range(repeats + 1):
+        for name, nlp in models.items():
+            taken = measure(nlp)
             if repeat:  # the first one warms up
-                seconds[name].append(time.process_time() - began)
+                seconds[name].append(taken)
+    others = [name for name in beside if name in models]
     rows = []
     for name, own in seconds.items():
         # Paired with the runs beside them.
         ratios = [
             statistics.median(a / b for a, b in zip(own, seconds[other], strict=True))
-            for other in ("ensemble of 3", f"{LAYERS} layers")
+            for other in others
         ]
         rate = 1e6 * statistics.median(own) / words
-        rows.append((name, f"{rate:.0f}", f"{ratios[0]:.2f}", f"{ratios[1]:.2f}"))
-    header = ("", "µs a word", "× ensemble", f"× {LAYERS} layers")
-    msg.table(rows, header=header, aligns=("l", "r", "r", "r"), divider=True)
+        rows.append((name, f"{rate:.0f}", *(f"{ratio:.2f}" for ratio in ratios)))
+    header = ("", "µs a word", *(f"× {beside[other]}" for other in others))
+    msg.table(rows, header=header, aligns=("l", *"r" * (1 + len(others))), divider=True)
 
 
 def untrained(encoder: str, layers: int, *, seed: int = 0) -> Language:

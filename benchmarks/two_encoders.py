@@ -35,7 +35,7 @@ from wasabi import msg
 
 from spacy_bio_crf.combine import make_ensemble
 
-from .distillation import ROOT
+from .distillation import ROOT, print_times
 from .encoder_search import combinations, example
 from .recipes import annotate_surely, read_lines, read_part, train
 
@@ -121,22 +121,15 @@ def make_models(folder: Path, seed: int, parts: dict[str, list[Doc]], names: lis
 def compare_times(folder: Path, seed: int, repeats: int) -> None:
     """Print CPU time per word of the test set, as medians of runs in turns."""
     docs = read_part(CORPUS, "test")
-    words = sum(map(len, docs))
     found = {name: folder / f"{name}-{seed}" for name in PLANS}
     models = {name: spacy.load(path) for name, path in found.items() if path.is_dir()}
-    seconds: dict[str, list[float]] = {name: [] for name in models}
-    for repeat in range(repeats + 1):
-        for name, nlp in models.items():
-            taken = measure(nlp, docs)
-            if repeat:  # the first one warms up
-                seconds[name].append(taken)
-    rows = []
-    for name, own in seconds.items():
-        pairs = zip(own, seconds[TEACHER], strict=True)  # with the runs beside them
-        ratio = statistics.median(a / b for a, b in pairs)
-        rows.append((name, f"{1e6 * statistics.median(own) / words:.0f}", f"{ratio:.2f}"))
-    header = ("", "µs a word", f"× {TEACHER}")
-    msg.table(rows, header=header, aligns=("l", "r", "r"), divider=True)
+    print_times(
+        models,
+        lambda nlp: measure(nlp, docs),
+        words=sum(map(len, docs)),
+        repeats=repeats,
+        beside={TEACHER: TEACHER},
+    )
 
 
 def measure(nlp: Language, docs: list[Doc]) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import json
 import os
@@ -53,8 +54,11 @@ def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
     whole (bool): Replace the old folder with all that is in it.
     YIELDS (Path): The folder to fill, beside the other one. It is synced and put in place at the
         end, and removed if an error leaves the block.
+    RAISES: NotADirectoryError if a file is there.
     """
     path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_left(path.parent, re.escape(path.name))
     aside = _aside(path)

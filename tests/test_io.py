@@ -163,6 +163,16 @@ def test_what_else_is_in_a_folder_stays(tmp_path: Path, monkeypatch, exchanges: 
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_is_not_replaced_by_a_folder(tmp_path: Path):
+    (tmp_path / "figures.json").write_text("mine")
+    with (
+        pytest.raises(NotADirectoryError, match="Not a directory: .*figures.json"),
+        replacing_folder(tmp_path / "figures.json", whole=True) as aside,
+    ):
+        fill(aside, x="1")
+    assert content(tmp_path) == {"figures.json": "mine"}
+
+
 def test_a_link_to_a_folder_stays_one(tmp_path: Path):
     fill(tmp_path / "real", x="1")
     (tmp_path / "link").symlink_to("real")

@@ -65,10 +65,19 @@ class Input:
         folder that have one of the known suffixes.
     text_key (str): Key or column of the text.
     entities_key (str): Key or column that the entities get.
+    remedy (str | None): What to do about a format that the suffix does not tell.
     RAISES: AnnotateError if there is no such input, or it is of no format or of several.
     """
 
-    def __init__(self, path: Path, format: str, text_key: str, entities_key: str) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format: str,
+        text_key: str,
+        entities_key: str,
+        *,
+        remedy: str | None = "name the format with `format`",
+    ) -> None:
         if format not in ("auto", *READ_FORMATS):
             raise AnnotateError(f"format: expected auto, {', '.join(READ_FORMATS)}, got {format!r}")
         if not path.exists():
@@ -87,8 +96,9 @@ class Input:
             if len(formats) != 1:
                 none = "no such file in it" if path.is_dir() else f"the suffix {path.suffix!r}"
                 got = f"files of {', '.join(formats)}" if formats else none
-                wanted, remedy = ", ".join(SUFFIXES), "name the format with `format`"
-                raise AnnotateError(f"{path}: expected {wanted}, got {got}; {remedy}")
+                wanted = ", ".join(SUFFIXES)
+                message = describe(str(path), expected=wanted, got=Plain(got), remedy=remedy)
+                raise AnnotateError(message)
             format, self.names = formats[0], list(known)
         if not self.names:
             raise AnnotateError(f"{path}: expected files, got an empty folder")

@@ -5,7 +5,8 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from .loading import check_new, load_pipeline, name_options, writing
+from ..errors import Plain, describe
+from .loading import check_folder, check_new, load_pipeline, name_options, writing
 
 
 def ensemble_cli(
@@ -29,6 +30,11 @@ def ensemble_cli(
     from ..io import replacing_folder
 
     check_new(output, force)
+    check_folder(output)
+    for model in models:
+        if models.count(model) > 1:
+            expected, got = "each pipeline once", Plain(f"{model} twice")
+            msg.fail(describe("models", expected=expected, got=got), exits=1)
     make = make_soup if soup else make_ensemble
     try:
         nlp = make({str(model): load_pipeline(model) for model in models}, component=component)

@@ -165,7 +165,7 @@ def _read(path: Path, target: str | None) -> "tuple[list[Doc], str]":
         raise BioError(describe(str(path), expected="a file or folder", got=Plain("nothing there")))
     if not is_docbins(path):
         remedy = "make one with `python -m spacy bio-ner convert`"
-        got = Plain("no such file")
+        got = Plain("a folder without any" if path.is_dir() else "a file of another format")
         raise BioError(describe(str(path), expected="a .spacy file", got=got, remedy=remedy))
     docs = read(path)[0]
     if target is None:

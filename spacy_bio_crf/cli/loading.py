@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,6 +101,30 @@ def check_new(output: Path, force: bool, option: str = "OUT") -> None:
     if output.exists() and not force:
         got, remedy = Plain(f"{output}, which exists"), "--force writes over it"
         msg.fail(describe(option, expected="a new file or folder", got=got, remedy=remedy), exits=1)
+
+
+def check_folder(output: Path, option: str = "OUT") -> None:
+    """End the command with a message if a file is where its output folder goes.
+
+    output (Path): The value of the argument or option.
+    option (str): Its name.
+    """
+    if output.exists() and not output.is_dir():
+        got = Plain(f"{output}, a file")
+        msg.fail(describe(option, expected="a folder", got=got), exits=1)
+
+
+def check_values(given: Sequence[str]) -> None:
+    """End the command with a message for an argument that is neither an option nor a value of a
+    config.
+
+    given (Sequence[str]): The arguments that the command does not know, as "--section.key value".
+    """
+    for argument in given:
+        name = argument.partition("=")[0]
+        if name.startswith("--") and "." not in name:
+            expected = "an option of this command or --section.key"
+            raise typer.BadParameter(f"expected {expected}, got {name}")
 
 
 def blank_pipeline(lang: str) -> "Language":

@@ -9,7 +9,15 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, SettingsError, counted, describe
-from .loading import blank_pipeline, check_new, load_pipeline, name_options, show_table, writing
+from .loading import (
+    blank_pipeline,
+    check_new,
+    check_values,
+    load_pipeline,
+    name_options,
+    show_table,
+    writing,
+)
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -29,6 +37,14 @@ MEANINGS = {
     "label": "another label",
     "boundary": "other boundaries",
     "both": "another label and boundaries",
+}
+
+
+# The ways of the command in which parameters have an effect, where that is not all of them.
+OPTIONS_OF = {
+    ("--config",): ("folds", "seed", "folder", "jobs", "code"),
+    ("--config", "--model"): ("report", "least", "max_shown", "component", "gpu_id"),
+    ("--apply",): ("force",),
 }
 
 
@@ -98,9 +114,16 @@ def suspects_cli(
     if len(chosen) != 1:
         got, expected = Plain(", ".join(chosen) or "none"), f"one of {', '.join(given)}"
         msg.fail(describe("suspects", expected=expected, got=got), exits=1)
+    check_values(ctx.args)
     if ctx.args and config is None:
         got = Plain(" ".join(ctx.args))
         msg.fail(describe("suspects", expected="values of a --config", got=got), exits=1)
+    _check_options(ctx, chosen[0])
+    if apply is None and (output.suffix != ".jsonl" or output == corpus):
+        expected = "another file than CORPUS, which ends in .jsonl"
+        remedy = "--apply writes a corrected corpus"
+        got = Plain(output)
+        msg.fail(describe("--output", expected=expected, got=got, remedy=remedy), exits=1)
     for path in (corpus, config, apply):
         if path is not None and not path.exists():
             msg.fail(describe(str(path), expected="a file", got=Plain("no such file")), exits=1)
@@ -138,6 +161,18 @@ def suspects_cli(
             text = _page(shown, _table(found, listed), docs, usage, f"Suspects of {corpus}")
             write_text(report, text)
         msg.good(f"Report: {report}")
+
+
+def _check_options(ctx: typer.Context, chosen: str) -> None:
+    """End the command with a message if an option is given that has no effect beside --config,
+    --model or --apply, whichever is chosen."""
+    for way, names in OPTIONS_OF.items():
+        for name in names:
+            source = ctx.get_parameter_source(name)
+            if chosen not in way and source is not None and source.name == "COMMANDLINE":
+                expected = f"{' or '.join(way)} beside it"
+                message = describe(f"`{name}`", expected=expected, got=Plain(chosen))
+                msg.fail(name_options(message, suspects_cli), exits=1)
 
 
 def _lang_of(

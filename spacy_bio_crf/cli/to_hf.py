@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from .loading import check_new, load_pipeline, name_options
+from .loading import check_folder, check_new, load_pipeline, name_options
 
 
 def to_hf_cli(
@@ -28,6 +28,7 @@ def to_hf_cli(
     from ..export.exporting import export_pipeline
 
     check_new(output, force)
+    check_folder(output)
     nlp = load_pipeline(model)
     try:
         remarks = export_pipeline(nlp, output, component=component, corpus=corpus, license=license)

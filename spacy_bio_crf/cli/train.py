@@ -11,7 +11,7 @@ import typer
 from wasabi import Printer, msg
 
 from ..errors import Plain, describe
-from .loading import claim_gpu
+from .loading import check_folder, check_values, claim_gpu
 from .training_config import find_slips, read_training_config
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def train_cli(
     from ..training.processes import join
     from .progress import RowStream, StepBar
 
+    check_values(ctx.args)
     if verbose:
         util.logger.setLevel(logging.DEBUG)
     if str(config_path) != "-" and not config_path.is_file():
@@ -66,6 +67,8 @@ def train_cli(
     if resume and output is None:
         expected = "--output, the folder with its checkpoints"
         msg.fail(describe("--resume", expected=expected, got=Plain("no --output")), exits=1)
+    if output is not None:
+        check_folder(output, "--output")
     try:
         processes = join(gpu_id)
     except BioError as error:

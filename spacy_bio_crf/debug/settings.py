@@ -98,7 +98,7 @@ def read_settings(
         name, pipe = _find(nlp, component)
         subwords = pipe.encoder.text()
         learn_rate = _highest_rate(nlp, name, pipe)
-    except (OSError, ValueError, ConfigValidationError) as error:
+    except (OSError, ValueError, ImportError, ConfigValidationError) as error:
         if isinstance(error, SettingsError):
             raise
         raise SettingsError(f"{model}: expected a config or a pipeline: {error}") from error

@@ -119,7 +119,7 @@ def read_texts(nlp: Language, path: Path, *, text_key: str = "text") -> Iterator
     if path.suffix == ".spacy" or (path.is_dir() and any(path.rglob("*.spacy"))):
         yield from (example.reference.text for example in read_corpus(nlp, path))
     else:
-        yield from Input(path, "auto", text_key, "").texts()
+        yield from Input(path, "auto", text_key, "", remedy=None).texts()
 
 
 class _Check:

@@ -107,6 +107,8 @@ def read_corpus(nlp: Language, path: Path, *, limit: int = 0) -> list[Example]:
     RAISES: ValueError that names the path if it is not such a file or has no documents.
     """
     expected = "annotated documents (.spacy, or a folder of such files)"
+    if not path.exists():
+        raise ValueError(describe(str(path), expected=expected, got=Plain("no such file")))
     if not path.is_dir() and path.suffix != ".spacy":
         remedy = "make one of other formats with `python -m spacy bio-ner convert`"
         raise ValueError(describe(str(path), expected=expected, got=path.suffix, remedy=remedy))

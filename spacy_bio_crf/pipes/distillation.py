@@ -91,17 +91,29 @@ def plan_distillation(
     config (Config): The configuration of the training, which is changed.
     block (Any): The block, without variables.
     RETURNS (Callable): Takes the initialized pipeline, and begins; see `begin_distillation`.
-    RAISES: SettingsError for an unknown or unfit setting, or a teacher that can't be loaded.
+    RAISES: SettingsError for an unknown or unfit setting, a teacher that can't be loaded, or texts
+        that are not there.
     """
     settings = read_distillation(block)
+    if settings.texts is not None:
+        _open_texts(settings)
     try:
         teacher = spacy.load(settings.teacher)
     except (OSError, ValueError, ImportError) as error:
         raise SettingsError(f"{DISTILLATION}.teacher: expected a pipeline: {error}") from error
     if _has_lattice(teacher, settings):
-        _, pipe = find_component(teacher, settings.component)
+        _, pipe = _find(teacher, settings, "component")
         _give_labels(config, pipe.labels, settings.student)
     return partial(begin_distillation, teacher=teacher, settings=settings)
+
+
+def _find(nlp: Language, settings: DistillationSettings, which: str) -> tuple[str, BioNer]:
+    """The `bio_ner` that a setting names, "component" or "student"."""
+    try:
+        return find_component(nlp, getattr(settings, which))
+    except SettingsError as error:
+        place = f"{DISTILLATION}.{which}"
+        raise SettingsError(str(error).replace("component", place, 1)) from None
 
 
 def _has_lattice(teacher: Language, settings: DistillationSettings) -> bool:
@@ -196,10 +208,10 @@ def begin_distillation(
         before training begins. So its scores do not depend on the batches of training.
     RAISES: SettingsError if the student's labels are others, or there is no such component.
     """
-    _, student = find_component(nlp, settings.student)
+    _, student = _find(nlp, settings, "student")
     made: DistillationTeacher = EntityTeacher(teacher, student)
     if _has_lattice(teacher, settings):
-        made = LatticeTeacher(teacher, *find_component(teacher, settings.component), student)
+        made = LatticeTeacher(teacher, *_find(teacher, settings, "component"), student)
     distillation = Distillation(made, weight=settings.weight, temperature=settings.temperature)
     student.distillation = distillation
 
@@ -222,13 +234,13 @@ def read_unlabelled(nlp: Language, settings: DistillationSettings) -> Iterator[E
     YIELDS (Example): Without any annotation.
     RAISES: SettingsError for files that can't be read.
     """
-    path = Path(settings.texts or "")
+    texts = _open_texts(settings)
     try:
-        if path.suffix == ".spacy":
-            found = _read_docs(path, nlp.vocab)
+        if isinstance(texts, Path):
+            found = _read_docs(texts, nlp.vocab)
             docs: Iterator[Doc] = (copy_tokens(doc, nlp.vocab) for doc in found)
         else:
-            docs = map(nlp.make_doc, Input(path, "auto", settings.text_key, "").texts())
+            docs = map(nlp.make_doc, texts.texts())
         yield from (Example(doc, doc.copy()) for doc in docs if len(doc))
     except (BioError, OSError) as error:
         raise SettingsError(f"{DISTILLATION}.texts: {error}") from error
@@ -244,3 +256,17 @@ def _read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
         got = Plain(f"a file that can't be read ({error})")
         expected = "a file written by spaCy's DocBin"
         raise SettingsError(describe(str(path), expected=expected, got=got)) from error
+
+
+def _open_texts(settings: DistillationSettings) -> Path | Input:
+    """A `.spacy` file, or the input that reads the others.
+
+    RAISES: SettingsError if there is no such file, or it is of no known format.
+    """
+    path = Path(settings.texts or "")
+    if path.suffix == ".spacy" and path.is_file():
+        return path
+    try:
+        return Input(path, "auto", settings.text_key, "", remedy=None)
+    except (BioError, OSError) as error:
+        raise SettingsError(f"{DISTILLATION}.texts: {error}") from error

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ..errors import check_choice, describe
+from ..errors import check_choice, describe, is_number
 
 GOALS = ("speed", "accuracy")
 # Epochs, the least number of steps, and evaluations, by goal. A small corpus gets more epochs, so
@@ -68,7 +68,7 @@ def make_recipe(
     RAISES: ValueError for an unknown goal, or epochs that are not above 0.
     """
     check_choice("optimize", optimize, GOALS)
-    if epochs is not None and epochs <= 0:
+    if epochs is not None and (not is_number(epochs) or epochs <= 0):
         raise ValueError(describe("epochs", expected="a number above 0", got=epochs))
     most = BATCH_WORDS["gpu" if gpu else "cpu"]
     batch_words = min(most, max(LEAST_WORDS, words // BATCHES))

@@ -173,3 +173,25 @@ def test_a_temperature_without_a_limit_is_said(trained, tmp_path):
     corpus = write(make_held_out(trained), tmp_path / "dev.spacy")
     run = CliRunner().invoke(app, [*arguments[:2], str(corpus), "--dry-run"])
     assert "end of the search" not in run.output
+
+
+def test_only_a_pipeline_is_replaced(model, tmp_path):
+    """`-o` of other commands is a file; and config.cfg is the name of a training's config, too."""
+    (tmp_path / "figures.json").write_text("mine")
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "config.cfg").write_text("mine")
+    for place, got in (
+        ("figures.json", "figures.json, a file"),
+        ("project", "project, which has other files"),
+    ):
+        out = tmp_path / place
+        run = CliRunner().invoke(app, ["calibrate", *model, "-o", str(out)])
+        assert run.exit_code == 1 and "Temperature" not in run.output
+        printed = " ".join(run.output.split())
+        assert "--output: expected a folder" in printed and got in printed
+    assert (tmp_path / "figures.json").read_text() == "mine"
+    assert [f.name for f in (tmp_path / "project").iterdir()] == ["config.cfg"]
+    (tmp_path / "empty").mkdir()
+    for out in (tmp_path / "empty", tmp_path / "empty"):  # the second time it is a pipeline
+        run = CliRunner().invoke(app, ["calibrate", *model, "-o", str(out)])
+        assert run.exit_code == 0, run.output

@@ -50,6 +50,11 @@ def test_a_clean_corpus(debug):
     assert "Nothing found" in output
 
 
+def test_a_language_that_spacy_lacks(debug, config):
+    code, output = debug("clean.conll", "--model", config, "--nlp.lang", "zz")
+    assert code == 1 and "a config or a pipeline: [E048] Can't import language zz" in output
+
+
 def test_a_corpus_without_documents(debug):
     DocBin().to_disk("empty.spacy")
     code, output = debug("empty.spacy")

@@ -68,5 +68,10 @@ def test_messages(folder: Path, tmp_path: Path):
     assert code == 1 and "distillation.weight: expected a number above 0, and 1" in printed
     code, printed = distill(folder, tmp_path / "x", "--texts", tmp_path / "none.txt")
     assert code == 1 and "distillation.texts: " in printed
+    # Before the training, whose models of before would be gone.
+    assert "Training pipeline" not in printed
+    for name in ("component", "student"):
+        code, printed = distill(folder, tmp_path / "x", f"--distillation.{name}", "y")
+        assert code == 1 and f"distillation.{name}: expected a bio_ner of bio_ner" in printed
     code, printed = distill(folder, tmp_path / "x", "--training.max_epochs", -1)
     assert code == 1 and "training.max_epochs: expected a corpus in memory" in printed

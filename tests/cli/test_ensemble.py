@@ -46,7 +46,9 @@ def test_messages(models: list[Path], tmp_path: Path):
     code, output = run(models[0], tmp_path / "out")
     assert code == 1 and "models: expected two trained pipelines or more, got" in output
     code, output = run(models[0], models[0], tmp_path / "out")
-    assert code == 1 and "models: expected two trained pipelines or more, got" in output
+    assert code == 1 and f"models: expected each pipeline once, got {models[0]} twice" in output
+    code, output = run(*models, models[0], tmp_path / "out")
+    assert code == 1 and f"models: expected each pipeline once, got {models[0]} twice" in output
     code, output = run(*models, tmp_path / "out", "--component", "x")
     assert code == 1 and "component: expected a bio_ner of bio_ner, got 'x'" in output
     assert not (tmp_path / "out").exists()

@@ -115,7 +115,8 @@ def test_what_can_not_be_used(corpus, tiny_encoder, tmp_path):
     assert "expected a file or folder" in init(tmp_path / "no.spacy", out, *given, code=1)
     (tmp_path / "a.conll").write_text("Ana B-PER\n")
     printed = init(tmp_path / "a.conll", out, *given, code=1)
-    assert "a.conll: expected a .spacy file, got" in printed and "bio-ner convert" in printed
+    assert "a.conll: expected a .spacy file, got a file of another format; make" in printed
+    assert "bio-ner convert" in printed
     DocBin(docs=[spacy.blank("en")("Nobody")]).to_disk(tmp_path / "none.spacy")
     assert "expected entities, got none" in init(tmp_path / "none.spacy", out, *given, code=1)
     assert "--head: expected one of 'crf'" in init(corpus, out, *given, "--head", "x", code=1)

@@ -46,6 +46,42 @@ def test_a_pipeline_and_its_component(make_nlp: MakeNlp, tmp_path: Path):
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "ensemble a b FILE -F",
+        "trim a FILE --texts t.txt -F",
+        "from-hf a FILE --lang en -F",
+        "to-hf a FILE -F",
+        "calibrate a b.spacy -o FILE",
+        "train CONFIG -o FILE",
+    ],
+)
+def test_no_folder_takes_the_place_of_a_file(command: str, tmp_path: Path):
+    (tmp_path / "a.json").write_text("mine")
+    (tmp_path / "a.cfg").write_text("[nlp]")
+    names = {"FILE": str(tmp_path / "a.json"), "CONFIG": str(tmp_path / "a.cfg")}
+    run = CliRunner().invoke(app, [names.get(word, word) for word in command.split()])
+    assert run.exit_code == 1
+    printed = " ".join(run.output.split())
+    option = "--output" if "-o" in command else "OUT"
+    assert f"{option}: expected a folder, got {tmp_path / 'a.json'}, a file" in printed
+    assert (tmp_path / "a.json").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "command", ["train CONFIG", "distill t CONFIG", "suspects CONFIG -c CONFIG -o o.jsonl"]
+)
+def test_unknown_options_are_named(command: str, tmp_path: Path):
+    """Beside values of a config, of which spaCy's parser raises an error of another click."""
+    (tmp_path / "a.cfg").write_text("[nlp]")
+    words = command.replace("CONFIG", str(tmp_path / "a.cfg")).split()
+    run = CliRunner().invoke(app, [*words, "--gpuid", "0"])
+    assert run.exit_code == 2, run.exception
+    expected = "expected an option of this command or --section.key, got --gpuid"
+    assert expected in " ".join(run.output.split())
+
+
+@pytest.mark.parametrize(
     ("message", "command", "expected"),
     [
         ("n_examples: expected 1, got 2", debug_cli, "--examples: expected 1, got 2"),

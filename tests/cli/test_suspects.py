@@ -200,3 +200,32 @@ def test_models_of_folds(tiny_encoder, tmp_path):
     bad = tmp_path / "bad"
     printed = run(*options, "--folder", bad, "--training.dropout", "high", code=1)
     assert "fold 1 of 2: expected a training that ends well, got exit code 1" in printed
+
+
+def test_the_corpus_is_not_written_over_by_its_suspects(tmp_path):
+    for name in ("corpus.spacy", "corpus.jsonl"):
+        corpus = tmp_path / name
+        corpus.write_text("mine")
+        printed = run(corpus, "--model", tmp_path, "-o", corpus, code=1)
+        expected = "another file than CORPUS, which ends in .jsonl"
+        assert f"--output: expected {expected}, got {corpus}; --apply writes" in printed
+        assert corpus.read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("way", "options", "expected"),
+    [
+        ("--apply", "--report r.html", "--report: expected --config or --model"),
+        ("--apply", "--least 0", "--least: expected --config or --model"),
+        ("--apply", "-k 3", "--folds: expected --config"),
+        ("--model", "--folder f", "--folder: expected --config"),
+        ("--model", "--jobs 2", "--jobs: expected --config"),
+        ("--model", "--code c.py", "--code: expected --config"),
+        ("--config", "-F", "--force: expected --apply"),
+    ],
+)
+def test_options_of_another_way_are_refused(tmp_path, way, options, expected):
+    (tmp_path / "a.spacy").touch()
+    out = tmp_path / "o.jsonl"
+    printed = run(tmp_path / "a.spacy", way, tmp_path, "-o", out, *options.split(), code=1)
+    assert f"{expected} beside it, got {way}" in printed

@@ -157,9 +157,8 @@ def test_refusals_of_several_processes(folder: Path, monkeypatch):
 
 def test_a_file_in_the_place_of_the_output(folder: Path, tmp_path: Path):
     (tmp_path / "output").touch()
-    assert "File exists" in refusal(
-        str(folder / "config.cfg"), "--output", str(tmp_path / "output")
-    )
+    message = refusal(str(folder / "config.cfg"), "--output", str(tmp_path / "output"))
+    assert f"--output: expected a folder, got {tmp_path / 'output'}, a file" in message
 
 
 @pytest.mark.parametrize(("own", "steps"), [("false", 4), ("true", 0)])

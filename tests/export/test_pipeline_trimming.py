@@ -200,3 +200,7 @@ def test_texts_of_every_format(pipeline: Language, tmp_path: Path):
     assert list(read_texts(pipeline, tmp_path / "a.jsonl", text_key="body")) == texts
     with pytest.raises(ValueError, match=r"a\.jsonl, line 1: expected the key 'text'"):
         list(read_texts(pipeline, tmp_path / "a.jsonl"))
+    (tmp_path / "a.csv").touch()
+    # Other commands have an option for the format.
+    with pytest.raises(ValueError, match=r"a\.csv: expected .txt.*, got the suffix '\.csv'$"):
+        list(read_texts(pipeline, tmp_path / "a.csv"))

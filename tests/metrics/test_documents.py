@@ -1,5 +1,7 @@
 """Predictions on the tokens of the reference, and corpora that can't be read."""
 
+from pathlib import Path
+
 import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
@@ -151,3 +153,9 @@ def test_labels_that_are_not_annotated_do_not_count_in_groups():
     scores = score_examples([example], **options)
     assert scores["spans_bio_ner_p"] == scores["spans_bio_ner_r"] == 0.5
     assert list(scores["spans_bio_ner_per_type"]) == ["PER"]
+
+
+def test_a_file_that_is_not_there(tmp_path: Path):
+    for name in ("dev", "dev.spacy"):
+        with pytest.raises(ValueError, match=f"{name}: expected annotated .*, got no such file$"):
+            read_corpus(spacy.blank("en"), tmp_path / name)

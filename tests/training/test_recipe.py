@@ -33,6 +33,9 @@ def test_epochs_are_taken_at_their_word():
     assert make_recipe(40_000, 4_000, width=384, epochs=0.5).steps == 50
     with pytest.raises(ValueError, match="epochs: expected a number above 0, got 0"):
         make_recipe(1, 1, width=1, epochs=0)
+    for epochs in (float("nan"), float("inf")):
+        with pytest.raises(ValueError, match=f"epochs: expected a number above 0, got {epochs}"):
+            make_recipe(1, 1, width=1, epochs=epochs)
     with pytest.raises(ValueError, match="optimize: expected one of 'speed', 'accuracy'"):
         make_recipe(1, 1, width=1, optimize="both")
 
