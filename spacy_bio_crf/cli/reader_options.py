@@ -126,6 +126,16 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
         msg.info(f"Tokens without annotation, neither entity nor O: {summary.missing}")
 
 
+def show_unknown_labels(summary: Summary, options: Mapping[str, Any]) -> None:
+    """Warn of labels that options name, from `parse_options`, and that nothing has."""
+    for label in (*options["rename"], *options["drop"]):
+        if label not in summary.labels_read:
+            msg.warn(f"No entity with the label {label} that --map or --drop names")
+    for label in options["ignore"]:
+        if label not in summary.labels_ignored:
+            msg.warn(f"No entity with the label {label} that --ignore names")
+
+
 def _show_some(
     title: str, lines: Sequence[str], command: Callable[..., None] | None = None
 ) -> None:
@@ -171,6 +181,7 @@ def read_annotated(
         return read_corpus(nlp, path, limit=limit)
     docs, summary = read(path, chosen)
     show_reading(summary, chosen.misaligned, command)
+    show_unknown_labels(summary, given)
     examples = make_examples(nlp, docs[: limit or None])
     if not examples:
         got = Plain("no documents")

@@ -156,6 +156,7 @@ class Summary:
     tokens (int): Tokens written.
     missing (int): The unannotated ones of these.
     labels_read (Counter[str]): Entities read, by label.
+    labels_ignored (Counter[str]): Spans that `ignore` leaves unannotated, by label.
     entities (Counter[str]): Entities written, by label, once labels are renamed and dropped.
     repairs (list[Repair]): Every repair, in order.
     misaligned (list[Misaligned]): Every entity that does not fit its tokens, in order.
@@ -175,6 +176,7 @@ class Summary:
     tokens: int = 0
     missing: int = 0
     labels_read: Counter[str] = field(default_factory=Counter)
+    labels_ignored: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
     repairs: list[Repair] = field(default_factory=list)
     misaligned: list[Misaligned] = field(default_factory=list)
