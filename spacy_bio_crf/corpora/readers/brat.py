@@ -12,7 +12,7 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines, read_text
 from ..options import ConvertOptions
-from ..passages import Passage, Summary, TextSpan
+from ..passages import Passage, Summary, TextSpan, document_names
 from .char_spans import OTHER_UNITS, Offsets, ways_in_characters
 
 COMPANIONS = ("annotation.conf", "visual.conf", "tools.conf", "kb_shortcuts.conf")
@@ -57,7 +57,8 @@ def read_brat(
     out and counted. brat cuts entities at line ends, so pieces with nothing but white space between
     are joined. `discontinuous` says how other entities in pieces are read.
     """
-    for path in dict.fromkeys(path.with_suffix(".txt") for path in paths):
+    texts = dict.fromkeys(path.with_suffix(".txt") for path in paths)
+    for path, name in document_names(texts).items():
         annotation = path.with_suffix(".ann")
         if not path.is_file():
             expected = f"the text beside it, {path.name}"
@@ -66,12 +67,14 @@ def read_brat(
             summary.dropped[NO_ANNOTATION] += 1
             continue
         try:
-            yield _passage(path, annotation, options, summary)
+            yield _passage(path, annotation, name, options, summary)
         except ConvertError as err:
             yield err
 
 
-def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Summary) -> Passage:
+def _passage(
+    path: Path, annotation: Path, name: str, options: ConvertOptions, summary: Summary
+) -> Passage:
     # With its line ends, because offsets count them.
     text = read_text(path, ConvertError, encoding=options.encoding)
     summary.tick(path.stat().st_size + annotation.stat().st_size)
@@ -103,7 +106,7 @@ def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Sum
         line=1,
         place=f"{path}, line 1",
         missing=missing,
-        document_id=path.stem,
+        document_id=name,
     )
 
 
