@@ -128,12 +128,15 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
 
 def show_unknown_labels(summary: Summary, options: Mapping[str, Any]) -> None:
     """Warn of labels that options name, from `parse_options`, and that nothing has."""
-    for label in (*options["rename"], *options["drop"]):
-        if label not in summary.labels_read:
-            msg.warn(f"No entity with the label {label} that --map or --drop names")
-    for label in options["ignore"]:
-        if label not in summary.labels_ignored:
-            msg.warn(f"No entity with the label {label} that --ignore names")
+    for names, found, labels in (
+        ("--map or --drop names", summary.labels_read, (*options["rename"], *options["drop"])),
+        ("--ignore names", summary.labels_ignored, options["ignore"]),
+        # After renaming, as the documents have them.
+        ("--labels-annotated names", summary.entities, options["labels_annotated"]),
+    ):
+        for label in labels:
+            if label not in found:
+                msg.warn(f"No entity with the label {label} that {names}")
 
 
 def _show_some(
