@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -44,7 +44,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
+def replacing_folder(
+    path: Path, *, whole: bool = False, former: Sequence[str] = ()
+) -> Iterator[Path]:
     """Write a folder aside and exchange it with another: readers find the old one or the new one.
 
     If the old folder has entries that the new one lacks, they stay, and the others are replaced one
@@ -52,6 +54,7 @@ def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
 
     path (Path): The folder; its parent is made if missing.
     whole (bool): Replace the old folder with all that is in it.
+    former (Sequence[str]): Patterns of names. Such files of the old folder go, in any case.
     YIELDS (Path): The folder to fill, beside the other one. It is synced and put in place at the
         end, and removed if an error leaves the block.
     RAISES: NotADirectoryError if a file is there.
@@ -70,11 +73,16 @@ def replacing_folder(path: Path, *, whole: bool = False) -> Iterator[Path]:
             for entry in (*aside.rglob("*"), aside):
                 sync(entry)
             new = {entry.name for entry in aside.iterdir()}
-            if whole or not path.is_dir() or {entry.name for entry in path.iterdir()} <= new:
+            old = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
+            files = (entry for pattern in former for entry in path.glob(pattern))
+            gone = {entry.name for entry in files if not entry.is_dir()} - new
+            if whole or not path.is_dir() or old <= new | gone:
                 _put(aside, path)
             else:
                 for name in sorted(new):
                     _put(aside / name, path / name)
+                for name in gone:
+                    (path / name).unlink()
             sync(path.parent)
     finally:
         shutil.rmtree(aside, ignore_errors=True)

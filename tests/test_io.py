@@ -267,6 +267,15 @@ def test_a_folder_is_replaced_with_all_that_is_in_it(tmp_path: Path):
     assert content(tmp_path / "folder") == {"one": "3"}
 
 
+@pytest.mark.parametrize("other", [True, False])
+def test_former_files_go_with_a_folder(tmp_path: Path, other: bool):
+    path, rest = tmp_path / "folder", {"README": "mine", "d.bin/f": ""} if other else {}
+    fill(path, **{"one": "1", "a.bin": "2", "b.bin": "2", **rest})
+    with replacing_folder(path, former=("*.bin", "two")) as aside:
+        fill(aside, **{"one": "3", "b.bin": "4"})
+    assert content(path) == {"one": "3", "b.bin": "4", **rest}
+
+
 def test_checksums(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"abc")
     digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

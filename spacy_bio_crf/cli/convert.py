@@ -9,7 +9,7 @@ from wasabi import msg
 from ..corpora import Summary, convert
 from ..errors import ConvertError, Plain, counted, describe
 from .loading import name_options
-from .reader_options import parse_options, show_reading, takes_options
+from .reader_options import parse_options, show_reading, show_unknown_labels, takes_options
 
 
 @takes_options
@@ -35,9 +35,7 @@ def convert_cli(
     except (ConvertError, OSError) as err:
         msg.fail(name_options(str(err), convert_cli), exits=1)
     _show(summary, options["misaligned"])
-    for label in [*options["rename"], *options["drop"]]:
-        if label not in summary.labels_read:
-            msg.warn(f"No entity with the label {label} that --map or --drop names")
+    show_unknown_labels(summary, options)
 
 
 def _show(summary: Summary, misaligned: str) -> None:

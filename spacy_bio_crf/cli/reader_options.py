@@ -126,6 +126,19 @@ def show_reading(summary: Summary, misaligned: str, command: Callable[..., None]
         msg.info(f"Tokens without annotation, neither entity nor O: {summary.missing}")
 
 
+def show_unknown_labels(summary: Summary, options: Mapping[str, Any]) -> None:
+    """Warn of labels that options name, from `parse_options`, and that nothing has."""
+    for names, found, labels in (
+        ("--map or --drop names", summary.labels_read, (*options["rename"], *options["drop"])),
+        ("--ignore names", summary.labels_ignored, options["ignore"]),
+        # After renaming, as the documents have them.
+        ("--labels-annotated names", summary.entities, options["labels_annotated"]),
+    ):
+        for label in labels:
+            if label not in found:
+                msg.warn(f"No entity with the label {label} that {names}")
+
+
 def _show_some(
     title: str, lines: Sequence[str], command: Callable[..., None] | None = None
 ) -> None:
@@ -171,6 +184,7 @@ def read_annotated(
         return read_corpus(nlp, path, limit=limit)
     docs, summary = read(path, chosen)
     show_reading(summary, chosen.misaligned, command)
+    show_unknown_labels(summary, given)
     examples = make_examples(nlp, docs[: limit or None])
     if not examples:
         got = Plain("no documents")

@@ -1,7 +1,7 @@
 """Units of text that readers hand to the builder, and the summary of a conversion."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -52,6 +52,23 @@ class Sentence:
     final_space: bool = False
     attributes: Mapping[str, list[str]] = field(default_factory=dict)
     chunks: list[Span] | None = None
+
+
+def document_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Name documents by their files.
+
+    paths (Iterable[Path]): The files, one for each document.
+    RETURNS (dict[Path, str]): The name of each file without its suffix. Where several have one
+        name, as in exports with a folder for each document, folders stand in front.
+    """
+    names = {path: path.stem for path in paths}
+    folders = {path: [folder.name for folder in path.absolute().parents] for path in names}
+    for depth in range(max(map(len, folders.values()), default=0)):
+        counts = Counter(names.values())
+        for path, name in names.items():
+            if counts[name] > 1 and depth < len(folders[path]):
+                names[path] = f"{folders[path][depth]}/{name}"
+    return names
 
 
 class TextSpan(NamedTuple):
@@ -156,6 +173,7 @@ class Summary:
     tokens (int): Tokens written.
     missing (int): The unannotated ones of these.
     labels_read (Counter[str]): Entities read, by label.
+    labels_ignored (Counter[str]): Spans that `ignore` leaves unannotated, by label.
     entities (Counter[str]): Entities written, by label, once labels are renamed and dropped.
     repairs (list[Repair]): Every repair, in order.
     misaligned (list[Misaligned]): Every entity that does not fit its tokens, in order.
@@ -175,6 +193,7 @@ class Summary:
     tokens: int = 0
     missing: int = 0
     labels_read: Counter[str] = field(default_factory=Counter)
+    labels_ignored: Counter[str] = field(default_factory=Counter)
     entities: Counter[str] = field(default_factory=Counter)
     repairs: list[Repair] = field(default_factory=list)
     misaligned: list[Misaligned] = field(default_factory=list)

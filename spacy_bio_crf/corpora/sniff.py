@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import ConvertError, Plain, describe
 from .options import DEFAULTS, DETECT, PLUGINS, READERS, ConvertOptions
 from .passages import Summary, Unit
-from .readers.argilla import ANSWER_KEYS, read_argilla
+from .readers.argilla import ANSWER_KEYS, is_flat, read_argilla
 from .readers.brat import COMPANIONS, read_brat
 from .readers.columns import read_columns
 from .readers.conll2012 import looks_like_conll2012, read_conll2012
@@ -191,7 +191,8 @@ def _kind_of_records(path: Path, options: ConvertOptions) -> str | None:
         key in data for key in (*ANNOTATION_KEYS, "predictions")
     ):
         return "label-studio"
-    if isinstance(data.get("fields"), dict) and any(key in data for key in ANSWER_KEYS):
+    whole = isinstance(data.get("fields"), dict) and any(key in data for key in ANSWER_KEYS)
+    if whole or is_flat(data):
         return "argilla"
     if any(_is_list_of_strings(data.get(key)) for key in TOKEN_KEYS) and any(
         _is_list_of_tags(data.get(key)) for key in (options.tags_key or "", *TAG_KEYS)

@@ -34,15 +34,17 @@ def leave_open(units: Iterable[Unit], options: ConvertOptions, summary: Summary)
 
     units (Iterable[Sentence | Passage | Doc]): The units of a reader.
     options (ConvertOptions): `ignore` is read.
-    summary (Summary): Gets a remark if there are such spans.
+    summary (Summary): Gets a remark if there are such spans, and their labels.
     YIELDS (Sentence | Passage | Doc): The units.
     """
     for unit in units:
         if options.ignore and isinstance(unit, Passage):
             spans = [span for span in unit.spans if span.label.strip() not in options.ignore]
-            if left := len(unit.spans) - len(spans):
-                summary.remarks[LEFT_OPEN] += left
-                given = [span[:2] for span in unit.spans if span not in spans]
+            if len(spans) < len(unit.spans):
+                left = [span for span in unit.spans if span not in spans]
+                summary.labels_ignored.update(span.label.strip() for span in left)
+                summary.remarks[LEFT_OPEN] += len(left)
+                given = [span[:2] for span in left]
                 unit = replace(unit, spans=spans, missing=[*unit.missing, *given])
         yield unit
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import Plain
 from .conversion import input_files, read
 from .options import DEFAULTS
+from .readers.argilla import nested
 from .readers.json_records import JsonRecord
 from .readers.record_files import TEXT_KEYS, read_records
 from .sniff import choose_format
@@ -67,5 +68,6 @@ def _text_of(record: JsonRecord, format: str, text_key: str) -> str | None:
 
 def _strings(record: JsonRecord, format: str) -> dict[str, str]:
     holder = _RECORDS[format][0]
+    record = nested(record) if format == "argilla" else record
     data = record.data if holder is None else record.data.get(holder)
     return {k: v for k, v in data.items() if isinstance(v, str)} if isinstance(data, dict) else {}

@@ -11,7 +11,7 @@ from spacy.tokens import Doc, DocBin, Token
 from ..errors import ConvertError, Plain, describe
 from ..io import replacing
 from ..tags.schemes import MISSING, OUTSIDE
-from ..tags.spans import LABELS_ANNOTATED, EntIob
+from ..tags.spans import LABELS_ANNOTATED, LEFT_ASIDE, EntIob
 from .passages import Summary
 from .readers.columns import FINAL_SPACE, GLUE_MARK, UNKNOWN_STARTS
 from .readers.layout import DOCSTART
@@ -19,9 +19,14 @@ from .readers.layout import DOCSTART
 UNWRITABLE_SPACE = "white-space token that a column file can't hold"
 UNWRITABLE_LABEL = "token with a part of speech or the like, which only .spacy can hold"
 UNWRITABLE_GROUP = "span in doc.spans, which only .spacy can hold"
+UNWRITABLE_LINK = "link or id of an entity, which only .spacy can hold"
+UNWRITABLE_DATA = "value in doc.user_data, such as a weight, which only .spacy can hold"
 UNWRITABLE_MARK = "document's list of annotated labels, which only .spacy can hold"
 ALTERED = "tokens changed because a column file can't hold them"
 CUT = "entities that go past the end of a sentence were cut there: a column file has no others"
+
+# In `doc.user_data`: what is written, or an account of the reading.
+_WRITTEN = {"source", "document_id", LEFT_ASIDE}
 
 # Writes Docs to a file, and counts in the summary what the format can't hold.
 Writer = Callable[[Iterable[Doc], Path, Summary], None]
@@ -100,11 +105,15 @@ def write_columns(docs: Iterable[Doc], path: Path, summary: Summary) -> None:
 
 
 def _count_unwritable(doc: Doc, summary: Summary) -> None:
-    n_labels = sum(bool(t.tag or t.pos) or t.has_morph() for t in doc)
+    n_labels = sum(bool(t.tag or t.pos or t.lemma or t.dep) or t.has_morph() for t in doc)
     if n_labels:
         summary.dropped[UNWRITABLE_LABEL] += n_labels
     if LABELS_ANNOTATED in doc.user_data:
         summary.dropped[UNWRITABLE_MARK] += 1
+    if n_links := sum(bool(ent.kb_id or ent.id) for ent in doc.ents):
+        summary.dropped[UNWRITABLE_LINK] += n_links
+    if n_values := len(doc.user_data.keys() - _WRITTEN - {LABELS_ANNOTATED}):
+        summary.dropped[UNWRITABLE_DATA] += n_values
     n_spans = sum(map(len, doc.spans.values()))
     if n_spans:
         summary.dropped[UNWRITABLE_GROUP] += n_spans

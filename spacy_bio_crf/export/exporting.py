@@ -14,7 +14,7 @@ from ..encoders.shared import SharedEncoder, resolve_encoder
 from ..encoders.transformer.classifier import Classifier, write_classifier
 from ..encoders.transformer.layer import TransformerEncoder
 from ..errors import BioError, Plain, describe
-from ..io import write_text
+from ..io import replacing_folder, write_text
 from ..metrics.documents import predict, read_corpus
 from ..model import emitter_shim
 from ..pipes.bio_ner import BioNer
@@ -24,6 +24,12 @@ from ..tags.targets import score_name
 from .importing import TRANSITIONS
 from .label_rows import written_rows
 from .model_card import write_card
+
+# Weights, tokenizers and settings in a folder of transformers, whichever version has written it.
+_CHECKPOINT = (
+    "*.safetensors", "*.bin", "*.index.json", "adapter_config.json", "*tokenizer*", "vocab.*",
+    "merges.txt", "*.model", "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
 
 
 def export_pipeline(
@@ -40,7 +46,7 @@ def export_pipeline(
     CRF are written to a file of their own, under the names of pytorch-crf.
 
     nlp (Language): A trained pipeline.
-    folder (Path): Where; made if missing.
+    folder (Path): Where; made if missing. A checkpoint in it is replaced, other files stay.
     component (str | None): The name of the `bio_ner` or `bio_tagger`, needed if there are several.
     corpus (Path | None): Annotated documents on which to measure the loss of plain decoding.
     license (str | None): Of the weights, for the model card; None takes that of the pipeline.
@@ -69,18 +75,19 @@ def export_pipeline(
     former = [str(tag) for _, tag in sorted(pretrained.network.config.id2label.items())]
     names, order = written_rows(pipe.tagset, weight, bias, former)
     transform = {} if emitter.transform is None else emitter.transform.state_dict()
-    write_classifier(Classifier(pretrained, names, weight[order], bias[order], transform), folder)
-    (folder / TRANSITIONS).unlink(missing_ok=True)
-    if pipe.head.crf:
-        start, transitions, end = map(torch.from_numpy, pipe.transition_scores())
-        scores = {
-            "start_transitions": start[order],
-            "transitions": transitions[order][:, order].contiguous(),
-            "end_transitions": end[order],
-        }
-        facts = {"tags": json.dumps(names), "constrained": json.dumps(pipe.head.constrained)}
-        (folder / TRANSITIONS).write_bytes(safetensors.torch.save(scores, metadata=facts))
-    write_text(folder / "README.md", write_card(nlp, pipe, remarks, license))
+    classifier = Classifier(pretrained, names, weight[order], bias[order], transform)
+    with replacing_folder(folder, former=_CHECKPOINT) as aside:
+        write_classifier(classifier, aside)
+        if pipe.head.crf:
+            start, transitions, end = map(torch.from_numpy, pipe.transition_scores())
+            scores = {
+                "start_transitions": start[order],
+                "transitions": transitions[order][:, order].contiguous(),
+                "end_transitions": end[order],
+            }
+            facts = {"tags": json.dumps(names), "constrained": json.dumps(pipe.head.constrained)}
+            (aside / TRANSITIONS).write_bytes(safetensors.torch.save(scores, metadata=facts))
+        write_text(aside / "README.md", write_card(nlp, pipe, remarks, license))
     return remarks
 
 

@@ -1,6 +1,6 @@
 """Mistakes of a pipeline, one by one with their kinds, and as a confusion of labels."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,12 +61,14 @@ def confusion(documents: Sequence[Document]) -> dict[str, Any]:
     """Count gold labels against predicted ones.
 
     documents (Sequence[Document]): Gold and predictions.
-    RETURNS (dict): `names` of rows and columns: the labels, and "O" at the end. `entities`: pairs
+    RETURNS (dict): `names` of rows and columns: the labels, and `outside_name` at the end, mostly
+        "O". `entities`: pairs
         of overlapping entities by gold (row) and predicted (column) label; missed entities in the
         column O, spurious ones in the row O. `tokens`: annotated tokens, prefixes ignored, once for
         each group of labels. Both are lists of L + 1 rows of L + 1 counts.
     """
-    names = [*labels_of(documents), OUTSIDE]
+    labels = labels_of(documents)
+    names = [*labels, outside_name(labels)]
     ids = {name: i for i, name in enumerate(names[:-1])}
     entities = np.zeros((len(names), len(names)), dtype=np.int64)
     tokens = np.zeros_like(entities)
@@ -86,6 +88,15 @@ def confusion(documents: Sequence[Document]) -> dict[str, Any]:
             ]
             np.add.at(tokens, tuple(painted), 1)
     return {"names": names, "entities": entities.tolist(), "tokens": tokens.tolist()}
+
+
+def outside_name(labels: Collection[str]) -> str:
+    """RETURNS (str): The name of no entity beside labels: "O", or "(O)" if one of them is called
+    so."""
+    name = OUTSIDE
+    while name in labels:
+        name = f"({name})"
+    return name
 
 
 def _paint(spans: Sequence[Span], ids: dict[str, int], n: int) -> np.ndarray:

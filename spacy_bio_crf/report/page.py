@@ -13,9 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from ..errors import counted
 from ..metrics.documents import Document, labels_of
 from ..metrics.labels import label_tables
-from ..metrics.mistakes import KINDS, Mistake, find_mistakes
+from ..metrics.mistakes import KINDS, Mistake, find_mistakes, outside_name
 from ..metrics.tables import comparison_tables, percent, tables
-from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
 
 try:
@@ -97,9 +96,9 @@ def render_report(
         other_tables=shown_tables[1:],
         plots=None if plots is None else list(_draw(metrics, log, only_labels)),
         labels=labels,
-        outside=OUTSIDE,
+        outside=outside_name(labels),
         kind_titles=KIND_TITLES,
-        kinds=list(_kinds(documents, sides, max_errors)),
+        kinds=list(_kinds(documents, sides, outside_name(labels), max_errors)),
         documents=shown,
         colors=color_labels(labels),
         style=read_resource("style.css"),
@@ -159,14 +158,16 @@ def _draw(
 
 
 def _kinds(
-    documents: Sequence[Document], sides: Sequence[Sides], max_errors: int
+    documents: Sequence[Document], sides: Sequence[Sides], outside: str, max_errors: int
 ) -> Iterator[dict[str, Any]]:
     mistakes = find_mistakes(documents)
     for kind, meaning in KINDS.items():
         of_kind = [mistake for mistake in mistakes if mistake.kind == kind]
         shown = _surest(of_kind, max_errors)
         if shown:
-            errors = [_show_mistake(m, documents[m.document], sides[m.document]) for m in shown]
+            errors = [
+                _show_mistake(m, documents[m.document], sides[m.document], outside) for m in shown
+            ]
             yield {"name": kind, "meaning": meaning, "total": len(of_kind), "errors": errors}
 
 
@@ -178,13 +179,15 @@ def _surest(mistakes: Sequence[Mistake], most: int) -> list[Mistake]:
     return [mistakes[i] for i in sorted(order[:most])]
 
 
-def _show_mistake(mistake: Mistake, document: Document, sides: Sides) -> dict[str, Any]:
+def _show_mistake(
+    mistake: Mistake, document: Document, sides: Sides, outside: str
+) -> dict[str, Any]:
     low = max(min(span[0] for span in mistake.spans) - MARGIN, 0)
     high = min(max(span[1] for span in mistake.spans) + MARGIN, len(document.words))
     owns = (mistake.gold, mistake.predicted)
     return {
-        "gold": mistake.gold[2] if mistake.gold else OUTSIDE,
-        "predicted": mistake.predicted[2] if mistake.predicted else OUTSIDE,
+        "gold": mistake.gold[2] if mistake.gold else outside,
+        "predicted": mistake.predicted[2] if mistake.predicted else outside,
         "confidence": mistake.confidence,
         "place": f"document {mistake.document + 1}, token {mistake.spans[0][0] + 1}",
         "sides": _show_sides(

@@ -112,7 +112,7 @@ def draw_confusion(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Plo
 
     A cell off the diagonal is a link to its errors, "#gold=…&predicted=…".
 
-    names (Sequence[str]): The labels, and "O" at the end.
+    names (Sequence[str]): The labels, and that of no entity at the end.
     counts (Sequence[Sequence[int]]): As many rows and columns.
     RETURNS (Plot): The plot.
     """

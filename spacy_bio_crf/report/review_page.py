@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..metrics.mistakes import outside_name
 from ..metrics.tables import Table
-from ..tags.schemes import OUTSIDE
 from ..tags.spans import Span
 from .page import (
     ENVIRONMENT,
@@ -75,6 +75,7 @@ def render_review(entries: Sequence[Entry], tables: Sequence[Table], wording: Wo
     RETURNS (str): HTML.
     """
     labels = sorted({span[2] for entry in entries for side in entry.sides for span in side})
+    outside = outside_name(labels)
     scripts = [read_resource(name) for name in ("script.js", "copy.js")]
     digests = " ".join(f"'sha256-{digest_of_script(script)}'" for script in scripts)
     kinds = {
@@ -83,10 +84,10 @@ def render_review(entries: Sequence[Entry], tables: Sequence[Table], wording: Wo
     return ENVIRONMENT.get_template("review.html.j2").render(
         **vars(wording),
         tables=tables,
-        items=[_show(entry, wording.sides) for entry in entries],
+        items=[_show(entry, wording.sides, outside) for entry in entries],
         labels=labels,
         kinds=kinds,
-        outside=OUTSIDE,
+        outside=outside,
         colors=color_labels(labels),
         style=read_resource("style.css"),
         scripts=scripts,
@@ -94,11 +95,11 @@ def render_review(entries: Sequence[Entry], tables: Sequence[Table], wording: Wo
     )
 
 
-def _show(entry: Entry, names: tuple[str, str]) -> dict[str, Any]:
+def _show(entry: Entry, names: tuple[str, str], outside: str) -> dict[str, Any]:
     spans = [span for own in entry.own for span in own]
     low = max(min(span[0] for span in spans) - MARGIN, 0)
     high = min(max(span[1] for span in spans) + MARGIN, len(entry.words))
-    first, second = (own[0][2] if own else OUTSIDE for own in entry.own)
+    first, second = (own[0][2] if own else outside for own in entry.own)
     return {
         "kind": entry.kind,
         "gold": first,

@@ -158,6 +158,14 @@ def test_names_that_no_label_has_are_said(bio_ner):
     _, output = bio_ner("convert", "a.conll", "out.spacy", "--map", "GPE=LOC", "--drop", "LOC")
     assert "No entity with the label GPE that --map or --drop names" in output
     assert "with the label LOC" not in output
+    labels = ["--map", "PER=HUMAN", "--labels-annotated", "HUMAN", "--labels-annotated", "PER"]
+    _, output = bio_ner("convert", "a.conll", "c.spacy", *labels)
+    assert "No entity with the label PER that --labels-annotated names" in output
+    assert output.count("No entity") == 1
+    Path("a.jsonl").write_text('{"text": "Ana", "spans": [[0, 3, "PER"]]}')
+    _, output = bio_ner("convert", "a.jsonl", "b.spacy", "--ignore", "PER", "--ignore", "OPEN")
+    assert "No entity with the label OPEN that --ignore names" in output
+    assert "with the label PER" not in output
 
 
 def test_many_repairs_are_not_all_shown(bio_ner):

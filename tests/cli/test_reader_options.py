@@ -115,9 +115,11 @@ def test_a_diagnosis_reads_with_the_same_options(corpora, tmp_path):
 def test_the_account_of_the_reader_is_printed(model, tmp_path):
     path = tmp_path / "test.conll"
     path.write_text("Ana I-PER\nslept O\n")
-    printed = run("evaluate", model, path, "--scheme", "BIO", "--resamples", 0)
+    options = ["--scheme", "BIO", "--resamples", 0, "--drop", "PRE"]
+    printed = run("evaluate", model, path, *options)
     assert "Read 1 file as BIO, spaces, token in column 1" in printed
     assert "test.conll, line 1: I-PER continues no entity" in printed
+    assert "No entity with the label PRE that --map or --drop names" in printed
 
 
 def test_errors_name_options(model, tmp_path):

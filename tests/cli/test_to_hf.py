@@ -33,6 +33,37 @@ def test_a_checkpoint_is_written(trained: Language, tmp_path: Path):
     assert code == 1 and "OUT: expected a new file or folder, got" in output
 
 
+def test_the_checkpoint_of_before_goes(trained: Language, tmp_path: Path):
+    trained.to_disk(tmp_path / "model")
+    out = tmp_path / "out"
+    former = "model-00001-of-00002.safetensors", "adapter_config.json", "vocab.txt"
+    for name in (*former, "notes.txt", ".gitattributes"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("{}")
+    code, output = run(tmp_path / "model", out, "--component", "x", "--force")
+    assert code == 1 and all((out / name).exists() for name in former)
+    code, output = run(tmp_path / "model", out, "--force")
+    assert code == 0, output
+    found = {path.name for path in out.iterdir()}
+    assert found >= {"model.safetensors", "notes.txt", ".gitattributes"}
+    assert found.isdisjoint(former) and load_reference(out)
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "out"}
+
+
+def test_a_failed_export_leaves_the_one_of_before(trained: Language, tmp_path: Path, monkeypatch):
+    def full(*args: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    trained.to_disk(tmp_path / "model")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.json").write_text("{}")
+    monkeypatch.setattr("spacy_bio_crf.export.exporting.write_card", full)
+    code, output = run(tmp_path / "model", tmp_path / "out", "--force")
+    assert code == 1 and "No space left on device" in output
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["config.json"]
+    assert (tmp_path / "out" / "config.json").read_text() == "{}"
+
+
 def test_messages_name_the_options(trained: Language, tmp_path: Path):
     trained.to_disk(tmp_path / "model")
     code, output = run(tmp_path / "model", tmp_path / "out", "--component", "x")

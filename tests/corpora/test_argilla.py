@@ -1,11 +1,12 @@
 """Records as `rg.Dataset.records.to_json` writes them (argilla 2, `Record.to_dict`):
-https://docs.argilla.io/latest/how_to_guides/import_export/"""
+https://docs.argilla.io/latest/how_to_guides/import_export/, and as `to_datasets` does, flat."""
 
 import json
 
 import pytest
 
 from spacy_bio_crf.corpora.readers.argilla import SEVERAL_ANSWERS, SUGGESTED, UNANSWERED
+from spacy_bio_crf.corpora.texts import texts_in
 from tests.support.convert_tools import TEXT, plain
 
 PER = {"start": 0, "end": 8, "label": "PER"}
@@ -80,6 +81,51 @@ def test_the_question_is_the_one_with_spans(folder):
         "`spans_key`"
     )
     assert plain(folder.convert(path, spans_key="names")[0][0])[1] == [("Ana Ruiz", "PER")]
+
+
+def flat(name, *answers, **changes):
+    """A record as `to_datasets` makes it of answers: spans and status."""
+    values = [value for value, _ in answers] or None
+    states = [state for _, state in answers] or None
+    return {
+        "id": "7",
+        "status": "completed",
+        "_server_id": "d25",
+        "text": TEXT,
+        f"{name}.responses": values,
+        f"{name}.responses.users": states,
+        f"{name}.responses.status": states,
+        f"{name}.suggestion": [PER],
+        f"{name}.suggestion.score": [0.9],
+        f"{name}.suggestion.agent": "en_ner-1",
+        **changes,
+    }
+
+
+@pytest.mark.parametrize("name", ["entities", "spans"])
+def test_flat_records(folder, name):
+    records = [
+        flat(name, ([PER], "discarded"), ([LOC], "submitted")),
+        flat(name, ([PER], "draft"), ([], "submitted")),
+        flat(name, ([PER], "discarded")),
+        flat(name, **{f"{name}.suggestion": None}),
+        flat(name, ([LOC], "submitted"), ([PER], "submitted"), source="a sentence"),
+    ]
+    path = folder.write(records, "a.jsonl")
+    for options in {}, {"spans_key": name}, {"spans_key": f"{name}.responses"}:
+        docs, summary = folder.convert(path, **options)
+        loc = [("New York", "LOC")]
+        assert [plain(doc)[1] for doc in docs] == [loc, [], loc]
+        assert dict(summary.dropped) == {SUGGESTED: 1, UNANSWERED: 1}
+        assert summary.remarks == {SEVERAL_ANSWERS.format(rule="first"): 1}
+    docs, _ = folder.convert(path, predictions=True, annotation="last")
+    assert [[ent.label_ for ent in doc.ents] for doc in docs] == [["LOC"], [], ["PER"], ["PER"]]
+    assert list(texts_in(path)) == [TEXT] * 5
+    records[0][f"{name}.responses.status"] = ["submitted"]
+    assert folder.error(folder.write(records, "a.jsonl")) == (
+        f"a.jsonl, line 1: expected a status for each of 2 responses under '{name}.responses', "
+        "got 1"
+    )
 
 
 @pytest.mark.parametrize(

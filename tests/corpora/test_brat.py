@@ -1,5 +1,6 @@
 import pytest
 
+from spacy_bio_crf.corpora.readers.char_spans import OTHER_UNITS
 from tests.support.convert_tools import plain
 
 TEXT = "Ana Ruiz lives in New\nYork and Rio de Janeiro, Brazil.\n"
@@ -97,6 +98,20 @@ def test_other_ways_to_count(folder, text, start, end):
     docs, summary = folder.convert(path)
     assert plain(docs[0])[1] == [("Ana", "PER")] and docs[0].text == text
     assert list(summary.remarks.values()) == [1] * (end != 8)
+
+
+def test_pieces_in_utf16_units(folder):
+    text = "\U0001f642 Rio \U0001f642 \U0001f642 Grande"
+    path = folder.write(text, "a.txt")
+    folder.write("T1\tLOC 3 6;7 9;13 19\tRio \U0001f642 Grande\n", "a.ann")
+    (doc,), summary = folder.convert(path, discontinuous="parts")
+    assert plain(doc)[1] == [("Rio \U0001f642", "LOC"), ("Grande", "LOC")]
+    assert summary.remarks[OTHER_UNITS] == 1
+    folder.write("T1\tLOC 3 6;13 19\tRio Grandi\n", "a.ann")
+    assert folder.error(path) == (
+        "a.ann, line 1: expected 'Rio Grandi' (LOC) at characters 3 to 6 and 13 to 19, got "
+        "'io  nde'"
+    )
 
 
 @pytest.mark.parametrize(

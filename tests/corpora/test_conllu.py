@@ -114,6 +114,16 @@ def test_a_file_without_tags_among_others(folder):
         (TEXT + rows(("a", "x", "_")), "FILE, line 23: expected a number such as 1, 1-2 or 1.1 in"),
         (rows((1, "a", "NER=PER")), "FILE, line 1: tag: expected 'O' or a prefix"),
         (rows((1, "a", "Entity=(e1-person")), "FILE, line 1: tag: expected 'O' or a prefix"),
+        (
+            rows(
+                (1, "a", "_"),
+                (2, "b", "Entity=(1-person-new"),
+                (3, "c", "Entity=1)"),
+                (4, "d", "_"),
+            ),
+            "FILE, line 2: tag: expected 'O' or a prefix, a hyphen and a label, no mention in "
+            "brackets, got '(1-person-new'; take the key 'entity' out of the column MISC",
+        ),
     ],
 )
 def test_bad_input(folder, content, message):
@@ -195,3 +205,9 @@ def test_an_empty_node_may_be_the_first_row(folder):
     assert detect_format(path) == "conllu"
     (doc,), summary = folder.convert(path)
     assert plain(doc) == ("Ana", [("Ana", "PER")]) and summary.dropped == {"empty node": 1}
+
+
+def test_mentions_in_brackets_beside_tags(folder):
+    content = rows((1, "a", "Entity=(e1-person"), (2, "b", "Entity=e1)|NER=B-X"), (3, "c", "_"))
+    (found,), _ = folder.tokens(folder.write(content, "a.conllu"))
+    assert found == (["a", "b", "c"], [(1, 2, "X")])

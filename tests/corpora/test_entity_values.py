@@ -43,6 +43,12 @@ FORMS = {
     "by label, one each": {"PER": [0, 8], "LOC": [18, 26]},
     "by label, objects": {"PER": [{"start": 0, "end": 8}], "LOC": [{"start": 18, "end": 26}]},
     "by label and text": {"PER": {"Ana Ruiz": [[0, 7]]}, "LOC": {"New York": [[18, 25]]}},
+    "a list for each key": {
+        "start": [0, 18],
+        "end": [8, 26],
+        "type": ["PER", "LOC"],
+        "text": ["Ana Ruiz", "New York"],
+    },
     "by id": {
         "T1": {"start": 0, "end": 8, "label": "PER"},
         "T2": {"span": [18, 26], "type": "LOC"},
@@ -63,6 +69,18 @@ def test_a_label_may_have_the_name_of_a_key(folder):
     entities = {"position": [[0, 8]], "to": {"New York": [[18, 25]]}}
     (doc,), _ = folder.convert(folder.write([{"text": TEXT, "label": entities}], "a.jsonl"))
     assert plain(doc)[1] == [("Ana Ruiz", "position"), ("New York", "to")]
+
+
+def test_lists_by_key(folder):
+    """As data sets have a sequence of objects."""
+    none = {"start": [], "end": [], "label": []}
+    labels = {"from": [0, 8], "to": [18, 26]}
+    records = [{"text": TEXT, "entities": value} for value in (none, labels)]
+    docs, _ = folder.convert(folder.write(records, "a.jsonl"))
+    assert [plain(doc)[1] for doc in docs] == [[], [("Ana Ruiz", "from"), ("New York", "to")]]
+    ids = {"start": [0, 18], "end": [8, 26], "label": [0, 1]}
+    path = folder.write([{"text": TEXT, "entities": ids}], "a.jsonl")
+    assert "expected an entity's label, got the id 0" in folder.error(path)
 
 
 def test_none_is_not_an_error(folder):

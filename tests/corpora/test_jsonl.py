@@ -157,6 +157,16 @@ def test_other_lists_are_no_entities(folder):
     assert summary.missing == 2 and summary.remarks == {UNANNOTATED: 1}
 
 
+@pytest.mark.parametrize("ents", [[{"start": 0, "end": 8, "label": "PER"}], []])
+def test_groups_of_spans_in_docs_as_json(folder, ents):
+    """`Doc.to_json` has the entities in "ents"."""
+    groups = {"sc": [{"start": 9, "end": 14, "label": "X", "kb_id": ""}]}
+    record = {"text": TEXT, "ents": ents, "spans": groups}
+    (doc,), summary = folder.convert(folder.write([record], "a.jsonl"))
+    assert plain(doc)[1] == [("Ana Ruiz", "PER")] * len(ents)
+    assert summary.remarks == {OTHER_KEYS.format(others="'spans'"): 1}
+
+
 def test_entities_under_several_keys(folder):
     """The label of the whole text may stand where others have entities."""
     ana, bo = [[0, 3, "PER"]], [[4, 6, "PER"]]

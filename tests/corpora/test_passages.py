@@ -1,7 +1,8 @@
 from collections import Counter
+from pathlib import Path
 
 from spacy_bio_crf.corpora import Lost, Summary
-from spacy_bio_crf.corpora.passages import REPAIR_KINDS
+from spacy_bio_crf.corpora.passages import REPAIR_KINDS, document_names
 from spacy_bio_crf.tags.schemes import spans_of_tags
 
 
@@ -15,6 +16,14 @@ def test_losses_are_counted_and_listed():
         Lost("a, line 9", "Bo", "PER", "too blue"),
         Lost("b, line 1", "Rio", "LOC", "too red"),
     ]
+
+
+def test_names_of_documents():
+    paths = ["/in/a.txt/anna.tsv", "/in/b.txt/anna.tsv", "/in/b.txt/bob.tsv", "/on/b.txt/bob.tsv"]
+    found = document_names(map(Path, [*paths, "c.tsv"]))
+    assert list(found.values()) == ["a.txt/anna", "b.txt/anna", "in/b.txt/bob", "on/b.txt/bob", "c"]
+    same = document_names([Path("/in/a.tsv"), Path("/in/a.txt"), Path("a.tsv")])
+    assert len(same) == 3 and document_names([]) == {}
 
 
 def test_bytes_are_added_up():

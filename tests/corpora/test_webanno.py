@@ -1,5 +1,6 @@
 import pytest
 
+from spacy_bio_crf.corpora import convert
 from spacy_bio_crf.corpora.readers.char_spans import NO_LABEL
 from tests.support.convert_tools import plain
 
@@ -23,6 +24,17 @@ def test_webanno(folder):
     assert [(m.text, m.label) for m in summary.misaligned] == [("Ri", "X")]
     assert [(one.text, one.label) for one in summary.lost] == [("ran", ""), ("Ruiz", "LAST_NAME")]
     assert dict(summary.notes) == {"WebAnno TSV 3, webanno.custom.Entity@value": 1}
+
+
+def test_a_folder_for_each_document(folder):
+    """As INCEpTION exports them: all files have the name of the annotator."""
+    for name in "a.txt", "b.txt":
+        folder.write(HEAD + ROWS, f"in/{name}/anna.tsv")
+    docs, _ = folder.convert(folder.path / "in")
+    assert [doc.user_data["document_id"] for doc in docs] == ["a.txt/anna", "b.txt/anna"]
+    converted = folder.path / "out" / "docs.spacy"
+    summary = convert(converted, folder.path / "part.spacy", split="50/50")
+    assert summary.split_by == "documents"
 
 
 def test_a_sentence_that_begins_with_white_space(folder):

@@ -5,13 +5,19 @@ import json
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spacy.tokens import Doc
+from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.corpora import convert
 from spacy_bio_crf.corpora.passages import Summary
-from spacy_bio_crf.corpora.write import UNWRITABLE_LABEL, WRITERS
+from spacy_bio_crf.corpora.write import (
+    UNWRITABLE_DATA,
+    UNWRITABLE_LABEL,
+    UNWRITABLE_LINK,
+    WRITERS,
+)
 from spacy_bio_crf.errors import ConvertError
+from spacy_bio_crf.tags.spans import LEFT_ASIDE
 from tests.support.convert_tools import everything, load, make_doc, save
 
 DOCS = [
@@ -199,3 +205,15 @@ def test_parts_of_speech_that_are_left_out_are_counted(tmp_path, suffix):
     summary = Summary()
     WRITERS[suffix]([doc], tmp_path / f"out{suffix}", summary)
     assert dict(summary.dropped) == {UNWRITABLE_LABEL: 3}
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".conll"])
+def test_what_only_docs_hold_is_counted(folder, suffix):
+    doc = make_doc(["Ana", "ran"], [True, False], [(0, 1, "PER")], name="d")
+    doc.ents = [Span(doc, 0, 1, "PER", kb_id="Q1")]
+    doc[1].lemma_ = "run"
+    doc.user_data |= {"bio_ner_weight": 0.5, "source": "a:1", LEFT_ASIDE: 1}
+    path = save([doc], folder.path / "a.spacy")
+    summary = convert(path, folder.path / f"b{suffix}")
+    assert dict(summary.dropped) == {UNWRITABLE_LABEL: 1, UNWRITABLE_LINK: 1, UNWRITABLE_DATA: 1}
+    assert not convert(path, folder.path / "b.spacy").dropped

@@ -54,6 +54,13 @@ def test_confusion_by_hand():
     assert matrix["tokens"] == [[1, 0, 2], [1, 0, 0], [0, 1, 3]]
 
 
+def test_a_label_called_as_no_entity():
+    doc = document([(0, 1, "O"), (2, 3, "(O)")], [(2, 3, "O")], n=4)
+    matrix = confusion([doc])
+    assert matrix["names"] == ["(O)", "O", "((O))"]
+    assert matrix["entities"] == [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
+
+
 def test_unannotated_tokens_confuse_nobody():
     doc = document([(0, 1, "A")], [(0, 1, "A")], n=4, missing=(2, 3))
     assert confusion([doc])["tokens"] == [[1, 0], [0, 1]]

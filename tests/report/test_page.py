@@ -12,7 +12,7 @@ from spacy.training import Example
 
 from spacy_bio_crf.metrics import Document, analyze
 from spacy_bio_crf.metrics.chance import Chance
-from spacy_bio_crf.metrics.mistakes import find_mistakes
+from spacy_bio_crf.metrics.mistakes import confusion, find_mistakes
 from spacy_bio_crf.report import render_report
 from spacy_bio_crf.report.page import Fragment, cut_text
 from tests.support.chromium import Page, browse, find_chromium
@@ -129,6 +129,18 @@ def test_page_lists_every_error(page_text):
 def metrics_of(documents: list[Document], nlp) -> dict:
     """Figures of an empty corpus: the list of errors is made of the documents alone."""
     return {"model": "m", "corpus": "c", **analyze([])} | {"documents": len(documents)}
+
+
+def test_a_label_called_as_no_entity(make_nlp):
+    docs = [document([(0, 1, "O")], [(2, 3, "A")], confidence=[0.5], n=4)]
+    page = render_report({**metrics_of(docs, make_nlp()), "confusion": confusion(docs)}, docs)
+    elements = Reader(page).elements
+    errors = {(a["data-gold"], a["data-predicted"]) for n, a in elements if "data-gold" in a}
+    assert errors == {("O", "(O)"), ("(O)", "A")}
+    values = [a["value"] for n, a in elements if n == "option"]
+    assert values.count("O") == 3 and values.count("(O)") == 2
+    links = {a["xlink:href"] for n, a in elements if n == "a" and "xlink:href" in a}
+    assert links == {"#gold=O&predicted=%28O%29", "#gold=%28O%29&predicted=A"}
 
 
 def test_most_errors_of_a_kind(make_nlp):

@@ -71,6 +71,12 @@ def test_page_is_well_formed_and_needs_nothing_else():
     ]
 
 
+def test_a_label_called_as_no_entity():
+    text = render_review([entry("missed", ([(2, 3, "O")], []), 2, 0.1)], [], WORDING)
+    errors = [a for n, a in Reader(text).elements if a.get("class") == "error"]
+    assert [(e["data-gold"], e["data-predicted"]) for e in errors] == [("O", "(O)")]
+
+
 def test_a_list_without_entries():
     text = render_review([], TABLES, WORDING)
     assert "<p>None.</p>" in text and 'id="filters"' not in text and "Numbers" in text

@@ -3,6 +3,12 @@
 {"id": "7", "fields": {"text": "Ana Ruiz"}, "suggestions": {"entities": {"value": […]}},
  "responses": {"entities": [{"value": [{"start": 0, "end": 8, "label": "PER"}],
                              "user_id": "…", "status": "submitted"}]}}
+
+The same, flat, as `to_datasets` makes it for JSON lines and Parquet:
+
+{"id": "7", "text": "Ana Ruiz", "entities.suggestion": […],
+ "entities.responses": [[{"start": 0, "end": 8, "label": "PER"}]],
+ "entities.responses.users": ["…"], "entities.responses.status": ["submitted"]}
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,6 +28,9 @@ UNANSWERED = "record without a submitted response"
 SUGGESTED = "record with suggestions alone, which `predictions` reads"
 SEVERAL_ANSWERS = "records have several responses, of which the {rule} was taken (`annotation`)"
 _SUBMITTED = (None, "submitted")
+# Endings of keys of flat records, behind the question's name.
+_RESPONSES, _STATUS, _SUGGESTION = ".responses", ".responses.status", ".suggestion"
+_NO_FIELDS = ("id", "status", "_server_id")
 
 
 def read_argilla(
@@ -42,8 +51,9 @@ def read_argilla(
     """
     for path in paths:
         summary.notes["Argilla records"] += 1
-        for record in read_records(path, summary.tick, encoding=options.encoding):
-            name = options.spans_key or _question(record)
+        for flat in read_records(path, summary.tick, encoding=options.encoding):
+            record = nested(flat)
+            name = (options.spans_key or "").removesuffix(_RESPONSES) or _question(record)
             value = _answer(name, record, options, summary)
             if value is None:
                 suggested = bool(_object("suggestions", record).get(name or ""))
@@ -61,6 +71,52 @@ def read_argilla(
                 place=record.place,
                 document_id=record.name("id"),
             )
+
+
+def is_flat(data: dict[str, Any]) -> bool:
+    """RETURNS (bool): Whether a record is a flat one."""
+    answered = any(key.endswith(_STATUS) for key in data)
+    return answered or "_server_id" in data and any(key.endswith(_SUGGESTION) for key in data)
+
+
+def nested(record: JsonRecord) -> JsonRecord:
+    """The record, or the nested form of a flat one.
+
+    RAISES: ConvertError for responses and statuses of different numbers.
+    """
+    data = record.data
+    if not is_flat(data):
+        return record
+    responses = {
+        key.removesuffix(_RESPONSES): _answers(key, record)
+        for key, values in data.items()
+        if key.endswith(_RESPONSES) and values is not None
+    }
+    suggestions = {
+        key.removesuffix(_SUGGESTION): {"value": value}
+        for key, value in data.items()
+        if key.endswith(_SUGGESTION) and value is not None
+    }
+    # Nothing tells fields from metadata that are text.
+    fields = {key: value for key, value in data.items() if _is_field(key, value)}
+    whole = {"id": data.get("id"), "fields": fields}
+    return record._replace(data={**whole, "responses": responses, "suggestions": suggestions})
+
+
+def _answers(key: str, record: JsonRecord) -> list[dict[str, Any]]:
+    """The responses under a key of a flat record."""
+    values, states = (record.data.get(k) for k in (key, key.removesuffix(_RESPONSES) + _STATUS))
+    if not isinstance(values, list) or not isinstance(states, list):
+        raise record.error(f"lists under {key!r} and its status", [values, states])
+    if len(values) != len(states):
+        expected = f"a status for each of {len(values)} responses under {key!r}"
+        raise record.error(expected, Plain(str(len(states))))
+    return [{"value": v, "status": state} for v, state in zip(values, states, strict=True)]
+
+
+def _is_field(key: str, value: Any) -> bool:
+    parts = (_RESPONSES, _SUGGESTION)
+    return isinstance(value, str) and key not in _NO_FIELDS and not any(p in key for p in parts)
 
 
 def _question(record: JsonRecord) -> str | None:

@@ -12,8 +12,8 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines, read_text
 from ..options import ConvertOptions
-from ..passages import Passage, Summary, TextSpan
-from .char_spans import OTHER_UNITS, Offsets, in_characters
+from ..passages import Passage, Summary, TextSpan, document_names
+from .char_spans import OTHER_UNITS, Offsets, ways_in_characters
 
 COMPANIONS = ("annotation.conf", "visual.conf", "tools.conf", "kb_shortcuts.conf")
 NO_ANNOTATION = "text file without an .ann file"
@@ -57,7 +57,8 @@ def read_brat(
     out and counted. brat cuts entities at line ends, so pieces with nothing but white space between
     are joined. `discontinuous` says how other entities in pieces are read.
     """
-    for path in dict.fromkeys(path.with_suffix(".txt") for path in paths):
+    texts = dict.fromkeys(path.with_suffix(".txt") for path in paths)
+    for path, name in document_names(texts).items():
         annotation = path.with_suffix(".ann")
         if not path.is_file():
             expected = f"the text beside it, {path.name}"
@@ -66,12 +67,14 @@ def read_brat(
             summary.dropped[NO_ANNOTATION] += 1
             continue
         try:
-            yield _passage(path, annotation, options, summary)
+            yield _passage(path, annotation, name, options, summary)
         except ConvertError as err:
             yield err
 
 
-def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Summary) -> Passage:
+def _passage(
+    path: Path, annotation: Path, name: str, options: ConvertOptions, summary: Summary
+) -> Passage:
     # With its line ends, because offsets count them.
     text = read_text(path, ConvertError, encoding=options.encoding)
     summary.tick(path.stat().st_size + annotation.stat().st_size)
@@ -103,7 +106,7 @@ def _passage(path: Path, annotation: Path, options: ConvertOptions, summary: Sum
         line=1,
         place=f"{path}, line 1",
         missing=missing,
-        document_id=path.stem,
+        document_id=name,
     )
 
 
@@ -126,22 +129,21 @@ def _entities(path: Path, lines: Iterable[tuple[int, str]], summary: Summary) ->
 
 def _in_characters(text: str, entities: list[_Entity], summary: Summary) -> list[_Entity]:
     """Check the entities against the text, and convert their offsets to characters."""
-    flat = [piece for entity in entities for piece in _with_texts(entity)]
-    found = in_characters(text, flat)
+    found = _converted(text, entities)
     if found is None:
         for entity in entities:
-            if in_characters(text, _with_texts(entity)) is None:
-                start, end = entity.pieces[0][0], entity.pieces[-1][1]
-                expected = f"{entity.text!r} ({entity.label}) at characters {start} to {end}"
-                raise ConvertError(describe(entity.place, expected=expected, got=text[start:end]))
+            if _converted(text, [entity]) is None:
+                at = " and ".join(f"{start} to {end}" for start, end in entity.pieces)
+                expected = f"{entity.text!r} ({entity.label}) at characters {at}"
+                got = _text_of(text, entity.pieces)
+                raise ConvertError(describe(entity.place, expected=expected, got=got))
         expected = "offsets in the same units throughout the file"
         raise ConvertError(
             describe(entities[0].place, expected=expected, got=Plain("several units"))
         )
-    if found != [(start, end) for start, end, _ in flat]:
+    if found != entities:
         summary.remarks[OTHER_UNITS] += 1
-    offsets = iter(found)
-    return [_Entity(e.label, [next(offsets) for _ in e.pieces], e.text, e.place) for e in entities]
+    return found
 
 
 def _without_mark(text: str, entities: list[_Entity]) -> tuple[str, list[_Entity]]:
@@ -150,19 +152,22 @@ def _without_mark(text: str, entities: list[_Entity]) -> tuple[str, list[_Entity
     if bare == text:
         return text, entities
     moved = [replace(e, pieces=[(start - 1, end - 1) for start, end in e.pieces]) for e in entities]
-    flat = [piece for entity in moved for piece in _with_texts(entity)]
-    return bare, moved if in_characters(bare, flat) is not None else entities
+    return bare, moved if _converted(bare, moved) is not None else entities
 
 
-def _with_texts(entity: _Entity) -> list[tuple[int, int, str]]:
-    """Each piece with its share of the text, in which a space stands between the pieces."""
-    if len(entity.pieces) == 1:
-        return [(*entity.pieces[0], entity.text)]
-    shares, at = [], 0
-    for start, end in entity.pieces:
-        shares.append((start, end, entity.text[at : at + end - start]))
-        at += end - start + 1
-    return shares
+def _converted(text: str, entities: list[_Entity]) -> list[_Entity] | None:
+    """The entities in characters, by the first units that give each its text; None without."""
+    stretches = [(*piece, None) for entity in entities for piece in entity.pieces]
+    for offsets in map(iter, ways_in_characters(text, stretches)):
+        found = [replace(e, pieces=[next(offsets) for _ in e.pieces]) for e in entities]
+        if all(_text_of(text, e.pieces).split() == e.text.split() for e in found):
+            return found
+    return None
+
+
+def _text_of(text: str, pieces: list[Offsets]) -> str:
+    """The text of an entity, in which a space stands between its pieces."""
+    return " ".join(text[start:end] for start, end in pieces)
 
 
 def _joined(text: str, pieces: list[Offsets]) -> list[Offsets]:

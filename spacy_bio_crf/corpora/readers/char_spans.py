@@ -75,17 +75,23 @@ def locate(
     return spans, missing
 
 
-def in_characters(text: str, stretches: Sequence[tuple[int, int, str]]) -> list[Offsets] | None:
-    """Convert offsets with exclusive ends to characters, in the first units that fit the texts.
+def in_characters(text: str, stretches: Sequence[Stretch]) -> list[Offsets] | None:
+    """RETURNS (list[tuple[int, int]] | None): The first of `ways_in_characters`; None without."""
+    return next(ways_in_characters(text, stretches), None)
+
+
+def ways_in_characters(text: str, stretches: Sequence[Stretch]) -> Iterator[list[Offsets]]:
+    """Convert offsets with exclusive ends to characters, in each of the units that fit the texts.
 
     text (str): The text.
-    stretches (Sequence[tuple[int, int, str]]): Start, exclusive end and the text between, with
-        which white space is not compared.
-    RETURNS (list[tuple[int, int]] | None): Starts and exclusive ends in characters; None if no
-        units give every stretch its text.
+    stretches (Sequence[tuple[int, int, str | None]]): Start, exclusive end and the text between,
+        with which white space is not compared; None fits any.
+    YIELDS (list[tuple[int, int]]): Starts and exclusive ends in characters.
     """
-    found = (_converted(text, stretches, unit, crlf) for unit, crlf in _ways(text, _UNITS))
-    return next((offsets for offsets in found if offsets is not None), None)
+    for unit, crlf in _ways(text, _UNITS):
+        offsets = _converted(text, stretches, unit, crlf)
+        if offsets is not None:
+            yield offsets
 
 
 def placed(

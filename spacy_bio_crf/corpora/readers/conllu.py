@@ -31,6 +31,8 @@ _Row = tuple[int, list[str] | None, str]  # a line's number, its columns if it i
 _WORD = re.compile(r"[0-9]+")
 _RANGE = re.compile(r"([0-9]+)-([0-9]+)")
 _EMPTY_NODE = re.compile(r"[0-9]+\.[0-9]+")
+# Coreference: "(1-person-new", "1)", "(2-place)", and several of them.
+_MENTIONS = re.compile(r"\(.*|[^()]*\).*")
 
 
 def read_conllu(
@@ -47,6 +49,9 @@ def read_conllu(
         return _rows(numbered_lines(path, ConvertError, tick, encoding=options.encoding))
 
     contents = {path: _survey(path, rows(path)) for path in paths}
+    for found in contents.values():
+        if found.key is None and found.mentions is not None:
+            raise found.mentions
     keys = {path: found.key for path, found in contents.items() if found.key is not None}
     if not keys and not any(found.labels for found in contents.values()):
         for error in (found.error for found in contents.values() if found.error is not None):
@@ -103,12 +108,14 @@ class _Contents:
     labels (bool): Whether it has any UPOS, XPOS or FEATS.
     features (bool): Whether it has any FEATS.
     error (ConvertError | None): The first row with another number of columns.
+    mentions (ConvertError | None): The first value under such a key that is mentions in brackets.
     """
 
     key: str | None = None
     labels: bool = False
     features: bool = False
     error: ConvertError | None = None
+    mentions: ConvertError | None = None
 
 
 def _survey(path: Path, rows: Iterable[_Row]) -> _Contents:
@@ -121,8 +128,20 @@ def _survey(path: Path, rows: Iterable[_Row]) -> _Contents:
             found.features |= fields[5] != NO_VALUE
             if found.key is None:
                 misc = _misc_values(fields[-1])
-                found.key = next((key for key in KEYS if key in misc), None)
+                values = {key: misc[key] for key in KEYS if key in misc}
+                tagged = (key for key, value in values.items() if not _MENTIONS.fullmatch(value))
+                found.key = next(tagged, None)
+                if values and found.mentions is None:
+                    found.mentions = _no_tag(path, line, *next(iter(values.items())))
     return found
+
+
+def _no_tag(path: Path, line: int, key: str, value: str) -> ConvertError:
+    expected = "'O' or a prefix, a hyphen and a label, no mention in brackets"
+    remedy = f"take the key {key!r} out of the column MISC, to read all else"
+    return ConvertError(
+        describe(f"{path}, line {line}: tag", expected=expected, got=value, remedy=remedy)
+    )
 
 
 def _rows(lines: Iterable[tuple[int, str]]) -> Iterator[_Row]:

@@ -5,6 +5,7 @@
 {"span": [0, 8], "type": "PER"}    offsets within
 {"PER": [[0, 8]]}                  by label
 {"PER": {"Ana Ruiz": [[0, 8]]}}    by label and text
+{"start": [0, 9], "end": [8, 12], "label": ["PER", "LOC"]}    by key, as tables hold sequences
 """
 
 from collections.abc import Iterator
@@ -141,6 +142,9 @@ def _walk(value: Any, label: Any = None, text: str | None = None) -> Iterator[tu
     """The entities in a value, each with its label as it stands there, None without one."""
     if isinstance(value, dict):
         own = {key.lower().replace("_", ""): inner for key, inner in value.items()}
+        if label is None and (rows := _rows_in(own)) is not None:
+            yield from _walk(rows)
+            return
         label_key = next((k for k in _LABELS if own.get(k) not in (None, "", [])), None)
         place = _pair_in(own)
         if place is None and (label is not None or label_key is not None):
@@ -177,6 +181,20 @@ def _walk(value: Any, label: Any = None, text: str | None = None) -> Iterator[tu
         if not isinstance(inner, (list, dict)):
             raise _NoEntityError(value)
         yield from _walk(inner, label, text)
+
+
+def _rows_in(own: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The entities in an object with a list of starts, one of ends and one of labels."""
+    columns = {key: value for key, value in own.items() if isinstance(value, list)}
+    starts, ends, labels = (
+        next((columns[key] for key in keys if key in columns), None)
+        for keys in (_STARTS, _ENDS, _LABELS)
+    )
+    if starts is None or ends is None or labels is None or len(set(map(len, columns.values()))) > 1:
+        return None
+    if any(as_number(offset) is None for offset in (*starts, *ends)):
+        return None
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _pair_in(own: dict[str, Any]) -> tuple[int, int] | None:

@@ -136,6 +136,9 @@ def _given(
     filled = [k for k, v in data.items() if k not in _NO_ENTITIES and has_entities(v, size)]
     names = (options.spans_key,) if options.spans_key else SPAN_KEYS
     known = [k for k in names if data.get(k) is not None]
+    if "ents" in known and isinstance(data.get("spans"), dict):
+        # spaCy's `Doc.to_json` has groups of other spans there.
+        known.remove("spans")
     # Some tools put the label of the whole text under a key that others have for entities.
     lists = [k for k in known if isinstance(data[k], (list, dict))]
     key = next((k for k in [*lists, *known] if k in filled), next(iter([*lists, *known]), None))

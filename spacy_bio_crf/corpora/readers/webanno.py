@@ -17,7 +17,7 @@ from pathlib import Path
 from ...errors import ConvertError, Plain, describe
 from ...io import numbered_lines
 from ..options import ConvertOptions
-from ..passages import Passage, Summary, TextSpan
+from ..passages import Passage, Summary, TextSpan, document_names
 from .char_spans import NO_LABEL
 from .json_records import JsonRecord
 from .jsonl import with_tokens
@@ -62,11 +62,11 @@ def read_webanno(
     paths: Sequence[Path], options: ConvertOptions, summary: Summary
 ) -> Iterator[Passage]:
     """Read one Doc from each file, with the entities of one layer and one of its features."""
-    for path in paths:
-        yield _passage(path, options, summary)
+    for path, name in document_names(paths).items():
+        yield _passage(path, name, options, summary)
 
 
-def _passage(path: Path, options: ConvertOptions, summary: Summary) -> Passage:
+def _passage(path: Path, document: str, options: ConvertOptions, summary: Summary) -> Passage:
     layers: list[list[str]] = []
     column, name = -1, ""
     text, tokens = _Text(), list[dict[str, int | bool]]()
@@ -131,7 +131,7 @@ def _passage(path: Path, options: ConvertOptions, summary: Summary) -> Passage:
         line=first,
         place=f"{path}, line {first}",
         missing=[span[:2] for span in bare],
-        document_id=path.stem,
+        document_id=document,
     )
     return with_tokens(passage, tokens, JsonRecord({}, first, passage.place))
 
