@@ -125,7 +125,7 @@ def label_tables(name: str, figures: Mapping[str, Any]) -> list[Table]:
     other = figures.get("comparison")
     if other is not None:
         title = f"Accuracy of {name} beside {other['model']}"
-        header = ("", "accuracy", "other accuracy", "difference", "interval", "p")
+        columns = ("", "accuracy", "other accuracy", "difference", "interval", "p")
         row = paired_row("all", figures["accuracy"], other["accuracy"], other)
-        found.append(Table(title, header, [row], paired_note(other)))
+        found.append(Table(title, columns, [row], paired_note(other)))
     return found

@@ -61,11 +61,11 @@ def confusion(documents: Sequence[Document]) -> dict[str, Any]:
     """Count gold labels against predicted ones.
 
     documents (Sequence[Document]): Gold and predictions.
-    RETURNS (dict): `names` of rows and columns: the labels, and `outside_name` at the end, mostly
-        "O". `entities`: pairs
-        of overlapping entities by gold (row) and predicted (column) label; missed entities in the
-        column O, spurious ones in the row O. `tokens`: annotated tokens, prefixes ignored, once for
-        each group of labels. Both are lists of L + 1 rows of L + 1 counts.
+    RETURNS (dict): `names` of rows and columns: the labels, and `outside_name` at the end.
+        `entities`: pairs of overlapping entities by gold (row) and predicted (column) label; missed
+        entities in the last column, spurious ones in the last row. `tokens`: annotated tokens,
+        prefixes ignored, once for each group of labels. Both are lists of L + 1 rows of L + 1
+        counts.
     """
     labels = labels_of(documents)
     names = [*labels, outside_name(labels)]
