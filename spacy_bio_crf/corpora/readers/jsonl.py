@@ -159,8 +159,11 @@ def _given(
         return None, {}
     keys[key] = None
     accepted, rest = _by_answer(data[key])
-    judged = {answer: read_entities(value, key, record, summary) for answer, value in rest.items()}
-    return read_entities(accepted, key, record, summary), judged
+
+    def read(value: Any) -> list[Given]:
+        return read_entities(value, key, record, summary, layers=options.layers)
+
+    return read(accepted), {answer: read(value) for answer, value in rest.items()}
 
 
 def _is_empty(data: dict[str, Any], options: ConvertOptions) -> bool:
