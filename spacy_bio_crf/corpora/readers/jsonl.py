@@ -187,7 +187,8 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
     passage = replace(passage, missing=[(0, len(passage.text))])
     if answer == "accept":
         return passage
-    summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
+    if passage.spans:
+        summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
     return replace(passage, spans=[], incorrect=passage.spans)
 
 
