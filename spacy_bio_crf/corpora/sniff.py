@@ -19,7 +19,7 @@ from .readers.docbin import read_docbin
 from .readers.inline_xml import looks_like_xml, read_xml
 from .readers.jsonl import SPAN_KEYS, read_jsonl
 from .readers.label_studio import ANNOTATION_KEYS, read_label_studio
-from .readers.layout import detect_layout
+from .readers.layout_detection import detect_layout
 from .readers.pubtator import looks_like_pubtator, read_pubtator
 from .readers.record_files import TEXT_KEYS, holds_records, is_table, read_records
 from .readers.tag_forms import PLAIN

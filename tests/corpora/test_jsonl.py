@@ -247,6 +247,8 @@ def test_binary_answers_tell_of_the_entities_shown(folder):
     docs, summary = folder.convert(path, answers="binary", incorrect_spans_key="no")
     assert [len(doc.spans.get("no", ())) for doc in docs] == [0, 1, 1, 0, 0]
     assert not any(t.ent_iob_ == "O" for doc in docs for t in doc)
+    nothing = {**BINARY_TASK, "spans": [], "answer": "reject"}
+    assert set(folder.convert(folder.write([nothing], "a.jsonl"))[1].remarks) == {BINARY}
 
 
 def test_each_entity_has_an_answer_of_its_own(folder):

@@ -9,6 +9,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from spacy_bio_crf.corpora import ConvertOptions, convert, read
+from spacy_bio_crf.corpora.readers.entity_values import SEVERAL_LABELS
 from spacy_bio_crf.errors import ConvertError
 from spacy_bio_crf.gold.layers import read_layers
 from tests.support.paths import ROOT
@@ -190,3 +191,24 @@ def test_the_corpus_of_the_project(tmp_path: Path):
     assert nested > 100
     labels = {span.label_ for doc in docs for span in doc.spans["gold_spans"]}
     assert labels == {"ORG", "EVENT", "ROLE", "PER", "LOC"}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "label-studio", "argilla", "token-spans"])
+def test_an_entity_with_several_labels(tmp_path, form):
+    region = {"start": 0, "end": 3, "labels": ["PER", "POET"]}
+    task = {"value": region, "type": "labels"}
+    answers = {"names": [{"value": [{"start": 0, "end": 3, "label": ["PER", "POET"]}]}]}
+    record = {
+        "jsonl": {"text": "Ana ran", "label": [region]},
+        "label-studio": {"data": {"text": "Ana ran"}, "annotations": [{"result": [task]}]},
+        "argilla": {"fields": {"text": "Ana ran"}, "responses": answers},
+        "token-spans": {"tokens": ["Ana", "ran"], "entities": [{**region, "end": 1}]},
+    }[form]
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(record))
+    (doc,), summary = read(path, layers=True)
+    found = {(span.start, span.end, span.label_) for span in doc.spans["gold_spans"]}
+    assert found == {(0, 1, "PER"), (0, 1, "POET")} and [e.label_ for e in doc.ents] == ["PER"]
+    assert SEVERAL_LABELS not in summary.remarks
+    (doc,), summary = read(path)
+    assert [e.label_ for e in doc.ents] == ["PER"] and summary.remarks[SEVERAL_LABELS] == 1

@@ -60,7 +60,7 @@ def read_argilla(
                 summary.dropped[SUGGESTED if suggested else UNANSWERED] += 1
                 continue
             text = _text_of(record, options.text_key)
-            given = read_entities(value, name or "", record, summary)
+            given = read_entities(value, name or "", record, summary, layers=options.layers)
             spans, missing = locate(text, given, record, options, summary)
             yield Passage(
                 text=text,

@@ -12,7 +12,8 @@ from ...errors import ConvertError
 from ...io import Tick, numbered_lines
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .layout import NO_PART, Layout, detect_layout, document_mark, is_docstart, shown
+from .layout import Layout, document_mark, is_docstart, shown
+from .layout_detection import NO_PART, detect_layout
 from .tagged import Block, read_tagged
 from .ud_words import universal
 

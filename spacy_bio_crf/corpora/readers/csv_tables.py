@@ -17,7 +17,7 @@ from ...errors import ConvertError, Plain, describe
 from ...io import Tick, numbered_lines
 from ..options import ConvertOptions
 from ..passages import Sentence, Summary
-from .layout import TOKEN_HEADS, is_tag_head
+from .layout_detection import TOKEN_HEADS, is_tag_head
 from .tag_forms import USUAL
 from .tagged import Block, read_tagged
 

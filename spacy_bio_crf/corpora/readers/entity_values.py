@@ -58,13 +58,16 @@ class Given(NamedTuple):
     checked: bool = True
 
 
-def read_entities(value: Any, key: str, record: JsonRecord, summary: Summary) -> list[Given]:
+def read_entities(
+    value: Any, key: str, record: JsonRecord, summary: Summary, *, layers: bool = False
+) -> list[Given]:
     """Read the entities under one key of a record.
 
     value (Any): The value under the key: a list, or a dictionary by label.
     key (str): The key, for messages.
     record (JsonRecord): The record.
     summary (Summary): Gets a remark for each entity with several labels.
+    layers (bool): Such an entity is one for each label; otherwise the first label counts.
     RETURNS (list[Given]): The entities, in order.
     RAISES: ConvertError if there is anything else.
     """
@@ -78,14 +81,17 @@ def read_entities(value: Any, key: str, record: JsonRecord, summary: Summary) ->
         raise record.error(f"entities under {key!r}", Plain("lists nested too deep")) from None
     given = []
     for entity, label in raw:
-        if isinstance(label, list) and label:
-            if len(label) > 1:
-                summary.remarks[SEVERAL_LABELS] += 1
-            label = label[0]
-        if isinstance(label, (int, float)) and not isinstance(label, bool):
-            got = Plain(f"the id {label} under {key!r}")
-            raise record.error("an entity's label", got, remedy="put its name in the id's place")
-        given.append(entity._replace(label=checked_text(label or "", "label", record).strip()))
+        labels = label if isinstance(label, list) and label else [label]
+        if len(labels) > 1 and not layers:
+            summary.remarks[SEVERAL_LABELS] += 1
+            labels = labels[:1]
+        for one in labels:
+            if isinstance(one, (int, float)) and not isinstance(one, bool):
+                got = Plain(f"the id {one} under {key!r}")
+                remedy = "put its name in the id's place"
+                raise record.error("an entity's label", got, remedy=remedy)
+            name = checked_text(one or "", "label", record).strip()
+            given.append(entity._replace(label=name))
     return given
 
 

@@ -159,8 +159,11 @@ def _given(
         return None, {}
     keys[key] = None
     accepted, rest = _by_answer(data[key])
-    judged = {answer: read_entities(value, key, record, summary) for answer, value in rest.items()}
-    return read_entities(accepted, key, record, summary), judged
+
+    def read(value: Any) -> list[Given]:
+        return read_entities(value, key, record, summary, layers=options.layers)
+
+    return read(accepted), {answer: read(value) for answer, value in rest.items()}
 
 
 def _is_empty(data: dict[str, Any], options: ConvertOptions) -> bool:
@@ -184,7 +187,8 @@ def _answered(passage: Passage, answer: str, options: ConvertOptions, summary: S
     passage = replace(passage, missing=[(0, len(passage.text))])
     if answer == "accept":
         return passage
-    summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
+    if passage.spans:
+        summary.remarks[REJECTED.format(key=options.incorrect_spans_key)] += len(passage.spans)
     return replace(passage, spans=[], incorrect=passage.spans)
 
 

@@ -49,7 +49,7 @@ def read_label_studio(
                 continue
             key, text = _text(record, options.text_key)
             own = _on_text(results, key, record, summary)
-            given = [g for r in own for g in _region(r, record, summary)]
+            given = [g for r in own for g in _region(r, record, options, summary)]
             spans, missing = locate(text, given, record, options, summary)
             yield Passage(
                 text=text,
@@ -130,7 +130,9 @@ def _is_region(result: dict[str, Any]) -> bool:
     return str(result.get("type", "labels")).endswith("labels")
 
 
-def _region(result: dict[str, Any], record: JsonRecord, summary: Summary) -> list[Given]:
+def _region(
+    result: dict[str, Any], record: JsonRecord, options: ConvertOptions, summary: Summary
+) -> list[Given]:
     """A labeled region; none if the result is something else, such as a choice or a relation."""
     kind, value = str(result.get("type", "labels")), result.get("value")
     if not _is_region(result) or not isinstance(value, dict):
@@ -140,4 +142,4 @@ def _region(result: dict[str, Any], record: JsonRecord, summary: Summary) -> lis
     # In a page of HTML, the others are relative to its elements.
     region |= value.get("globalOffsets") or {}
     region["label"] = value.get(kind, value.get("labels"))
-    return read_entities([region], "result", record, summary)
+    return read_entities([region], "result", record, summary, layers=options.layers)

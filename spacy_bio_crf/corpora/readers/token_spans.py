@@ -188,9 +188,10 @@ def _read(record: JsonRecord, options: ConvertOptions, summary: Summary) -> _Ind
         for item in part if isinstance(part, list) and _is_nested(part) else [part]:
             of = item.get("sent_id") if isinstance(item, dict) else None
             of = number if by_sentence and of is None else of
-            given = read_entities([_plain(item)], str(key), record, summary)
+            own = [_plain(item)]
+            given = read_entities(own, str(key), record, summary, layers=options.layers)
             entities += [(of, one) for one in given]
-            n_objects += isinstance(item, dict) and "index" not in item
+            n_objects += len(given) * (isinstance(item, dict) and "index" not in item)
     return _Indexed(record, sentences, entities, n_objects)
 
 
