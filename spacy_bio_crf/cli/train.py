@@ -12,7 +12,7 @@ from wasabi import Printer, msg
 
 from ..errors import Plain, describe
 from .loading import check_folder, check_values, claim_gpu
-from .training_config import find_slips, read_training_config
+from .training_config import find_damage_of, find_slips, read_training_config
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -136,6 +136,10 @@ def train_cli(
             processes.leave()
     except (BioError, OSError) as error:
         msg.fail(f"{place}{error}", exits=1)
+    except ValueError as error:
+        if not (damage := find_damage_of(config, error)):
+            raise
+        msg.fail(f"{place}{damage}", exits=1)
 
 
 def _initialize(config: "Config", gpu_id: int) -> "Language":
@@ -156,7 +160,7 @@ def _initialize(config: "Config", gpu_id: int) -> "Language":
         raise
     except (ValueError, ImportError) as error:
         logger.debug("Initializing the pipeline failed", exc_info=True)
-        raise SettingsError(str(error)) from error
+        raise SettingsError(find_damage_of(config, error) or str(error)) from error
 
 
 def _resume_components(nlp: "Language", config: "Config", told: Printer) -> None:

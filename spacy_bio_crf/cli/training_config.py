@@ -140,3 +140,25 @@ def _missing_components(settings: "Config") -> list[str]:
         return []
     listed = ", ".join(missing)
     return [f"training.annotating_components: without effect, since nlp.pipeline lacks {listed}"]
+
+
+def find_damage_of(config: "Config", error: Exception) -> str | None:
+    """Find the corpus that spaCy's error of a damaged one, E1014, is about: it names none.
+
+    RETURNS (str | None): The message; None for another error.
+    """
+    from spacy.tokens import DocBin
+
+    if "[E1014]" not in str(error):
+        return None
+    readers = config.interpolate().get("corpora", {}).values()
+    paths = [Path(str(reader.get("path"))) for reader in readers]
+    for path in [file for own in paths for file in (own, *sorted(own.rglob("*.spacy")))]:
+        try:
+            if path.is_file() and path.suffix == ".spacy":
+                DocBin().from_disk(path)
+        # Any of those that zlib, msgpack and numpy have for a broken file.
+        except Exception:
+            got = Plain("a file that can't be read")
+            return describe(str(path), expected="a file written by spaCy's DocBin", got=got)
+    return None

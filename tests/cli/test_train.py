@@ -296,6 +296,15 @@ def test_settings_that_spacy_does_not_know_are_named(folder: Path, tmp_path: Pat
     assert "[training]: without effect, since spaCy has no setting max_stepz" in printed
 
 
+@pytest.mark.parametrize("name", ["train", "dev"])
+def test_damaged_corpora_are_named(folder: Path, tmp_path: Path, name: str):
+    path = tmp_path / "damaged.spacy"
+    path.write_bytes((folder / f"{name}.spacy").read_bytes()[:-20])
+    message = refusal(str(folder / "config.cfg"), f"--corpora.{name}.path", str(path))
+    expected = f"{path}: expected a file written by spaCy's DocBin, got a file that can't be read"
+    assert expected.replace(" ", "") in message.replace(" ", "")
+
+
 def test_limits_may_be_variables_and_slips_are_told(folder: Path, tmp_path: Path):
     config = tmp_path / "config.cfg"
     text = (folder / "config.cfg").read_text().replace("max_steps = 24", "max_steps = ${vars.n}")

@@ -16,7 +16,7 @@ from spacy_bio_crf.errors import TrainingError
 from spacy_bio_crf.io import replacing_folder
 from spacy_bio_crf.training import checkpoint, loop
 from spacy_bio_crf.training.checkpoint import Schedule
-from spacy_bio_crf.training.loop import Record, Training
+from spacy_bio_crf.training.loop import Training
 from tests.support.pipelines import MakeNlp, make_examples
 from tests.support.trainings import (
     TAGGER,
@@ -397,14 +397,6 @@ def test_minutes(tmp_path: Path, monkeypatch):
     training.run(io.StringIO(), io.StringIO(), watch=watch)
     assert written[2] == [] and written[3] == ["step-00000002"]
     assert written[5] == ["step-00000002"] and written[6] == ["step-00000002", "step-00000005"]
-
-
-def test_a_record_knows_when_it_is_over():
-    record = Record(step=5, results=[(0.5, 0), (0.7, 2), (0.7, 4)])
-    assert record.is_over(patience=3, max_steps=0)
-    assert not record.is_over(patience=4, max_steps=6)
-    assert record.is_over(patience=0, max_steps=5)
-    assert not Record().is_over(patience=1, max_steps=1)
 
 
 def test_a_model_takes_the_place_of_all_that_was_there(tmp_path: Path):
