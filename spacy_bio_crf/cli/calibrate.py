@@ -10,7 +10,7 @@ from wasabi import msg
 
 from ..errors import Plain, describe
 from .loading import (
-    check_folder,
+    check_pipeline_folder,
     choose_labeller,
     import_plots,
     load_pipeline,
@@ -67,7 +67,7 @@ def calibrate_cli(
     from ..temperature import COLDEST, HOTTEST, PRECISION, fit_temperature, outcomes, take_sample
 
     if output is not None:
-        _check_output(output)
+        check_pipeline_folder(output, "--output")
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
     if output is None and not dry_run and not model.is_dir():
@@ -109,15 +109,6 @@ def calibrate_cli(
     if plot is not None and plots is not None:
         diagrams = [(_title(table), table) for table in figures.values()]
         save_plot(plots.draw_reliability(diagrams), plot)
-
-
-def _check_output(output: Path) -> None:
-    """End the command if the output is a file, or a folder whose files a pipeline would replace."""
-    check_folder(output, "--output")
-    if output.is_dir() and any(output.iterdir()) and not (output / "meta.json").is_file():
-        got = Plain(f"{output}, which has other files")
-        expected = "a folder that is new, empty or a pipeline's"
-        msg.fail(describe("--output", expected=expected, got=got), exits=1)
 
 
 def _save(nlp: "Language", pipe: "SequenceLabeller", model: Path, output: Path | None) -> None:

@@ -6,7 +6,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, describe
-from .loading import check_folder, check_new, load_pipeline, name_options, writing
+from .loading import check_new, check_pipeline_folder, load_pipeline, name_options, writing
 
 
 def ensemble_cli(
@@ -30,7 +30,7 @@ def ensemble_cli(
     from ..io import replacing_folder
 
     check_new(output, force)
-    check_folder(output)
+    check_pipeline_folder(output)
     for model in models:
         if models.count(model) > 1:
             expected, got = "each pipeline once", Plain(f"{model} twice")

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from .loading import check_folder, check_new, name_options
+from .loading import check_new, check_pipeline_folder, name_options
 
 
 def from_hf_cli(
@@ -49,7 +49,7 @@ def from_hf_cli(
     from ..io import read_text, replacing_folder
 
     check_new(output, force)
-    check_folder(output)
+    check_pipeline_folder(output)
     try:
         text = "" if labels is None else read_text(labels, BioError).removeprefix("\ufeff")
         nlp, rows = import_checkpoint(

@@ -114,6 +114,20 @@ def check_folder(output: Path, option: str = "OUT") -> None:
         msg.fail(describe(option, expected="a folder", got=got), exits=1)
 
 
+def check_pipeline_folder(output: Path, option: str = "OUT") -> None:
+    """End the command with a message if its output, a pipeline, would take the place of a file or
+    be put among other files.
+
+    output (Path): The value of the argument or option.
+    option (str): Its name.
+    """
+    check_folder(output, option)
+    if output.is_dir() and any(output.iterdir()) and not (output / "meta.json").is_file():
+        got = Plain(f"{output}, which has other files")
+        expected = "a folder that is new, empty or a pipeline's"
+        msg.fail(describe(option, expected=expected, got=got), exits=1)
+
+
 def check_values(given: Sequence[str]) -> None:
     """End the command with a message for an argument that is neither an option nor a value of a
     config.

@@ -5,7 +5,7 @@ from pathlib import Path
 import typer
 from wasabi import msg
 
-from .loading import check_folder, check_new, load_pipeline, name_options
+from .loading import check_new, check_pipeline_folder, load_pipeline, name_options
 
 MB = 1e6
 
@@ -42,7 +42,7 @@ def trim_cli(
     from ..io import replacing_folder
 
     check_new(output, force)
-    check_folder(output)
+    check_pipeline_folder(output)
     nlp = load_pipeline(model, gpu_id)
     try:
         done = trim_pipeline(
