@@ -8,7 +8,7 @@ import typer
 from wasabi import msg
 
 from ..errors import Plain, counted, describe
-from .loading import blank_pipeline, name_options, show_table, writing
+from .loading import blank_pipeline, check_apart, name_options, show_table, writing
 from .reader_options import read_annotated, takes_reader_options
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def agree_cli(
         if not path.exists():
             expected, got = "annotated documents", Plain("no such file")
             msg.fail(describe(str(path), expected=expected, got=got), exits=1)
+    check_apart({"--output": output, "--report": report}, corpora)
     nlp = blank_pipeline(lang)
     options["lang"] = lang
     try:

@@ -10,6 +10,7 @@ from wasabi import msg
 
 from ..errors import Plain, describe
 from .loading import (
+    check_apart,
     check_pipeline_folder,
     choose_labeller,
     import_plots,
@@ -68,6 +69,7 @@ def calibrate_cli(
 
     if output is not None:
         check_pipeline_folder(output, "--output")
+    check_apart({"--json": json_path, "--plot": plot}, [corpus])
     plots = import_plots(plot) if plot is not None else None
     nlp = load_pipeline(model, gpu_id)
     if output is None and not dry_run and not model.is_dir():

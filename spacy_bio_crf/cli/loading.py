@@ -3,7 +3,7 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -101,6 +101,19 @@ def check_new(output: Path, force: bool, option: str = "OUT") -> None:
     if output.exists() and not force:
         got, remedy = Plain(f"{output}, which exists"), "--force writes over it"
         msg.fail(describe(option, expected="a new file or folder", got=got, remedy=remedy), exits=1)
+
+
+def check_apart(outputs: Mapping[str, Path | None], inputs: Sequence[Path]) -> None:
+    """End the command with a message if it would write over what it reads.
+
+    outputs (Mapping[str, Path | None]): The values of options, by their names.
+    inputs (Sequence[Path]): Files and folders that it reads.
+    """
+    read = {path.resolve() for path in inputs}
+    for option, output in outputs.items():
+        if output is not None and output.resolve() in read:
+            expected = "another file than what is read"
+            msg.fail(describe(option, expected=expected, got=Plain(output)), exits=1)
 
 
 def check_folder(output: Path, option: str = "OUT") -> None:

@@ -11,6 +11,7 @@ from wasabi import msg
 from ..errors import Plain, SettingsError, counted, describe
 from .loading import (
     blank_pipeline,
+    check_apart,
     check_new,
     check_values,
     load_pipeline,
@@ -119,8 +120,10 @@ def suspects_cli(
         got = Plain(" ".join(ctx.args))
         msg.fail(describe("suspects", expected="values of a --config", got=got), exits=1)
     _check_options(ctx, chosen[0])
-    if apply is None and (output.suffix != ".jsonl" or output == corpus):
-        expected = "another file than CORPUS, which ends in .jsonl"
+    if apply is None:
+        check_apart({"--output": output, "--report": report}, [corpus])
+    if apply is None and output.suffix != ".jsonl":
+        expected = "a file name that ends in .jsonl"
         remedy = "--apply writes a corrected corpus"
         got = Plain(output)
         msg.fail(describe("--output", expected=expected, got=got, remedy=remedy), exits=1)

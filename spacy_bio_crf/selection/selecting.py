@@ -90,6 +90,8 @@ def select(
     if output.is_dir() or (output.exists() and not force):
         expected, got = "a new file", Plain("a folder" if output.is_dir() else "an existing one")
         raise AnnotateError(describe(str(output), expected=expected, got=got, remedy="`force`"))
+    if output.resolve() == path.resolve():
+        raise AnnotateError(f"{output}: expected an output outside of the input {path}")
     if scores is not None and scores.suffix != ".jsonl":
         expected = "a folder whose name ends in .jsonl"
         raise AnnotateError(describe("scores", expected=expected, got=str(scores)))

@@ -176,3 +176,11 @@ def test_what_is_refused(files: list[Path], tmp_path: Path):
 def test_one_file_is_not_two_annotators(files: list[Path]):
     printed = run(files[0], files[1], files[0], code=1)
     assert f"agree: expected each corpus once, got {files[0]} twice" in printed
+
+
+@pytest.mark.parametrize("option", ["--output", "--report"])
+def test_no_corpus_is_written_over(files, option):
+    before = files[1].read_bytes()
+    printed = run(*files, option, files[0].parent / "x" / ".." / files[1].name, code=1)
+    assert f"{option}: expected another file than what is read, got" in printed
+    assert files[1].read_bytes() == before

@@ -195,3 +195,10 @@ def test_only_a_pipeline_is_replaced(model, tmp_path):
     for out in (tmp_path / "empty", tmp_path / "empty"):  # the second time it is a pipeline
         run = CliRunner().invoke(app, ["calibrate", *model, "-o", str(out)])
         assert run.exit_code == 0, run.output
+
+
+@pytest.mark.parametrize("option", ["--json", "--plot"])
+def test_held_out_documents_are_not_written_over(model, option):
+    run = CliRunner().invoke(app, ["calibrate", *model, "--dry-run", option, model[1]])
+    printed = " ".join(run.output.split())
+    assert run.exit_code == 1 and f"{option}: expected another file than what is read" in printed

@@ -107,3 +107,9 @@ def test_errors_name_options(bio_ner, arguments, message):
     code, output = bio_ner("model", "texts.txt", "out.jsonl", *arguments)
     assert code == 1 and message in output
     assert not Path("out.jsonl").exists()
+
+
+def test_the_input_is_not_written_over(bio_ner):
+    code, output = bio_ner("model", "texts.txt", "./texts.txt", "--force")
+    assert code == 1 and "texts.txt: expected an output outside of the input texts.txt" in output
+    assert Path("texts.txt").read_text().splitlines() == TEXTS

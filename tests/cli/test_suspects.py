@@ -207,9 +207,15 @@ def test_the_corpus_is_not_written_over_by_its_suspects(tmp_path):
         corpus = tmp_path / name
         corpus.write_text("mine")
         printed = run(corpus, "--model", tmp_path, "-o", corpus, code=1)
-        expected = "another file than CORPUS, which ends in .jsonl"
-        assert f"--output: expected {expected}, got {corpus}; --apply writes" in printed
+        assert f"--output: expected another file than what is read, got {corpus}" in printed
+        run(corpus, "--model", tmp_path, "-o", tmp_path / "o.jsonl", "-r", corpus, code=1)
         assert corpus.read_text() == "mine"
+
+
+def test_suspects_are_json_lines(tmp_path):
+    (tmp_path / "a.spacy").touch()
+    printed = run(tmp_path / "a.spacy", "--model", tmp_path, "-o", tmp_path / "b.spacy", code=1)
+    assert f"expected a file name that ends in .jsonl, got {tmp_path}/b.spacy; --apply" in printed
 
 
 @pytest.mark.parametrize(
