@@ -12,6 +12,7 @@ from wasabi import msg
 from ..errors import counted
 from .loading import (
     PLOTS_REMEDY,
+    check_apart,
     find_overlapping,
     find_taggers,
     load_pipeline,
@@ -102,6 +103,8 @@ def evaluate_cli(
         if path is not None and not path.exists():
             wanted = "a training log (.jsonl)" if path == log else "annotated documents"
             msg.fail(describe(str(path), expected=wanted, got=Plain("no such file")), exits=1)
+    read = [path for path in (corpus, train, log) if path is not None]
+    check_apart({"--output": output, "--report": report}, read)
     try:
         rows = read_log(log) if log is not None else []
     except ValueError as error:

@@ -67,3 +67,11 @@ def test_an_old_pipeline_stays_whole(models: list[Path], tmp_path: Path, monkeyp
     code, output = run(*models, out, "--force")
     assert code == 1 and "OUT: expected a file that can be written, got" in output
     assert [path.read_text() for path in out.iterdir()] == ["old"]
+
+
+def test_other_files_stay(models: list[Path], tmp_path: Path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    code, output = run(*models, tmp_path / "mine", "--force")
+    assert code == 1 and "OUT: expected a folder that is new, empty or a pipeline's" in output
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]

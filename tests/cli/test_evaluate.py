@@ -228,6 +228,9 @@ def test_bad_options(rules, corpus, tmp_path):
     log = tmp_path / "curve.jsonl"
     log.write_text('{"step": 0}\n')
     assert "--log: expected --report, the page" in run(rules, corpus, "--log", log, code=1)
+    for option in ("--output", "--report"):
+        printed = run(rules, corpus, option, corpus, code=1)
+        assert f"{option}: expected another file than what is read" in " ".join(printed.split())
     report = tmp_path / "report.html"
     printed = run(rules, corpus, "--log", log, "--report", report, code=1)
     assert "curve.jsonl:1: expected a line of a training log" in " ".join(printed.split())

@@ -31,6 +31,11 @@ def test_a_pipeline_is_written(checkpoint: Path, tmp_path: Path):
     assert code == 1 and "OUT: expected a new file or folder, got" in output
     code, output = run(checkpoint, tmp_path / "out", "--lang", "en", "--force")
     assert code == 0 and spacy.load(tmp_path / "out").lang == "en"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    code, output = run(checkpoint, tmp_path / "mine", "--lang", "en", "--force")
+    assert code == 1 and "OUT: expected a folder that is new, empty or a pipeline's" in output
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_labels_from_a_file(checkpoint: Path, tmp_path: Path):

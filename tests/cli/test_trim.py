@@ -33,6 +33,11 @@ def test_a_smaller_pipeline_is_written(trained: Language, tmp_path: Path):
     assert code == 1 and "OUT: expected a new file or folder, got" in output
     code, output = run(*arguments, "--force", "--min-count", 2, "--keep-characters", "none")
     assert code == 0 and "Texts with other sub-words, for the sake of --min-count: 2" in output
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    code, output = run(tmp_path / "model", tmp_path / "mine", "--texts", texts, "--force")
+    assert code == 1 and "OUT: expected a folder that is new, empty or a pipeline's" in output
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes.txt"]
 
 
 def test_messages_name_the_options(trained: Language, tmp_path: Path):
