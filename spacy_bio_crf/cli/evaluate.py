@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 from wasabi import msg
 
-from ..errors import counted
+from ..errors import Plain, counted, describe
 from .loading import (
     PLOTS_REMEDY,
     check_apart,
@@ -81,30 +81,23 @@ def evaluate_cli(
 
     Scores are strict, with partial credit, and per token; for bio_tagger, of each label.
     """
-    from ..errors import Plain, describe
+
     from ..io import write_json, write_text
     from ..metrics import analyze, predict, read_documents
     from ..metrics import compare as compare_documents
     from ..metrics.breakdowns import read_surfaces
     from ..metrics.chance import Chance
-    from ..metrics.labels import analyze_labels, compare_accuracy, label_tables
+    from ..metrics.labels import analyze_labels, compare_accuracy
     from ..metrics.layered import make_layers
-    from ..metrics.tables import BREAKDOWN_TITLES, OVERLAP_KEYS, comparison_tables, tables
     from ..training.logger import read_log
 
-    for option, given in (("--log", log is not None), ("--all-documents", all_documents)):
-        if given and report is None:
-            expected = "--report, the page that it adds to"
-            msg.fail(describe(option, expected=expected, got=Plain("no --report")), exits=1)
-    if to_meta and not (model / META).is_file():
-        got = Plain(f"no {META} in {model}")
-        msg.fail(describe("--to-meta", expected="a pipeline's folder", got=got), exits=1)
-    for path in (corpus, train, log):
-        if path is not None and not path.exists():
+    _check_options(model, all_documents, to_meta, log=log, report=report)
+    inputs = [path for path in (corpus, train, log) if path is not None]
+    for path in inputs:
+        if not path.exists():
             wanted = "a training log (.jsonl)" if path == log else "annotated documents"
             msg.fail(describe(str(path), expected=wanted, got=Plain("no such file")), exits=1)
-    read = [path for path in (corpus, train, log) if path is not None]
-    check_apart({"--output": output, "--report": report}, read)
+    check_apart({"--output": output, "--report": report}, inputs)
     try:
         rows = read_log(log) if log is not None else []
     except ValueError as error:
@@ -169,19 +162,8 @@ def evaluate_cli(
         why = "neither gold nor predictions have entities that count"
         msg.warn(f"{', '.join(idle)}: without effect, for {why}")
     if not quiet:
-        documents_read = counted(metrics["documents"], "document")
-        typer.echo(printable(f"\n{model} on {corpus}, {documents_read}"))
-        shown = tables(metrics)
-        if not all_tables:
-            names = [f"Per entity, by {BREAKDOWN_TITLES[key]}" for key in OVERLAP_KEYS]
-            shown = [shown[0], *(t for t in shown if t.title in names), shown[-1]]
-        if labels and not any(eg.reference.ents or eg.predicted.ents for eg in examples):
-            shown = []
-        shown += [table for n, found in labels.items() for table in label_tables(n, found)]
-        for table in (*shown, *comparison_tables(metrics)):
-            show_table(table)
-        if not all_tables:
-            typer.echo("\nAll tables: --all-tables, or in the page that --report writes")
+        has_entities = any(eg.reference.ents or eg.predicted.ents for eg in examples)
+        _print_tables(metrics, all_tables, only_labels=bool(labels) and not has_entities)
     if output is not None:
         with writing("--output"):
             write_json(output, metrics)
@@ -197,6 +179,39 @@ def evaluate_cli(
         with writing("--report"):
             write_text(report, text)
         msg.good(f"Report: {report}")
+
+
+def _check_options(
+    model: Path, all_documents: bool, to_meta: bool, *, log: Path | None, report: Path | None
+) -> None:
+    """End the command with a message for options that would have no effect."""
+    for option, given in (("--log", log is not None), ("--all-documents", all_documents)):
+        if given and report is None:
+            expected = "--report, the page that it adds to"
+            msg.fail(describe(option, expected=expected, got=Plain("no --report")), exits=1)
+    if to_meta and not (model / META).is_file():
+        got = Plain(f"no {META} in {model}")
+        msg.fail(describe("--to-meta", expected="a pipeline's folder", got=got), exits=1)
+
+
+def _print_tables(metrics: Mapping[str, Any], all_tables: bool, *, only_labels: bool) -> None:
+    """Print scores and numbers of errors, or all tables; of labels of tokens alone if there are no
+    entities."""
+    from ..metrics.labels import label_tables
+    from ..metrics.tables import BREAKDOWN_TITLES, OVERLAP_KEYS, comparison_tables, tables
+
+    documents_read = counted(metrics["documents"], "document")
+    typer.echo(printable(f"\n{metrics['model']} on {metrics['corpus']}, {documents_read}"))
+    shown = [] if only_labels else tables(metrics)
+    if shown and not all_tables:
+        names = [f"Per entity, by {BREAKDOWN_TITLES[key]}" for key in OVERLAP_KEYS]
+        shown = [shown[0], *(t for t in shown if t.title in names), shown[-1]]
+    for name, figures in metrics.get("labels", {}).items():
+        shown += label_tables(name, figures)
+    for table in (*shown, *comparison_tables(metrics)):
+        show_table(table)
+    if not all_tables:
+        typer.echo("\nAll tables: --all-tables, or in the page that --report writes")
 
 
 def _write_meta(
