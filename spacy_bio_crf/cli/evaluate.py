@@ -81,7 +81,6 @@ def evaluate_cli(
 
     Scores are strict, with partial credit, and per token; for bio_tagger, of each label.
     """
-
     from ..io import write_json, write_text
     from ..metrics import analyze, predict, read_documents
     from ..metrics import compare as compare_documents
