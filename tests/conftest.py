@@ -21,11 +21,6 @@ from tests.support.many import PROFILE
 from tests.support.paths import CORPORA, STARTUP
 from tests.support.pipelines import HEADS, SENTENCES, SPECIAL, MakeNlp, make_examples, train
 
-# Of the processes that tests start.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, (str(STARTUP), os.environ.get("PYTHONPATH")))
-)
-
 # For all property tests, those with fewer examples too.
 settings.register_profile("bio_ner", PROFILE)
 settings.load_profile("bio_ner")
@@ -35,6 +30,13 @@ settings.load_profile("bio_ner")
 def _one_thread() -> None:
     # The networks are too small to gain from threads, and tests share the machine.
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quick_starts() -> None:
+    # Of the processes that tests start; pytest's own ones have begun before.
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(STARTUP), given)))
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import typer
 from wasabi import msg
 
 from ..errors import AnnotateError, counted
-from .loading import check_new, name_options
+from .loading import check_apart, check_new, name_options
 
 
 def to_tasks_cli(
@@ -28,6 +28,7 @@ def to_tasks_cli(
     from ..bulk.tasks import count_missing_parts, read_rows, write_tasks
 
     check_new(output, force)
+    check_apart({"OUT": output}, [path])
     keys = {"text_key": text_key, "entities_key": entities_key}
     try:
         missing = count_missing_parts(path)

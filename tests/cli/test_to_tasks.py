@@ -31,6 +31,9 @@ def test_to_tasks(tmp_path, monkeypatch):
     code, output = run("rows.jsonl", "tasks.jsonl", "--to", "brat", "-F", *keys)
     assert code == 1 and "--to: expected one of 'jsonl', 'prodigy'" in output
     assert json.loads(Path("tasks.jsonl").read_text()) == task
+    code, output = run("rows.jsonl", "rows.jsonl", "--to", "prodigy", "-F", *keys)
+    assert code == 1 and "OUT: expected another file than what is read, got rows.jsonl" in output
+    assert json.loads(Path("rows.jsonl").read_text()) == ROW
 
 
 def test_a_run_that_has_not_ended(tmp_path):

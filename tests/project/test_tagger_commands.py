@@ -66,7 +66,7 @@ def test_from_labels_to_a_package(config: Path, corpus: Path, tmp_path: Path, ca
     assert [[t.pos_ for t in doc] for doc in nlp.pipe(TEXTS)] == [parts for _, parts in TAGGED]
 
     package(best, tmp_path, name="tagger", create_wheel=False, create_sdist=False, silent=True)
-    (folder,) = tmp_path.glob("en_tagger-*")
+    (folder,) = tmp_path.glob("xx_tagger-*")
     meta = json.loads((folder / "meta.json").read_text())
     assert any(
         name.startswith("spacy-bio-crf") or "spacy_bio_crf" in name for name in meta["requirements"]
@@ -75,7 +75,7 @@ def test_from_labels_to_a_package(config: Path, corpus: Path, tmp_path: Path, ca
 
     source = tmp_path / "assemble.cfg"
     source.write_text(
-        '[nlp]\nlang = "en"\npipeline = ["bio_tagger"]\n[components]\n'
+        '[nlp]\nlang = "xx"\npipeline = ["bio_tagger"]\n[components]\n'
         f'[components.bio_tagger]\nsource = "{best}"\n'
     )
     assemble_cli(Context(), source, tmp_path / "whole", None, False)  # type: ignore[arg-type]
