@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc
 from spacy.vocab import Vocab
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.heads.decode import (
     Alternative,
@@ -235,5 +236,5 @@ def test_scores_that_are_not_finite_are_named():
         check_finite("ner", docs, lattice)
     lattice.emissions[2, 1] = 0.0
     lattice.transitions[0, 0] = float("inf")
-    with pytest.raises(ValueError, match="transition scores of 'ner': expected finite numbers, g"):
+    with pytest.raises(BioError, match="transition scores of 'ner': expected finite numbers, g"):
         check_finite("ner", docs, lattice)

@@ -17,6 +17,7 @@ from spacy.training import Example
 from thinc.api import SGD, Adam
 
 from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.model import emitter_shim, torch_shims
 from spacy_bio_crf.pipes.bio_encoder import BioEncoder
 from tests.support.encoder_tools import LONG, by_hand
@@ -645,7 +646,7 @@ def test_rates_norms_and_their_warnings(tiny_encoder: Path):
         nlp.update(make_examples(nlp), sgd=Adam(1e-2))
     with torch.no_grad():
         shim_of(nlp).network.encoder.layer[0].output.dense.bias.fill_(float("nan"))
-    with pytest.raises(ValueError, match="not finite"):
+    with pytest.raises(BioError, match="not finite"):
         nlp.update(make_examples(nlp), sgd=Adam(1e-2))
 
 

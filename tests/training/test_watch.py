@@ -6,6 +6,7 @@ import warnings
 import pytest
 from thinc.api import Adam, RAdam, fix_random_seed, warmup_linear
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.training.optimizer import has_spacys_rate
 from spacy_bio_crf.training.watch import HIGHEST_RATE, LEAP, StepWatch
 from tests.support.networks import make_shim
@@ -44,7 +45,7 @@ def test_a_norm_that_leaps_is_told_once(first):
 def test_a_norm_that_is_not_finite_is_an_error(norm):
     watch = StepWatch("my_ner")
     watch.check_norm(1.0)
-    with pytest.raises(ValueError, match="gradient of 'my_ner' in step 2: .*not finite.*; lower"):
+    with pytest.raises(BioError, match="gradient of 'my_ner' in step 2: .*not finite.*; lower"):
         watch.check_norm(norm)
 
 
@@ -64,7 +65,7 @@ def test_diverged_training_says_where_and_what_to_do(make_nlp: MakeNlp, head, cl
     if fault != "rate":
         shim = pipe.model.get_ref(fault).shims[0]
         next(shim.network.parameters()).data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="'bio_ner'.*not finite; the weights have .*: lower the"):
+    with pytest.raises(BioError, match="'bio_ner'.*not finite; the weights have .*: lower the"):
         for _ in range(3):
             nlp.update(examples, sgd=optimizer)
 
