@@ -30,6 +30,7 @@ from transformers import (
 from spacy_bio_crf.encoders.transformer import pretrained as storage
 from spacy_bio_crf.encoders.transformer.classifier import Classifier, write_classifier
 from spacy_bio_crf.encoders.transformer.shim import TransformerShim
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.heads.lattice import Lattice
 from spacy_bio_crf.kernels import precision
 from spacy_bio_crf.kernels.precision import PredictionNetwork
@@ -166,10 +167,10 @@ def test_weights_cast_once_compute_what_autocast_does(
     monkeypatch, family: str, folder: Path, lower: str
 ):
     if family == "deberta":
-        with pytest.raises(ValueError, match=f"precision: expected 'fp32' or .*, got '{lower}'"):
+        with pytest.raises(BioError, match=f"precision: expected 'fp32' or .*, got '{lower}'"):
             make_encoder(folder, precision=lower)
         _, shim = make_encoder(folder)
-        with pytest.raises(ValueError, match="expected 'fp32' or 'auto' for a deberta, got"):
+        with pytest.raises(BioError, match="expected 'fp32' or 'auto' for a deberta, got"):
             shim.precision = lower
         assert shim.precision == "fp32"
         return

@@ -20,6 +20,7 @@ from transformers.utils import ModelOutput
 
 from spacy_bio_crf.encoders.listener import build_transformer_listener, pick_rows
 from spacy_bio_crf.encoders.transformer.layer import transformer_shim
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.heads.lattice import Lattice
 from tests.support.paths import ROOT
 from tests.support.pipelines import SENTENCES, make_example, make_examples, spans_of
@@ -292,13 +293,13 @@ def test_documents_without_tokens_in_the_middle_of_a_batch(quiet_encoder: Path):
 def test_no_transformer_at_initialization():
     nlp = spacy.blank("en")
     add_ner(nlp)
-    with pytest.raises(ValueError, match=NO_UPSTREAM):
+    with pytest.raises(BioError, match=NO_UPSTREAM):
         nlp.initialize(lambda: make_examples(nlp))
 
 
 def test_a_transformer_of_another_name(quiet_encoder: Path):
     nlp = shared(quiet_encoder, upstream="other")
-    with pytest.raises(ValueError, match=r"TransformerListener \(upstream = 'other'\)"):
+    with pytest.raises(BioError, match=r"TransformerListener \(upstream = 'other'\)"):
         nlp.initialize(lambda: make_examples(nlp))
 
 
@@ -306,7 +307,7 @@ def test_no_transformer_in_prediction(quiet_encoder: Path):
     nlp = shared(quiet_encoder)
     initialize(nlp, make_examples(nlp))
     with nlp.select_pipes(disable=["transformer"]):
-        with pytest.raises(ValueError, match=NO_UPSTREAM):
+        with pytest.raises(BioError, match=NO_UPSTREAM):
             nlp(TEXTS[0])
         assert spans_of(nlp("")) == []
     assert nlp(TEXTS[0]).has_annotation("ENT_IOB")
@@ -315,7 +316,7 @@ def test_no_transformer_in_prediction(quiet_encoder: Path):
 def test_no_transformer_in_training(quiet_encoder: Path):
     nlp = shared(quiet_encoder)
     initialize(nlp, make_examples(nlp))
-    with pytest.raises(ValueError, match=NO_UPSTREAM):
+    with pytest.raises(BioError, match=NO_UPSTREAM):
         accumulate(nlp, make_examples(nlp), exclude=["transformer"])
 
 
@@ -566,7 +567,7 @@ def test_a_listener_of_spacy_transformers_within_a_tok2vec(quiet_encoder: Path):
     expected = answers(nlp)
     with (
         nlp.select_pipes(disable=["transformer"]),
-        pytest.raises(ValueError, match=r"TransformerListener .* of \d+ tokens, got none; its"),
+        pytest.raises(BioError, match=r"TransformerListener .* of \d+ tokens, got none; its"),
     ):
         nlp(TEXTS[0])
     nlp.replace_listeners("transformer", "bio_ner", ["model.encoder.tok2vec"])

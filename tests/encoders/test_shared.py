@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy_bio_crf.encoders.api import Encoder
 from spacy_bio_crf.encoders.shared import SharedEncoder, build_shared_encoder, resolve_encoder
 from spacy_bio_crf.encoders.transformer.layer import TransformerEncoder, build_transformer_encoder
+from spacy_bio_crf.errors import BioError
 from tests.support.pipelines import make_examples
 from tests.support.sharing import add_head, add_owner, make_shared, owner_of
 
@@ -50,10 +51,10 @@ def test_a_call_of_its_own():
 def test_nothing_upstream(tiny_encoder: Path):
     nlp = spacy.blank("en")
     add_head(nlp)
-    with pytest.raises(ValueError, match=NONE):
+    with pytest.raises(BioError, match=NONE):
         initialize(nlp)
     add_owner(nlp, tiny_encoder)
-    with pytest.raises(ValueError, match=NONE):
+    with pytest.raises(BioError, match=NONE):
         # It is behind, not before.
         initialize(nlp)
 
@@ -65,7 +66,7 @@ def test_an_owner_of_another_name(tiny_encoder: Path):
     for upstream in ("sentencizer", "bio_encoder"):
         ner = add_head(nlp, f"ner_{upstream}", upstream=upstream)
         expected = f"expected a component of the factory 'bio_encoder' called '{upstream}' earlier"
-        with pytest.raises(ValueError, match=expected):
+        with pytest.raises(BioError, match=expected):
             ner.encoder.budget  # noqa: B018 (raises)
     assert add_head(nlp, "ner", upstream="trunk").encoder.upstream.owner.name == "trunk"
 
@@ -78,7 +79,7 @@ def test_two_owners(tiny_encoder: Path):
     expected = (
         r"SharedEncoder \(upstream = '\*'\): expected the name of one bio_encoder, got one, two"
     )
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(BioError, match=expected):
         initialize(nlp)
     nlp.remove_pipe("bio_ner")
     first, second = add_head(nlp, "a", upstream="one"), add_head(nlp, "b", upstream="two")
@@ -93,9 +94,9 @@ def test_an_owner_that_is_removed_or_left_out(tiny_encoder: Path, tmp_path: Path
     nlp.to_disk(tmp_path)
     nlp.remove_pipe("bio_encoder")
     for pipeline in (nlp, spacy.load(tmp_path, exclude=["bio_encoder"])):
-        with pytest.raises(ValueError, match=NONE):
+        with pytest.raises(BioError, match=NONE):
             pipeline("Ana met Bo")
-        with pytest.raises(ValueError, match=NONE):
+        with pytest.raises(BioError, match=NONE):
             list(pipeline.pipe(["Ana met Bo"]))
 
 

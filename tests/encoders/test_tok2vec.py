@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Linear, Model, chain, get_current_ops, with_array
 
 from spacy_bio_crf.encoders.tok2vec import build_tok2vec_encoder
+from spacy_bio_crf.errors import BioError
 from tests.support.pipelines import SENTENCES, make_examples, spans_of
 
 CNN = {
@@ -185,12 +186,12 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_an_upstream_that_does_not_run_is_missed(saved: Path, options: dict[str, Any]):
     nlp = spacy.load(saved, **options)
-    with pytest.raises(ValueError, match=NO_VECTORS):
+    with pytest.raises(BioError, match=NO_VECTORS):
         nlp(TEXTS[0])
-    with pytest.raises(ValueError, match=NO_VECTORS):
+    with pytest.raises(BioError, match=NO_VECTORS):
         list(nlp.pipe(["", *TEXTS]))
     ner = nlp.get_pipe("bio_ner")
-    with pytest.raises(ValueError, match=NO_VECTORS):
+    with pytest.raises(BioError, match=NO_VECTORS):
         ner.marginals([nlp.make_doc(TEXTS[0])])
     assert not nlp("").ents and list(nlp.pipe(["", ""]))
 
@@ -199,7 +200,7 @@ def test_vectors_of_another_width_are_no_upstream(saved: Path):
     nlp = spacy.load(saved, exclude=["tok2vec"])
     doc = nlp.make_doc(TEXTS[0])
     doc.tensor = np.zeros((len(doc), 7), dtype="float32")
-    with pytest.raises(ValueError, match=r"expected .* of 9 tokens, got an array of \(9, 7\)"):
+    with pytest.raises(BioError, match=r"expected .* of 9 tokens, got an array of \(9, 7\)"):
         nlp(doc)
     doc.tensor = np.zeros((len(doc), 32), dtype="float32")
     nlp(doc)  # Zeros may be what it found.
@@ -210,7 +211,7 @@ def test_an_upstream_may_annotate_in_training_without_learning(saved: Path):
     examples = make_examples(nlp)
     optimizer = nlp.resume_training()
     nlp.update(examples, sgd=optimizer, exclude=["tok2vec"], annotates=["tok2vec"])
-    with pytest.raises(ValueError, match=NO_VECTORS):
+    with pytest.raises(BioError, match=NO_VECTORS):
         nlp.update(make_examples(nlp), sgd=optimizer, exclude=["tok2vec"])
 
 
@@ -220,7 +221,7 @@ def test_a_listener_within_another_layer_is_found(saved: Path):
     inner.set_dim("nO", 32)
     encoder = build_tok2vec_encoder(inner)
     encoder.set_dim("nO", 32)
-    with pytest.raises(ValueError, match=NO_VECTORS):
+    with pytest.raises(BioError, match=NO_VECTORS):
         encoder.predict([spacy.blank("en")(TEXTS[0])])
 
 

@@ -10,6 +10,7 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from spacy.vocab import Vocab
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold import annotation as gold
 from spacy_bio_crf.gold.annotation import Annotation
 from spacy_bio_crf.heads.emitter import Head
@@ -145,7 +146,7 @@ def test_a_span_can_not_be_right_and_wrong():
     example = Example(Doc(VOCAB, words=list("abc"), spaces=[False] * 3), reference)
     assert gold.read_example(example, wrong_key="wrong").wrong == [(0, 1, "X"), (0, 2, "Y")]
     with_wrong(reference, (0, 2, "X"))
-    with pytest.raises(ValueError, match=r"no entity in doc.spans\['wrong'\].*'ab' \(X, tok"):
+    with pytest.raises(BioError, match=r"no entity in doc.spans\['wrong'\].*'ab' \(X, tok"):
         gold.read_example(example, wrong_key="wrong")
 
 
@@ -155,7 +156,7 @@ def test_the_policy_and_the_document_of_a_misfit():
     assert gold.read_example(example).spans == []
     assert gold.read_example(example, misaligned="expand").spans == [(0, 1, "X")]
     assert gold.read_example(example, misaligned="expand").misfits == [(0, 1, "X")]
-    with pytest.raises(ValueError, match=r"document 'abc': entity 'ab' \(X, .* \['abc'\]"):
+    with pytest.raises(BioError, match=r"document 'abc': entity 'ab' \(X, .* \['abc'\]"):
         gold.read_example(example, misaligned="strict")
 
 
@@ -367,7 +368,7 @@ def test_the_labels_annotated_are_those_of_the_reference():
         assert annotation.annotated == {"X"}
         assert annotation.knows((0, 1, "X")) and not annotation.knows((0, 1, "Y"))
     reference.user_data["labels_annotated"] = "X"
-    with pytest.raises(ValueError, match="labels_annotated of document 'abc'.*a list of labels"):
+    with pytest.raises(BioError, match="labels_annotated of document 'abc'.*a list of labels"):
         gold.read_example(Example(doc, reference))
 
 

@@ -8,6 +8,7 @@ import spacy
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold.layers import read_layers
 from spacy_bio_crf.gold.notices import GoldTally, Notices
 from spacy_bio_crf.tags.groups import make_groups
@@ -112,7 +113,7 @@ def test_policies(policy: str, spans: list):
     found = read_layers(other_tokens([(4, 5, "PER")]), LABELS, gold_key="gold", misaligned=policy)
     assert found.spans == spans
     assert found.misfits == [(4, 5, "PER")]
-    with pytest.raises(ValueError, match="document 'University of Porto.*borders of tokens"):
+    with pytest.raises(BioError, match="document 'University of Porto.*borders of tokens"):
         read_layers(other_tokens([(4, 5, "PER")]), LABELS, gold_key="gold", misaligned="strict")
 
 
@@ -125,7 +126,7 @@ def test_spans_known_to_be_wrong_go_to_their_group(make):
     assert [label for _, _, label in found.layers[0].wrong] == ["PER"]
     assert [label for _, _, label in found.layers[1].wrong] == ["LOC"]
     reference.spans["bad"] = [Span(reference, 0, 3, "ORG")]
-    with pytest.raises(ValueError, match=r"no entity in doc.spans\['bad'\].* got .*ORG"):
+    with pytest.raises(BioError, match=r"no entity in doc.spans\['bad'\].* got .*ORG"):
         read_layers(given, LABELS, gold_key="gold", wrong_key="bad")
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 from spacy.training import Example, biluo_tags_to_offsets
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold.misfits import (
     POLICIES,
     carry_over,
@@ -51,7 +52,7 @@ def test_entities_that_do_not_fit(chars, expand, contract, missing):
         assert fit.missing == ([] if tokens else missing)
         assert fit.misaligned == [0] and fit.trimmed == fit.blank == []
     place = rf"\(X, characters {chars[0]} to {chars[1]}\)"
-    with pytest.raises(ValueError, match=f"entity '.*' {place}: expected borders of tokens, got"):
+    with pytest.raises(BioError, match=f"entity '.*' {place}: expected borders of tokens, got"):
         fit_to_tokens(TEXT, [span], policy="strict")
 
 
@@ -84,7 +85,7 @@ def test_a_contracted_entity_does_not_end_on_white_space():
 
 @pytest.mark.parametrize("chars", [(-1, 2), (3, 3), (4, 3), (25, 32)])
 def test_spans_that_are_none(chars):
-    with pytest.raises(ValueError, match=f"0 <= .*, got characters {chars[0]} to {chars[1]}"):
+    with pytest.raises(BioError, match=f"0 <= .*, got characters {chars[0]} to {chars[1]}"):
         fit_to_tokens(TEXT, [(*chars, "X")])
 
 
@@ -168,7 +169,7 @@ def test_policies(predicted, expand, contract, known, misfits):
 
 def test_strict_names_the_entity_and_the_tokens():
     message = r"entity 'June' \(DATE, characters 9 to 13\): expected borders of .* \['June16'\]"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BioError, match=message):
         carried(["On", "Mon", "-", "day", "June16"], JUNE, "strict")
     assert carried(["On", "Mon", "-day", "June", "16"], JUNE, "strict")[2] == []
 
@@ -196,7 +197,7 @@ def test_texts_may_differ_in_white_space_and_case():
     )
     assert spans == [(0, 1, "A"), (1, 2, "B")] and misfits == []
     assert known.tolist() == [True, True, False]
-    with pytest.raises(ValueError, match="expected the text 'STRASSE.*' but for .*, got 'Stra"):
+    with pytest.raises(BioError, match="expected the text 'STRASSE.*' but for .*, got 'Stra"):
         carry_over(reference, make_doc(["Strasse"]))
 
 
@@ -254,7 +255,7 @@ def test_policies_do_what_they_do_to_entities_given_in_characters(case):
     touched = fit_to_tokens(predicted, chars, policy="expand").spans
     for policy in POLICIES:
         if policy == "strict" and fit.misaligned:
-            with pytest.raises(ValueError, match="expected borders of tokens"):
+            with pytest.raises(BioError, match="expected borders of tokens"):
                 carry_over(reference, predicted, policy=policy)
             continue
         carried, known, misfits = carry_over(reference, predicted, policy=policy)

@@ -6,6 +6,7 @@ import pytest
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
+from spacy_bio_crf.errors import BioError
 from tests.support.pipelines import MakeNlp, make_example, make_examples
 
 
@@ -90,7 +91,7 @@ def test_the_policy_is_said(make_nlp: MakeNlp, policy: str, outcome: str):
 
 def test_strict_stops_before_training(make_nlp: MakeNlp):
     nlp = make_nlp(misaligned="strict")
-    with pytest.raises(ValueError, match=r"document 'In New Yorkshire': entity 'New York' \(LOC"):
+    with pytest.raises(BioError, match=r"document 'In New Yorkshire': entity 'New York' \(LOC"):
         nlp.initialize(lambda: [*make_examples(nlp), misfit(nlp)])
 
 

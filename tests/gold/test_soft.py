@@ -8,6 +8,7 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold.layers import read_layers
 from spacy_bio_crf.gold.soft import WEIGHT, SoftAnnotation, read_probabilities, read_weight
 from spacy_bio_crf.tags.spans import LABELS_ANNOTATED
@@ -147,7 +148,7 @@ def test_documents_and_spans_without_annotation():
 def test_labels_that_are_not_annotated_are_refused():
     own = example([(2, 3, "LOC")], [0.5], **{LABELS_ANNOTATED: ["LOC"]})
     assert read(own, [("LOC",)])[0].spans == [(2, 3, "LOC")]
-    with pytest.raises(ValueError, match="labels_annotated: expected all of .* with `soft_gold`"):
+    with pytest.raises(BioError, match="labels_annotated: expected all of .* with `soft_gold`"):
         read(own)
 
 
@@ -166,7 +167,7 @@ def test_probabilities_on_other_tokens():
     assert layer.known.tolist() == [True] * 4 + [False, True]
     (layer,) = read(example(own[:2], [0.5, 0.125], words), misaligned="expand")
     assert layer.spans == [(0, 3, "ORG"), (4, 5, "PER")] and layer.known.all()
-    with pytest.raises(ValueError, match="expected borders of tokens"):
+    with pytest.raises(BioError, match="expected borders of tokens"):
         read(text, misaligned="strict")
 
 
@@ -180,7 +181,7 @@ def test_probabilities_on_other_tokens():
     ],
 )
 def test_other_scores_are_refused(scores: Any, message: str):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BioError, match=message):
         read(example([(0, 3, "ORG"), (2, 3, "LOC")], scores))
 
 
@@ -194,5 +195,5 @@ def test_scores_and_weights_survive_files():
     assert read_weight(doc) == 0.5
     for bad in (-1, float("inf"), "half", True):
         doc.user_data[WEIGHT] = bad
-        with pytest.raises(ValueError, match="expected a number, 0 or more, got"):
+        with pytest.raises(BioError, match="expected a number, 0 or more, got"):
             read_weight(doc)

@@ -232,7 +232,7 @@ def test_scores_that_are_not_finite_are_named():
     check_finite("ner", docs, lattice)
     lattice.emissions[2, 1] = float("nan")
     message = r"scores of 'ner' for document 2 of the batch \('b c d '\), token 2 \('d'\): expected"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BioError, match=message):
         check_finite("ner", docs, lattice)
     lattice.emissions[2, 1] = 0.0
     lattice.transitions[0, 0] = float("inf")

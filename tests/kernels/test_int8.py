@@ -11,6 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc
 from torch import nn
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.kernels import int8
 from spacy_bio_crf.kernels.cpu import SWITCH
 from spacy_bio_crf.kernels.int8 import Int8Linear, Quantizer
@@ -177,7 +178,7 @@ def test_training_in_int8_is_refused_and_works_again_afterwards(make_nlp: MakeNl
     nlp = make_nlp(encoder_options={"precision": "int8", "dropout": 0.0})
     examples = make_examples(nlp)
     with pytest.raises(
-        ValueError, match="precision: expected 'fp32', 'bf16', 'fp16' or 'auto' .*, got 'int8'"
+        BioError, match="precision: expected 'fp32', 'bf16', 'fp16' or 'auto' .*, got 'int8'"
     ):
         train(nlp, examples, steps=1)
     nlp.get_pipe("bio_ner").precision = "fp32"

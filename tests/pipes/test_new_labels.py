@@ -15,6 +15,7 @@ from spacy.training import Example
 from thinc.api import SGD, Adam, Optimizer, RAdam
 
 from spacy_bio_crf.combine import make_ensemble
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.model import emitter_shim
 from spacy_bio_crf.pipes.new_labels import NEW_TAG_MARGIN
 from tests.support.combined import make_member
@@ -120,7 +121,7 @@ def test_old_predictions_of_groups_stay(make_nlp: MakeNlp, head: str):
 
 def test_a_label_in_no_group_is_refused(make_nlp: MakeNlp):
     nlp = fit_layers(make_nlp, steps=1)
-    with pytest.raises(ValueError, match="label: expected a label of a group"):
+    with pytest.raises(BioError, match="label: expected a label of a group"):
         component(nlp).add_label("TIME")
     assert "TIME" not in component(nlp).labels
 
@@ -363,6 +364,6 @@ def test_a_tagger_grows(tiny_encoder: Path, head: str):
 def test_an_ensemble_gets_no_label(make_nlp: MakeNlp):
     members = {str(seed): make_member(make_nlp, seed=seed, steps=1) for seed in range(2)}
     ensemble = make_ensemble(members)
-    with pytest.raises(ValueError, match="label: expected a single model, got an ensemble; add"):
+    with pytest.raises(BioError, match="label: expected a single model, got an ensemble; add"):
         component(ensemble).add_label("TIME")
     assert component(ensemble).labels == ("LOC", "PER")

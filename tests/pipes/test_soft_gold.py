@@ -10,6 +10,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin, Span, SpanGroup
 from spacy.training import Example
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.gold.soft import WEIGHT
 from tests.support.components import component
 from tests.support.pipelines import MakeNlp, make_examples, train
@@ -149,7 +150,7 @@ def test_options_that_do_not_fit(make_nlp: MakeNlp):
     own = soft_example(nlp, {(0, 2, "PER"): 0.75})
     train(nlp, [own], steps=1)
     own.reference.user_data[WEIGHT] = "high"
-    with pytest.raises(ValueError, match="bio_ner_weight.*expected a number, 0 or more"):
+    with pytest.raises(BioError, match="bio_ner_weight.*expected a number, 0 or more"):
         nlp.update([own])
 
 

@@ -4,6 +4,7 @@ from itertools import combinations
 
 import pytest
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.tags.groups import (
     PER_LABEL,
     check_flat_rule,
@@ -39,7 +40,7 @@ def test_equal_groups_are_one_object():
 
 
 def test_a_label_in_no_group_is_an_error():
-    with pytest.raises(ValueError, match="label: expected a label of a group, of .*, got 'GPE'"):
+    with pytest.raises(BioError, match="label: expected a label of a group, of .*, got 'GPE'"):
         make_groups(GROUPS, ["PER", "GPE"], "BIO")
 
 

@@ -5,6 +5,7 @@ import pytest
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.tags.spans import (
     EntIob,
     annotated_labels,
@@ -62,5 +63,5 @@ def test_annotated_labels_are_read_and_checked():
     assert annotated_labels(doc) == {"X", "Y"}
     for wrong in ("X", [1]):
         doc.user_data["labels_annotated"] = wrong
-        with pytest.raises(ValueError, match="labels_annotated of document 'a"):
+        with pytest.raises(BioError, match="labels_annotated of document 'a"):
             annotated_labels(doc)

@@ -4,6 +4,7 @@ import pytest
 import spacy
 from spacy.tokens import Doc, Token
 
+from spacy_bio_crf.errors import BioError
 from spacy_bio_crf.tags.targets import (
     check_target,
     extension_name,
@@ -93,9 +94,7 @@ def test_defaults_and_empty_strings_are_no_labels_of_their_own():
 def test_a_value_that_is_no_string_is_named_with_its_token():
     doc = Doc(NLP.vocab, words=["a", "b"])
     doc[1]._.kind = 7
-    with pytest.raises(
-        ValueError, match=r"token\._\.kind of 'b': expected a string or None, got 7"
-    ):
+    with pytest.raises(BioError, match=r"token\._\.kind of 'b': expected a string or None, got 7"):
         read_labels(doc, "_.kind")
 
 
