@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import Plain, SettingsError, describe, is_number
+from ..errors import ConvertError, Plain, SettingsError, describe, is_number
 
 if TYPE_CHECKING:
     from thinc.api import Config
@@ -147,7 +147,7 @@ def find_damage_of(config: "Config", error: Exception) -> str | None:
 
     RETURNS (str | None): The message; None for another error.
     """
-    from spacy.tokens import DocBin
+    from ..corpora.readers.docbin import open_docbin
 
     if "[E1014]" not in str(error):
         return None
@@ -156,9 +156,7 @@ def find_damage_of(config: "Config", error: Exception) -> str | None:
     for path in [file for own in paths for file in (own, *sorted(own.rglob("*.spacy")))]:
         try:
             if path.is_file() and path.suffix == ".spacy":
-                DocBin().from_disk(path)
-        # Any of those that zlib, msgpack and numpy have for a broken file.
-        except Exception:
-            got = Plain("a file that can't be read")
-            return describe(str(path), expected="a file written by spaCy's DocBin", got=got)
+                open_docbin(path)
+        except ConvertError as damage:
+            return str(damage)
     return None

@@ -75,13 +75,13 @@ class TrainingBatch:
 
     def has(self, docs: Sequence[Doc], *, every: bool) -> bool:
         """RETURNS (bool): The batch has what a head needs for these documents."""
-        known = None not in self._find(docs)
-        return (self.every or not every) and known and not self.outdated(docs)
+        found = self._find(docs)
+        known = None not in found and (self.every or not every)
+        return known and not self._differ(docs, found)
 
     def outdated(self, docs: Sequence[Doc]) -> bool:
         """RETURNS (bool): Some of these documents had other tokens when they were read."""
-        found = zip(docs, self._find(docs), strict=True)
-        return any(i is not None and self._contents[i] != content_of(doc) for doc, i in found)
+        return self._differ(docs, self._find(docs))
 
     def select(self, docs: Sequence[Doc], *, every: bool) -> tuple[Tensor, list[np.ndarray]]:
         """Find the vectors of documents.
@@ -112,6 +112,10 @@ class TrainingBatch:
         present = [*self._docs, *(eg.predicted for eg in self._examples)]
         numbers = {id(doc): i % len(self._docs) for i, doc in enumerate(present)}
         return [numbers.get(id(doc)) for doc in docs]
+
+    def _differ(self, docs: Sequence[Doc], found: Sequence[int | None]) -> bool:
+        pairs = zip(docs, found, strict=True)
+        return any(i is not None and self._contents[i] != content_of(doc) for doc, i in pairs)
 
     def backprop(self) -> None:
         """Give the gathered gradient to the encoder, if there is any."""

@@ -9,13 +9,13 @@ from typing import Any
 
 import spacy
 from spacy.language import Language
-from spacy.tokens import Doc, DocBin
+from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.util import minibatch
-from spacy.vocab import Vocab
 from thinc.api import Config
 
 from ..bulk.inputs import Input
+from ..corpora.readers.docbin import open_docbin
 from ..errors import BioError, Plain, SettingsError, describe, is_number
 from ..heads.decode import temper
 from ..heads.lattice import Lattice
@@ -237,25 +237,13 @@ def read_unlabelled(nlp: Language, settings: DistillationSettings) -> Iterator[E
     texts = _open_texts(settings)
     try:
         if isinstance(texts, Path):
-            found = _read_docs(texts, nlp.vocab)
+            found = open_docbin(texts).get_docs(nlp.vocab)
             docs: Iterator[Doc] = (copy_tokens(doc, nlp.vocab) for doc in found)
         else:
             docs = map(nlp.make_doc, texts.texts())
         yield from (Example(doc, doc.copy()) for doc in docs if len(doc))
     except (BioError, OSError) as error:
         raise SettingsError(f"{DISTILLATION}.texts: {error}") from error
-
-
-def _read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
-    try:
-        yield from DocBin().from_disk(path).get_docs(vocab)
-    except OSError:
-        raise
-    # The type of error for a broken file is up to zlib, msgpack and numpy.
-    except Exception as error:
-        got = Plain(f"a file that can't be read ({error})")
-        expected = "a file written by spaCy's DocBin"
-        raise SettingsError(describe(str(path), expected=expected, got=got)) from error
 
 
 def _open_texts(settings: DistillationSettings) -> Path | Input:

@@ -23,17 +23,24 @@ def read_docbin(paths: Sequence[Path], options: ConvertOptions, summary: Summary
     """
     vocab = Vocab()
     for path in paths:
-        try:
-            doc_bin = DocBin().from_disk(path)
-            docs = doc_bin.get_docs(vocab)
-        # The type of error for a broken file is up to zlib, msgpack and numpy.
-        except Exception as err:
-            got = Plain(f"a file that can't be read ({err})")
-            expected = "a file written by spaCy's DocBin"
-            raise ConvertError(describe(str(path), expected=expected, got=got)) from err
+        doc_bin = open_docbin(path)
         size, n_docs = path.stat().st_size, len(doc_bin)
-        for number, doc in enumerate(docs, start=1):
+        for number, doc in enumerate(doc_bin.get_docs(vocab), start=1):
             summary.tick(size // n_docs)
             doc.user_data.setdefault("source", f"{path.name}:{number}")
             yield doc
         summary.notes["spaCy's Docs"] += 1
+
+
+def open_docbin(path: Path) -> DocBin:
+    """Read the Docs of a `.spacy` file, packed.
+
+    RAISES: ConvertError if the file is something else.
+    """
+    try:
+        return DocBin().from_disk(path)
+    # The type of error for a broken file is up to zlib, msgpack and numpy.
+    except Exception as err:
+        got = Plain(f"a file that can't be read ({err})")
+        expected = "a file written by spaCy's DocBin"
+        raise ConvertError(describe(str(path), expected=expected, got=got)) from err
